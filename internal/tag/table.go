@@ -1,0 +1,68 @@
+package tag
+
+// Tag is a domain separation tag. All of them are in this file.
+type Tag string
+
+// Envelopes and keys (sharing/tdh2).
+const (
+	EnvelopeLabel     Tag = "warifu/v1/envelope/label"
+	EnvelopeChallenge Tag = "warifu/v1/envelope/challenge"
+	EnvelopeKEK       Tag = "warifu/v1/envelope/kek"
+	EnvelopeAAD       Tag = "warifu/v1/envelope/aad"
+	EnvelopeHash      Tag = "warifu/v1/envelope/hash"
+	EnvelopeNonce     Tag = "warifu/v1/envelope/nonce"
+	Endorsement       Tag = "warifu/v1/envelope/endorsement"
+	SecondGenerator   Tag = "warifu/v1/second-generator"
+	ShareProof        Tag = "warifu/v1/share-proof"
+	ShareProofNonce   Tag = "warifu/v1/share-proof/nonce"
+	Context           Tag = "warifu/v1/context"
+)
+
+// Ceremonies (sharing/dkg, consensus/board).
+const (
+	Session         Tag = "warifu/v1/ceremony/session"
+	BoardPhase      Tag = "warifu/v1/ceremony/phase"
+	DealCommitment  Tag = "warifu/v1/ceremony/commitment"
+	DealProof       Tag = "warifu/v1/ceremony/deal-proof"
+	DealProofNonce  Tag = "warifu/v1/ceremony/deal-proof/nonce"
+	DealBox         Tag = "warifu/v1/ceremony/box"
+	Transcript      Tag = "warifu/v1/ceremony/transcript"
+	Receipt         Tag = "warifu/v1/ceremony/share-receipt"
+	ReceiptNonce    Tag = "warifu/v1/ceremony/share-receipt/nonce"
+	CeremonySealing Tag = "warifu/v1/ceremony/sealing"
+	KeyID           Tag = "warifu/v1/key-id"
+	KeyRecord       Tag = "warifu/v1/key-record"
+)
+
+// Authority and the ledger (authority, consensus/ledger).
+const (
+	Genesis          Tag = "warifu/v1/genesis"
+	GenesisSignature Tag = "warifu/v1/genesis/signature"
+	Change           Tag = "warifu/v1/change"
+	ChangeSignature  Tag = "warifu/v1/change/signature"
+	NodeEntry        Tag = "warifu/v1/node-entry"
+	NodeSignature    Tag = "warifu/v1/node-entry/signature"
+	AddressClaim     Tag = "warifu/v1/address-claim"
+	RosterLine       Tag = "warifu/v1/roster-line"
+	RootOrder        Tag = "warifu/v1/root-order"
+	EntryHash        Tag = "warifu/v1/ledger/entry"
+	Link             Tag = "warifu/v1/ledger/link"
+	StateLeaf        Tag = "warifu/v1/ledger/leaf"
+	StateNode        Tag = "warifu/v1/ledger/node"
+	StateEmpty       Tag = "warifu/v1/ledger/empty"
+	StatePath        Tag = "warifu/v1/ledger/path"
+	LinkSignature    Tag = "warifu/v1/ledger/link-signature"
+	FreshAnswer      Tag = "warifu/v1/fresh/answer"
+	PolicyDigest     Tag = "warifu/v1/policy"
+)
+
+// What rests on a node (node, hsm, audit).
+const (
+	SealedBlob    Tag = "warifu/v1/sealed"
+	KeyringKey    Tag = "warifu/v1/keyring/key"
+	KeyringBlob   Tag = "warifu/v1/keyring/blob"
+	AuditRecord   Tag = "warifu/v1/audit/record"
+	RequestDigest Tag = "warifu/v1/request"
+	AnswerHeader  Tag = "warifu/v1/answer-header"
+	SelfTest      Tag = "warifu/v1/self-test"
+)

@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// MaxSize bounds what [Decode] looks at, in bytes: the largest ledger entry or
+// frame is smaller (R24).
+const MaxSize = 8 << 20
+
+// ErrMalformed is returned, wrapped, for any input that is not the canonical
+// encoding of the value asked for.
+var ErrMalformed = errors.New("malformed")
+
+var (
+	encoder = func() cbor.EncMode {
+		opts := cbor.CoreDetEncOptions()
+		opts.TimeTag = cbor.EncTagNone
+		opts.IndefLength = cbor.IndefLengthForbidden
+		opts.TagsMd = cbor.TagsForbidden
+		opts.NilContainers = cbor.NilContainerAsEmpty
+		mode, err := opts.EncMode()
+		if err != nil {
+			panic(err)
+		}
+		return mode
+	}()
+	decoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TagsMd:            cbor.TagsForbidden,
+			UTF8:              cbor.UTF8RejectInvalid,
+			MaxNestedLevels:   16,
+			MaxArrayElements:  1 << 16,
+			MaxMapPairs:       1 << 12,
+		}.DecMode()
+		if err != nil {
+			panic(err)
+		}
+		return mode
+	}()
+)
+
+// Encode returns the canonical encoding of v. It panics on a type that has
+// none, which is a bug of ours: bytes from outside never get here.
+func Encode(v any) []byte {
+	b, err := encoder.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("wire: encode %T: %v", v, err))
+	}
+	return b
+}
+
+// Decode reads the canonical encoding b into v, a pointer. Every failure wraps
+// [ErrMalformed]. v is left in an unspecified state on failure.
+func Decode(b []byte, v any) error {
+	if len(b) == 0 {
+		return fmt.Errorf("%w: empty", ErrMalformed)
+	}
+	if len(b) > MaxSize {
+		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(b), MaxSize)
+	}
+	if err := decoder.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	again, err := encoder.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if !bytes.Equal(again, b) {
+		return fmt.Errorf("%w: not the canonical encoding", ErrMalformed)
+	}
+	return nil
+}
