@@ -1,0 +1,165 @@
+package api
+
+// Methods of the client protocol and of the peer protocol. Numbers are never
+// used again for another method.
+const (
+	MethodStatus     uint16 = 1 // nil → StatusAnswer
+	MethodCluster    uint16 = 2 // nil → ClusterAnswer
+	MethodKeyRecord  uint16 = 3 // KeyRecordRequest → KeyRecordAnswer
+	MethodKeyList    uint16 = 4 // nil → KeyListAnswer
+	MethodUnwrap     uint16 = 5 // UnwrapRequest → UnwrapAnswer
+	MethodSubmit     uint16 = 6 // SubmitRequest → SubmitAnswer
+	MethodAuditTail  uint16 = 7 // AuditTailRequest → AuditTailAnswer
+	MethodPolicy     uint16 = 8 // nil → PolicyAnswer
+	MethodPeerFresh  uint16 = 100
+	MethodPeerSubmit uint16 = 101
+)
+
+// MaxUnwrapItems bounds the items of one request, so that one frame is at most
+// about 150 KiB and one decision loop is short.
+const MaxUnwrapItems = 256
+
+// MaxReason bounds a stated reason, in bytes.
+const MaxReason = 256
+
+// UnwrapRequest asks one holder for its partials of one or more envelopes.
+type UnwrapRequest struct {
+	RequestID RequestID    `cbor:"1,keyasint"`
+	Reason    string       `cbor:"2,keyasint,omitempty"`
+	Items     []UnwrapItem `cbor:"3,keyasint"`
+}
+
+// UnwrapItem is one envelope with the context it was wrapped under.
+type UnwrapItem struct {
+	Envelope    []byte  `cbor:"1,keyasint"`
+	Context     Context `cbor:"2,keyasint,omitempty"`
+	Endorsement []byte  `cbor:"3,keyasint,omitempty"` // 16 bytes, or empty
+	Prove       bool    `cbor:"4,keyasint,omitempty"` // ask for a share proof
+}
+
+// AnswerHeader says what the node decided on, so that a fork shows.
+type AnswerHeader struct {
+	Node           string `cbor:"1,keyasint" json:"node"`
+	PolicyDigest   Digest `cbor:"2,keyasint" json:"policy_digest"`
+	Index          uint64 `cbor:"3,keyasint" json:"index"`           // last command applied
+	Link           Digest `cbor:"4,keyasint" json:"link"`            // chain hash after it
+	MilestoneIndex uint64 `cbor:"5,keyasint" json:"milestone_index"` // last multiple of 1,000, or 0
+	MilestoneLink  Digest `cbor:"6,keyasint" json:"milestone_link"`
+}
+
+// UnwrapAnswer holds one [ItemAnswer] for each item, in order.
+type UnwrapAnswer struct {
+	Header AnswerHeader `cbor:"1,keyasint"`
+	Items  []ItemAnswer `cbor:"2,keyasint"`
+}
+
+// ItemAnswer is a partial, or why there is none.
+type ItemAnswer struct {
+	Refusal     *Error `cbor:"1,keyasint,omitempty"`
+	Epoch       uint64 `cbor:"2,keyasint,omitempty"`
+	Index       uint32 `cbor:"3,keyasint,omitempty"` // the holder's place 1..h in that epoch's list
+	Partial     []byte `cbor:"4,keyasint,omitempty"` // x_i·u, 65 bytes
+	Proof       []byte `cbor:"5,keyasint,omitempty"` // share proof, when asked
+	Endorsement []byte `cbor:"6,keyasint,omitempty"` // 16 bytes
+}
+
+// SubmitRequest hands one ledger entry to a node, which passes it to the leader.
+type SubmitRequest struct {
+	Entry []byte `cbor:"1,keyasint"`
+}
+
+// SubmitAnswer says what became of the entry.
+type SubmitAnswer struct {
+	ID    Digest `cbor:"1,keyasint" json:"id"`
+	Index uint64 `cbor:"2,keyasint" json:"index"`           // Raft index it was taken at
+	Taken bool   `cbor:"3,keyasint,omitempty" json:"taken"` // false: it was there already
+}
+
+// KeyRecordRequest names a key by name, or by id when Name is empty.
+type KeyRecordRequest struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+	ID   KeyID  `cbor:"2,keyasint"`
+}
+
+// KeyRecordAnswer carries an encoded authority.SignedRecord.
+type KeyRecordAnswer struct {
+	Record []byte `cbor:"1,keyasint"`
+}
+
+// KeyListAnswer lists the named keys, by name.
+type KeyListAnswer struct {
+	Keys []KeySummary `cbor:"1,keyasint,omitempty"`
+}
+
+// KeySummary is one line of `key list`.
+type KeySummary struct {
+	Name    string   `cbor:"1,keyasint,omitempty" json:"name"`
+	ID      KeyID    `cbor:"2,keyasint" json:"id"`
+	Version uint32   `cbor:"3,keyasint" json:"version"`
+	Epoch   uint64   `cbor:"4,keyasint" json:"epoch"`
+	T       uint32   `cbor:"5,keyasint" json:"t"`
+	Holders []string `cbor:"6,keyasint" json:"holders"`
+	State   string   `cbor:"7,keyasint" json:"state"`  // "ordered", "in ceremony: PHASE", "active"
+	Signed  uint32   `cbor:"8,keyasint" json:"signed"` // holders that have signed its record
+}
+
+// ClusterAnswer is what a client needs to know of the cluster beside its genesis.
+type ClusterAnswer struct {
+	Genesis []byte   `cbor:"1,keyasint"`           // encoded authority.SignedGenesis
+	Claims  [][]byte `cbor:"2,keyasint,omitempty"` // newer address claims
+}
+
+// StatusAnswer is one node's view of itself and of the ledger.
+type StatusAnswer struct {
+	Node         string            `cbor:"1,keyasint" json:"node"`
+	Region       string            `cbor:"2,keyasint" json:"region"`
+	Cluster      ClusterID         `cbor:"3,keyasint" json:"cluster"`
+	State        string            `cbor:"4,keyasint" json:"state"` // unborn, sealed, serving, stale, audit: ...
+	Leader       string            `cbor:"5,keyasint,omitempty" json:"leader"`
+	Index        uint64            `cbor:"6,keyasint" json:"index"`
+	TailIndex    uint64            `cbor:"7,keyasint" json:"tail_index"`
+	Link         Digest            `cbor:"8,keyasint" json:"link"`
+	Root         Digest            `cbor:"9,keyasint" json:"state_root"`
+	FreshFor     int64             `cbor:"10,keyasint" json:"fresh_for_ms"` // negative: stale since
+	HSM          string            `cbor:"11,keyasint" json:"hsm"`
+	TokenSerial  string            `cbor:"12,keyasint" json:"token_serial"`
+	Audit        string            `cbor:"13,keyasint" json:"audit"`
+	AuditRecords uint64            `cbor:"14,keyasint" json:"audit_records"`
+	LedgerTime   int64             `cbor:"15,keyasint" json:"ledger_time_ms"`
+	PolicyDigest Digest            `cbor:"16,keyasint" json:"policy_digest"`
+	Keys         uint32            `cbor:"17,keyasint" json:"keys"`
+	RaftIndex    uint64            `cbor:"18,keyasint" json:"raft_last_index"`
+	Warnings     []string          `cbor:"19,keyasint,omitempty" json:"warnings,omitempty"`
+	Anchors      map[string]uint64 `cbor:"20,keyasint,omitempty" json:"anchors,omitempty"` // posted by each node
+}
+
+// AuditTailRequest asks for the last records of the asked node's audit.
+type AuditTailRequest struct {
+	Count uint32 `cbor:"1,keyasint"`
+}
+
+// AuditTailAnswer carries encoded audit records, oldest first.
+type AuditTailAnswer struct {
+	First      uint64   `cbor:"1,keyasint"`
+	Records    [][]byte `cbor:"2,keyasint,omitempty"`
+	Checkpoint []byte   `cbor:"3,keyasint,omitempty"` // signed note
+}
+
+// PolicyAnswer is the policy document in force, encoded, and its digest.
+type PolicyAnswer struct {
+	Document []byte `cbor:"1,keyasint,omitempty"`
+	Digest   Digest `cbor:"2,keyasint"`
+	Change   Digest `cbor:"3,keyasint"` // id of the change that put it
+}
+
+// FreshRequest asks a voter how far its log reaches.
+type FreshRequest struct {
+	Nonce [16]byte `cbor:"1,keyasint"`
+}
+
+// FreshAnswer is a voter's signed (tail index, link) over the asker's nonce.
+type FreshAnswer struct {
+	Index     uint64 `cbor:"1,keyasint"`
+	Link      Digest `cbor:"2,keyasint"`
+	Signature []byte `cbor:"3,keyasint"`
+}

@@ -1,0 +1,12 @@
+// Package authority is who may say what: the genesis document, the changes that
+// custodians sign, the entries that nodes sign, and how many signatures a kind
+// of change needs.
+//
+// Raft orders entries; nothing is believed because Raft delivered it. Each node
+// verifies the signatures of this package by itself, and a client verifies a
+// key record with nothing but the genesis document in hand.
+//
+// A signature is never part of an identifier: an entry's id is the hash of its
+// signed body, so that the same change signed by other custodians is the same
+// change.
+package authority

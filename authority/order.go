@@ -1,0 +1,101 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// Bounds of a threshold key.
+const (
+	MinT           = 2
+	MaxHolders     = 16
+	MaxPhaseSecond = 24 * 3600
+)
+
+// Purposes: a key has one, fixed at birth (R16).
+const (
+	PurposeRoot   = "root"   // opens keyrings; no request takes it
+	PurposeUnwrap = "unwrap" // TDH2 envelopes
+)
+
+// ErrOrder is returned, wrapped, for an order that breaks a rule of its own.
+var ErrOrder = errors.New("not a usable order")
+
+// Order commands a ceremony: the birth of a key among its holders. Holders are
+// node ids; a holder's place in this list, counted from 1, is its index.
+type Order struct {
+	Cluster      api.ClusterID `cbor:"1,keyasint"`
+	Purpose      string        `cbor:"2,keyasint"`
+	Name         string        `cbor:"3,keyasint,omitempty"` // alias; empty for the root key
+	T            uint32        `cbor:"4,keyasint"`
+	F            uint32        `cbor:"5,keyasint"` // liars the ceremony survives
+	Holders      []string      `cbor:"6,keyasint"`
+	PhaseSeconds uint32        `cbor:"7,keyasint"` // after which holders may sign that a phase is past its deadline
+}
+
+// H is the number of holders.
+func (o *Order) H() uint32 { return uint32(len(o.Holders)) }
+
+// IndexOf returns the place of a node among the holders, 1..h, or 0.
+func (o *Order) IndexOf(node string) uint32 {
+	for i, h := range o.Holders {
+		if h == node {
+			return uint32(i + 1)
+		}
+	}
+	return 0
+}
+
+// Check holds the order against the rules of its own: they need no ledger.
+func (o *Order) Check() error {
+	h, t := len(o.Holders), int(o.T)
+	switch {
+	case o.Purpose != PurposeRoot && o.Purpose != PurposeUnwrap:
+		return fmt.Errorf("%w: unknown purpose %q", ErrOrder, o.Purpose)
+	case (o.Purpose == PurposeRoot) != (o.Name == ""):
+		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
+	case h < MinT || h > MaxHolders:
+		return fmt.Errorf("%w: %d holders, from %d to %d are possible", ErrOrder, h, MinT, MaxHolders)
+	case t < MinT || t > h:
+		return fmt.Errorf("%w: threshold %d of %d holders, from %d to %d is possible", ErrOrder, t, h, MinT, h)
+	case o.F == 0 && h != t, o.F != 0 && int(o.F) > min(h-t, t-1):
+		return fmt.Errorf("%w: f = %d, must be 1 to min(h-t, t-1) = %d, or 0 when h = t", ErrOrder, o.F, min(h-t, t-1))
+	case o.PhaseSeconds == 0 || o.PhaseSeconds > MaxPhaseSecond:
+		return fmt.Errorf("%w: a phase lasts 1 to %d seconds", ErrOrder, MaxPhaseSecond)
+	}
+	if o.Name != "" {
+		if err := api.CheckName(o.Name); err != nil {
+			return fmt.Errorf("%w: %w", ErrOrder, err)
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range o.Holders {
+		if err := api.CheckName(n); err != nil {
+			return fmt.Errorf("%w: holder %w", ErrOrder, err)
+		}
+		if seen[n] {
+			return fmt.Errorf("%w: %s holds it twice", ErrOrder, n)
+		}
+		seen[n] = true
+	}
+	return nil
+}
+
+// RootOrderHash identifies the root key's order, which genesis carries.
+func RootOrderHash(genesis api.Digest, o *Order) api.Digest {
+	return tag.Hash(tag.RootOrder, genesis[:], wire.Encode(o))
+}
+
+// SessionID identifies one run of the ceremony that an order commands. A failed
+// run's id is never used again: the next attempt has another number and starts
+// from another link (R15, R17).
+func SessionID(cluster api.ClusterID, rosterVersion uint64, order api.Digest, attempt uint64, linkBefore api.Digest) api.Digest {
+	return tag.Hash(tag.Session, cluster[:], tag.Uint64(rosterVersion), order[:], tag.Uint64(attempt), linkBefore[:])
+}
+
+// KeyIDOf derives a key's id from the session its first version was born in.
+func KeyIDOf(session api.Digest) api.KeyID { return tag.Hash(tag.KeyID, session[:]) }

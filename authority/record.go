@@ -1,0 +1,138 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// ErrRecord is returned, wrapped, for a key record that a client must not believe.
+var ErrRecord = errors.New("not a believable key record")
+
+// KeyRecord is the public half of a key in one epoch, as its holders sign it.
+type KeyRecord struct {
+	Cluster       api.ClusterID `cbor:"1,keyasint"`
+	Key           api.KeyID     `cbor:"2,keyasint"`
+	Version       uint32        `cbor:"3,keyasint"`
+	Epoch         uint64        `cbor:"4,keyasint"`
+	Order         []byte        `cbor:"5,keyasint"` // the custodian-signed entry that ordered it
+	Attempt       uint64        `cbor:"6,keyasint"`
+	LinkBefore    api.Digest    `cbor:"7,keyasint"` // of the open entry
+	RosterVersion uint64        `cbor:"8,keyasint"`
+	RecordVersion uint64        `cbor:"9,keyasint"`
+	Y             []byte        `cbor:"10,keyasint"` // 65 bytes
+	W             []byte        `cbor:"11,keyasint"` // Δ·Y, 65 bytes
+	YI            [][]byte      `cbor:"12,keyasint"` // 65 bytes each, by index
+}
+
+// SignedRecord is a record with the signatures of its holders.
+type SignedRecord struct {
+	Record     KeyRecord   `cbor:"1,keyasint"`
+	Signatures []Signature `cbor:"2,keyasint,omitempty"`
+}
+
+// Encode returns the canonical encoding.
+func (s *SignedRecord) Encode() []byte { return wire.Encode(s) }
+
+// ParseSignedRecord reads a record; it believes nothing. Failures wrap [ErrRecord].
+func ParseSignedRecord(b []byte) (*SignedRecord, error) {
+	var s SignedRecord
+	if err := wire.Decode(b, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return &s, nil
+}
+
+// SignRecord is a holder's signature over r.
+func SignRecord(rand io.Reader, s *Signer, r *KeyRecord) (Signature, error) {
+	return s.Sign(rand, tag.KeyRecord, wire.Encode(r))
+}
+
+// VerifyRecordSignature checks one holder's signature over r.
+func VerifyRecordSignature(r *KeyRecord, sig Signature, key []byte) error {
+	return sig.Verify(key, tag.KeyRecord, wire.Encode(r))
+}
+
+// VerifiedRecord is a record that at least t of the holders its order names
+// have signed. Only [SignedRecord.Verify] makes one.
+type VerifiedRecord struct {
+	KeyRecord
+	order Order
+}
+
+// Order returns the custodian-signed order: t and holders come from here, never
+// from the record.
+func (r *VerifiedRecord) Order() *Order { return &r.order }
+
+// Verify believes the record of a named key, or says why not. The order is
+// verified first; t and the holders are taken from it, and only then are
+// signatures counted. That W = Δ·Y is left to the caller, who has the group.
+func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
+	r := &s.Record
+	e, err := ParseEntry(r.Order)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+	}
+	c, err := VerifyChange(&g.Genesis, e)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+	}
+	o, err := ParseOrder(c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if o.T < g.Root.T {
+		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, o.T, g.Root.T)
+	}
+	session := SessionID(g.Cluster, r.RosterVersion, e.ID(), r.Attempt, r.LinkBefore)
+	switch {
+	case r.Cluster != g.Cluster:
+		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)
+	case r.RosterVersion != g.RosterVersion():
+		return nil, fmt.Errorf("%w: roster version %d, known is %d", ErrRecord, r.RosterVersion, g.RosterVersion())
+	case r.Version != 1 || r.Epoch != 1 || r.RecordVersion != 1:
+		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d are not born yet", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
+	case r.Key != KeyIDOf(session):
+		return nil, fmt.Errorf("%w: its key id is not that of its session", ErrRecord)
+	case len(r.YI) != len(o.Holders):
+		return nil, fmt.Errorf("%w: %d verification keys for %d holders", ErrRecord, len(r.YI), len(o.Holders))
+	}
+	seen := map[Fingerprint]bool{}
+	for _, sig := range s.Signatures {
+		for _, h := range o.Holders {
+			n := g.NodeByID(h)
+			if n == nil || seen[sig.Signer] || FingerprintOf(n.Key) != sig.Signer {
+				continue
+			}
+			if VerifyRecordSignature(r, sig, n.Key) == nil {
+				seen[sig.Signer] = true
+			}
+		}
+	}
+	if len(seen) < int(o.T) {
+		return nil, fmt.Errorf("%w: %w: %d of at least %d holders", ErrRecord, ErrTooFewSignatures, len(seen), o.T)
+	}
+	return &VerifiedRecord{KeyRecord: *r, order: *o}, nil
+}
+
+// ParseOrder reads the order inside a change of the kind [KindKey].
+func ParseOrder(c *Change) (*Order, error) {
+	if c.Kind != KindKey {
+		return nil, fmt.Errorf("%w: a change of the kind %q is none", ErrOrder, c.Kind)
+	}
+	var o Order
+	if err := wire.Decode(c.Body, &o); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOrder, err)
+	}
+	if o.Cluster != c.Cluster || o.Purpose == PurposeRoot {
+		return nil, fmt.Errorf("%w: for another cluster, or for a root key", ErrOrder)
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	return &o, nil
+}

@@ -1,0 +1,116 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// Kinds of what a node signs. They carry no authority over keys.
+const (
+	KindOpen     = "open"     // [Open]
+	KindPost     = "post"     // [Post]
+	KindDeadline = "deadline" // [Deadline]
+	KindActivate = "activate" // [Activate]
+	KindRecord   = "record"   // [RecordSignature]
+	KindAnchor   = "anchor"   // [Anchor]
+	KindAddress  = "address"  // [AddressClaim]
+)
+
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindActivate, KindRecord, KindAnchor, KindAddress}
+
+// IsStatementKind says whether nodes sign this kind.
+func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }
+
+// ErrStatement is returned, wrapped, for bytes that are not a node's statement.
+var ErrStatement = errors.New("not a usable statement of a node")
+
+// Statement is what a node signs for the ledger.
+type Statement struct {
+	Cluster api.ClusterID `cbor:"1,keyasint"`
+	Node    string        `cbor:"2,keyasint"`
+	Kind    string        `cbor:"3,keyasint"`
+	Body    []byte        `cbor:"4,keyasint"`
+}
+
+// Open starts a run of the ceremony that an order commands.
+type Open struct {
+	Order   api.Digest `cbor:"1,keyasint"`
+	Attempt uint64     `cbor:"2,keyasint"` // 1, 2, ...
+}
+
+// Post is one holder's post on the board of a session.
+type Post struct {
+	Session api.Digest `cbor:"1,keyasint"`
+	Kind    string     `cbor:"2,keyasint"` // of sharing/dkg
+	Body    []byte     `cbor:"3,keyasint"`
+}
+
+// Deadline says "past the deadline of this phase by my clock".
+type Deadline struct {
+	Session api.Digest `cbor:"1,keyasint"`
+	Phase   uint32     `cbor:"2,keyasint"`
+}
+
+// Activate makes the outcome of a session the key's epoch.
+type Activate struct {
+	Session api.Digest `cbor:"1,keyasint"`
+}
+
+// RecordSignature is a holder's signature over a key record.
+type RecordSignature struct {
+	Key       api.KeyID `cbor:"1,keyasint"`
+	Version   uint32    `cbor:"2,keyasint"`
+	Epoch     uint64    `cbor:"3,keyasint"`
+	Signature Signature `cbor:"4,keyasint"`
+}
+
+// Anchor puts a node's clock, its view of the chain and its audit's head into the ledger.
+type Anchor struct {
+	Counter   uint64     `cbor:"1,keyasint"` // grows with each anchor of a node
+	Time      int64      `cbor:"2,keyasint"` // Unix milliseconds of this node's clock
+	Index     uint64     `cbor:"3,keyasint"`
+	Link      api.Digest `cbor:"4,keyasint"`
+	AuditSize uint64     `cbor:"5,keyasint"`
+	AuditRoot api.Digest `cbor:"6,keyasint"`
+}
+
+// SignStatement makes the entry that says body, of the given kind, in the name of node.
+func SignStatement(rand io.Reader, s *Signer, cluster api.ClusterID, node, kind string, body any) (*Entry, error) {
+	b := wire.Encode(Statement{Cluster: cluster, Node: node, Kind: kind, Body: wire.Encode(body)})
+	sig, err := s.Sign(rand, tag.NodeSignature, b)
+	if err != nil {
+		return nil, err
+	}
+	return &Entry{Author: node, Kind: kind, Signatures: []Signature{sig}, Body: b}, nil
+}
+
+// VerifyStatement checks that a node of g's roster signed the entry, for g's cluster.
+func VerifyStatement(g *Genesis, e *Entry) (*Statement, error) {
+	var s Statement
+	if err := wire.Decode(e.Body, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStatement, err)
+	}
+	if s.Kind != e.Kind || s.Node != e.Author || !IsStatementKind(s.Kind) {
+		return nil, fmt.Errorf("%w: %q of %q in a frame that says %q of %q", ErrStatement, s.Kind, s.Node, e.Kind, e.Author)
+	}
+	if s.Cluster != g.Cluster {
+		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrStatement, s.Cluster)
+	}
+	n := g.NodeByID(s.Node)
+	if n == nil {
+		return nil, fmt.Errorf("%w: %s is not on the roster", ErrStatement, s.Node)
+	}
+	if len(e.Signatures) != 1 {
+		return nil, fmt.Errorf("%w: %d signatures, a node signs once", ErrSignature, len(e.Signatures))
+	}
+	if err := e.Signatures[0].Verify(n.Key, tag.NodeSignature, e.Body); err != nil {
+		return nil, fmt.Errorf("node %s: %w", s.Node, err)
+	}
+	return &s, nil
+}
