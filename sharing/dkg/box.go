@@ -1,0 +1,109 @@
+package dkg
+
+import (
+	"bytes"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+
+	"warifu.dev/internal/tag"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+)
+
+// Sub-shares travel in HPKE (RFC 9180), base mode, with the hybrid of ML-KEM-768
+// and P-256 (draft-ietf-hpke-pq), HKDF-SHA256 and AES-256-GCM. A box is
+//
+//	encapsulation, 1153 bytes ‖ sealed sub-share, 32 bytes ‖ tag, 16 bytes
+const (
+	// ReceiveKeySize is the length of a public receive key.
+	ReceiveKeySize = 1249
+	// ReceiveSecretSize is the length of a private receive key.
+	ReceiveSecretSize = 32
+	// BoxSize is the length of a sealed sub-share.
+	BoxSize = encapsulationSize + group.ScalarSize + 16
+
+	encapsulationSize = 1153
+)
+
+// ErrReceiveKey means that bytes are not a receive key, or not the one that was posted.
+var ErrReceiveKey = errors.New("dkg: not the receive key that stands here")
+
+// errBox means that a box does not open. It decides a complaint and goes no further.
+var errBox = errors.New("dkg: the box does not open")
+
+func suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
+	return hpke.MLKEM768P256(), hpke.HKDFSHA256(), hpke.AES256GCM()
+}
+
+func decodeReceiveKey(b []byte) (hpke.PublicKey, error) {
+	kem, _, _ := suite()
+	if len(b) != ReceiveKeySize {
+		return nil, fmt.Errorf("decode a receive key of %d bytes: %w", len(b), ErrReceiveKey)
+	}
+	k, err := kem.NewPublicKey(b)
+	if err != nil || !bytes.Equal(k.Bytes(), b) {
+		return nil, fmt.Errorf("decode a receive key: %w", ErrReceiveKey)
+	}
+	return k, nil
+}
+
+func decodeReceiveSecret(b []byte) (hpke.PrivateKey, error) {
+	kem, _, _ := suite()
+	if len(b) != ReceiveSecretSize {
+		return nil, fmt.Errorf("decode a private receive key of %d bytes: %w", len(b), ErrReceiveKey)
+	}
+	k, err := kem.NewPrivateKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("decode a private receive key: %w", ErrReceiveKey)
+	}
+	return k, nil
+}
+
+func boxInfo() []byte { return tag.List(tag.DealBox) }
+
+// boxAAD names who sends what to whom, where (R8).
+func boxAAD(s Session, dealer, recipient sharing.Index) []byte {
+	return tag.List(tag.DealBox, s.bind(indexBytes(dealer), indexBytes(recipient))...)
+}
+
+// sealBox is not deterministic: crypto/hpke draws its own randomness.
+func sealBox(s Session, dealer, recipient sharing.Index, receiveKey []byte, subShare *group.Scalar) ([]byte, error) {
+	pk, err := decodeReceiveKey(receiveKey)
+	if err != nil {
+		return nil, err
+	}
+	_, kdf, aead := suite()
+	enc, sender, err := hpke.NewSender(pk, kdf, aead, boxInfo())
+	if err != nil {
+		return nil, fmt.Errorf("seal a sub-share for holder %d: %w", recipient, err)
+	}
+	plain := subShare.Bytes()
+	defer clear(plain)
+	sealed, err := sender.Seal(boxAAD(s, dealer, recipient), plain)
+	if err != nil {
+		return nil, fmt.Errorf("seal a sub-share for holder %d: %w", recipient, err)
+	}
+	return append(enc, sealed...), nil
+}
+
+func openBox(s Session, dealer, recipient sharing.Index, sk hpke.PrivateKey, box []byte) (*group.Scalar, error) {
+	if len(box) != BoxSize {
+		return nil, fmt.Errorf("open a box of %d bytes: %w", len(box), errBox)
+	}
+	_, kdf, aead := suite()
+	r, err := hpke.NewRecipient(box[:encapsulationSize], sk, kdf, aead, boxInfo())
+	if err != nil {
+		return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
+	}
+	plain, err := r.Open(boxAAD(s, dealer, recipient), box[encapsulationSize:])
+	if err != nil {
+		return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
+	}
+	defer clear(plain)
+	x, err := group.DecodeScalar(plain)
+	if err != nil {
+		return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
+	}
+	return x, nil
+}

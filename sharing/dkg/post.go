@@ -1,0 +1,94 @@
+package dkg
+
+import (
+	"errors"
+	"fmt"
+
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
+)
+
+// MaxBody bounds the body of a post, in bytes. The largest are the join and the
+// deal of 16 holders, both below 20 KiB; a ledger entry may have 256 KiB, so an
+// order for about ten times as many holders would still fit there.
+const MaxBody = 24 << 10
+
+// ErrTooLarge means that a body is longer than [MaxBody].
+var ErrTooLarge = errors.New("dkg: the post is too large")
+
+// Post is what a participant wants on the board.
+type Post struct {
+	Kind Kind
+	Body []byte // the canonical encoding of a [Join], [Commit], [Deal], [Verdict] or [Receipt]
+}
+
+// Join says "I take part" and hands out one one-time receive key per dealer, so
+// that a later complaint about one dealer shows nothing that another one sent.
+type Join struct {
+	Session     [32]byte `cbor:"1,keyasint"`
+	ReceiveKeys [][]byte `cbor:"2,keyasint"` // h of them, by the dealer's index; empty at the author's own
+}
+
+// Commit binds a dealer to its polynomial before it has seen another's.
+type Commit struct {
+	Session  [32]byte `cbor:"1,keyasint"`
+	Previous [32]byte `cbor:"2,keyasint"` // the closed join list
+	Hash     [32]byte `cbor:"3,keyasint"` // [CommitmentHash]
+}
+
+// Deal reveals the commitments and carries the sealed sub-shares.
+type Deal struct {
+	Session     [32]byte `cbor:"1,keyasint"`
+	Previous    [32]byte `cbor:"2,keyasint"` // the closed commit list
+	Commitments [][]byte `cbor:"3,keyasint"` // exactly t points of 65 bytes, the constant term first
+	Proof       []byte   `cbor:"4,keyasint"` // Schnorr proof of knowledge of the constant term
+	Boxes       [][]byte `cbor:"5,keyasint"` // h of them, by recipient; empty at the author's own and where nobody joined
+}
+
+// Verdict accepts all dealings it does not complain about.
+type Verdict struct {
+	Session    [32]byte    `cbor:"1,keyasint"`
+	Previous   [32]byte    `cbor:"2,keyasint"` // the closed deal list
+	Complaints []Complaint `cbor:"3,keyasint"` // by ascending dealer
+}
+
+// Complaint says that a dealer's box did not hold the promised sub-share. It
+// publishes the private receive key made for that dealer, so everyone can look.
+type Complaint struct {
+	Dealer     sharing.Index `cbor:"1,keyasint"`
+	ReceiveKey []byte        `cbor:"2,keyasint"` // 32 bytes
+}
+
+// Receipt proves, under the new share, that its author has it and saw this transcript.
+type Receipt struct {
+	Session    [32]byte `cbor:"1,keyasint"`
+	Transcript [32]byte `cbor:"2,keyasint"`
+	Proof      []byte   `cbor:"3,keyasint"`
+}
+
+// DecodeJoin, and each of its sisters, reads the canonical encoding of a post and
+// nothing else. What it returns has a form, but was not checked: see [CheckJoin].
+func DecodeJoin(body []byte) (*Join, error) { return decode[Join](KindJoin, body) }
+
+// DecodeCommit reads a [Commit].
+func DecodeCommit(body []byte) (*Commit, error) { return decode[Commit](KindCommit, body) }
+
+// DecodeDeal reads a [Deal].
+func DecodeDeal(body []byte) (*Deal, error) { return decode[Deal](KindDeal, body) }
+
+// DecodeVerdict reads a [Verdict].
+func DecodeVerdict(body []byte) (*Verdict, error) { return decode[Verdict](KindVerdict, body) }
+
+// DecodeReceipt reads a [Receipt].
+func DecodeReceipt(body []byte) (*Receipt, error) { return decode[Receipt](KindReceipt, body) }
+
+func decode[T any](k Kind, body []byte) (*T, error) {
+	if len(body) > MaxBody {
+		return nil, fmt.Errorf("decode a %v of %d bytes, at most %d are read: %w", k, len(body), MaxBody, ErrTooLarge)
+	}
+	v := new(T)
+	if err := wire.Decode(body, v); err != nil {
+		return nil, fmt.Errorf("decode a %v: %w", k, err)
+	}
+	return v, nil
+}

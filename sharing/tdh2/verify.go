@@ -1,0 +1,64 @@
+package tdh2
+
+import (
+	"errors"
+	"fmt"
+
+	"warifu.dev/sharing/group"
+)
+
+var (
+	// ErrEnvelopeProof means that the envelope's proof does not hold for this key
+	// and context: it was altered, or made for another context.
+	ErrEnvelopeProof = errors.New("tdh2: the envelope's proof does not hold for this key and context")
+	// ErrWrongCluster means that the envelope was made for another cluster.
+	ErrWrongCluster = errors.New("tdh2: the envelope is for another cluster")
+	// ErrWrongKey means that the envelope was made for another key.
+	ErrWrongKey = errors.New("tdh2: the envelope is for another key")
+	// ErrWrongVersion means that the envelope was made for another version of the key.
+	ErrWrongVersion = errors.New("tdh2: the envelope is for another version of the key")
+)
+
+// VerifiedEnvelope is an envelope whose proof holds for one key and one context.
+// Only [PublicKey.Verify] and [CheckEndorsement] make one.
+type VerifiedEnvelope struct {
+	e     *Envelope
+	pk    *PublicKey
+	label [32]byte
+}
+
+// Verify checks the proof of e: that u and ū have one logarithm r, known to the
+// one who chose label, context and every other byte of the envelope. Errors are
+// [ErrWrongCluster], [ErrWrongKey], [ErrWrongVersion] and [ErrEnvelopeProof].
+func (pk *PublicKey) Verify(e *Envelope, context []byte) (*VerifiedEnvelope, error) {
+	if err := pk.addressed(e); err != nil {
+		return nil, err
+	}
+	minusE := e.e.Neg()
+	w := group.BaseMul(e.f).Add(e.u.Mul(minusE))
+	wBar := group.SecondGenerator().Mul(e.f).Add(e.uBar.Mul(minusE))
+	unproved := e.raw[:len(e.raw)-proofSize]
+	if !pk.challenge(context, unproved, w, wBar).Equal(e.e) {
+		return nil, fmt.Errorf("verify an envelope: %w", ErrEnvelopeProof)
+	}
+	return &VerifiedEnvelope{e: e, pk: pk, label: pk.label(context)}, nil
+}
+
+// addressed tells whether e says it is for this key.
+func (pk *PublicKey) addressed(e *Envelope) error {
+	switch {
+	case e.Cluster() != pk.Cluster:
+		return fmt.Errorf("verify an envelope: %w", ErrWrongCluster)
+	case e.KeyID() != pk.KeyID:
+		return fmt.Errorf("verify an envelope: %w", ErrWrongKey)
+	case e.Version() != pk.Version:
+		return fmt.Errorf("verify an envelope of version %d under version %d: %w", e.Version(), pk.Version, ErrWrongVersion)
+	}
+	return nil
+}
+
+// Envelope returns the envelope that was verified.
+func (v *VerifiedEnvelope) Envelope() *Envelope { return v.e }
+
+// Partial returns D_i = x_i·u in constant time. It is what a node releases.
+func (v *VerifiedEnvelope) Partial(share *group.Scalar) *group.Point { return v.e.u.Mul(share) }
