@@ -86,11 +86,11 @@ func run(dir string, args ...string) (string, error) {
 		}
 	}
 	cmd.Env = append(cmd.Env, ConfVariable+"="+Conf(dir))
-	var errors bytes.Buffer
-	cmd.Stderr = &errors
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", tool, err, bytes.TrimSpace(append(out, errors.Bytes()...)))
+		return "", fmt.Errorf("%s: %w: %s", tool, err, bytes.TrimSpace(append(out, stderr.Bytes()...)))
 	}
 	return string(out), nil
 }
@@ -100,11 +100,10 @@ func run(dir string, args ...string) (string, error) {
 func serialOf(slots, slot string) string {
 	here := false
 	for line := range strings.Lines(slots) {
-		line = strings.TrimSpace(line)
 		if n, ok := strings.CutPrefix(line, "Slot "); ok {
-			here = n == slot
+			here = strings.TrimSpace(n) == slot
 		}
-		if value, ok := strings.CutPrefix(line, "Serial number:"); ok && here {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "Serial number:"); ok && here {
 			return strings.TrimSpace(value)
 		}
 	}
