@@ -22,6 +22,8 @@ const (
 const (
 	Session         Tag = "warifu/v1/ceremony/session"
 	BoardPhase      Tag = "warifu/v1/ceremony/phase"
+	BoardPost       Tag = "warifu/v1/ceremony/post"
+	BoardDigest     Tag = "warifu/v1/ceremony/digest"
 	DealCommitment  Tag = "warifu/v1/ceremony/commitment"
 	DealProof       Tag = "warifu/v1/ceremony/deal-proof"
 	DealProofNonce  Tag = "warifu/v1/ceremony/deal-proof/nonce"
@@ -66,3 +68,6 @@ const (
 	AnswerHeader  Tag = "warifu/v1/answer-header"
 	SelfTest      Tag = "warifu/v1/self-test"
 )
+
+// Connections (transport).
+const StatelessReset Tag = "warifu/v1/transport/stateless-reset"

@@ -1,0 +1,169 @@
+package transport
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quic-go/quic-go"
+
+	"warifu.dev/internal/tag"
+)
+
+// Caller is who is at the other end of a connection, as TLS proved it. There is
+// one per connection; nobody writes to it after Admit.
+type Caller struct {
+	Chain  []*x509.Certificate // as shown, leaf first, never empty; only the leaf's key is proven
+	SPKI   SPKI                // of the leaf
+	Remote net.Addr
+	PeerID string // the roster's id, on a connection of [Peers]; else empty
+
+	// Identity is for Admit, to keep what it learned for the handler. This
+	// package does not look at it.
+	Identity any
+}
+
+// callerOf reads who is at the other end of a connection whose handshake is
+// complete.
+func callerOf(qc *quic.Conn) *Caller {
+	chain := qc.ConnectionState().TLS.PeerCertificates
+	return &Caller{Chain: chain, SPKI: spkiOf(chain[0]), Remote: qc.RemoteAddr()}
+}
+
+// errHalfOpen drops an attempt while too many are unfinished.
+var errHalfOpen = errors.New("too many handshakes in progress")
+
+// halfOpen counts the handshakes in progress on one socket: the state that
+// somebody without any certificate can make us hold.
+type halfOpen struct {
+	n      atomic.Int64
+	limits Limits
+}
+
+// handshake is one of them.
+type handshake struct {
+	finish func()
+}
+
+type handshakeKey struct{}
+
+// begin is the transport's ConnContext. The context it is given ends with the
+// connection or with its failed handshake.
+func (h *halfOpen) begin(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+	if h.n.Add(1) > int64(h.limits.HalfOpen) {
+		h.n.Add(-1)
+		return nil, errHalfOpen
+	}
+	hs := &handshake{finish: sync.OnceFunc(func() { h.n.Add(-1) })}
+	context.AfterFunc(ctx, hs.finish)
+	return context.WithValue(ctx, handshakeKey{}, hs), nil
+}
+
+// finish marks the handshake of qc as done.
+func (h *halfOpen) finish(qc *quic.Conn) {
+	if hs, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
+		hs.finish()
+	}
+}
+
+// suspicious is the transport's VerifySourceAddress.
+func (h *halfOpen) suspicious(net.Addr) bool {
+	return h.n.Load() >= int64(h.limits.RetryAbove)
+}
+
+// slots counts admitted connections.
+type slots struct {
+	limits Limits
+
+	mu    sync.Mutex
+	total int
+	byKey map[SPKI]int // guarded by mu; only counts above 0
+}
+
+// take takes a slot for key, or says which limit forbids it.
+func (s *slots) take(key SPKI) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total >= s.limits.Connections {
+		return fmt.Errorf("%d connections are open, no more are taken", s.total)
+	}
+	if n := s.byKey[key]; n >= s.limits.ConnectionsPerKey {
+		return fmt.Errorf("%d connections of this certificate's key are open, no more are taken", n)
+	}
+	if s.byKey == nil {
+		s.byKey = make(map[SPKI]int)
+	}
+	s.total++
+	s.byKey[key]++
+	return nil
+}
+
+// give gives a slot of key back.
+func (s *slots) give(key SPKI) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.byKey[key]--; s.byKey[key] == 0 {
+		delete(s.byKey, key)
+	}
+}
+
+// notAdmitted is all that a stranger hears when there is no better sentence.
+const notAdmitted = "this certificate is not accepted here"
+
+// admissionReason is what may be told about a refused admission: the sentence of
+// a [Refusal], or what is wrong with the certificate itself, which its holder
+// can see anyway.
+func admissionReason(err error) string {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Sentence
+	}
+	for _, known := range []error{ErrUnknownCA, ErrExpired, ErrNoClientAuth, ErrNoURI} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return notAdmitted
+}
+
+// resetKey is the key of stateless resets (RFC 9000, section 10.3). A node that
+// restarts has the same one, so that peers with a connection to its former life
+// hear at once that it is gone, and do not wait for an idle timeout.
+func resetKey(cert tls.Certificate) (*quic.StatelessResetKey, error) {
+	signer, ok := cert.PrivateKey.(interface{ Bytes() ([]byte, error) })
+	if !ok {
+		return nil, nil // a key that stays in its device: peers wait
+	}
+	secret, err := signer.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("derive the stateless reset key: %w", err)
+	}
+	defer clear(secret)
+	key, err := hkdf.Key(sha256.New, secret, nil, string(tag.StatelessReset), len(quic.StatelessResetKey{}))
+	if err != nil {
+		return nil, fmt.Errorf("derive the stateless reset key: %w", err)
+	}
+	return (*quic.StatelessResetKey)(key), nil
+}
+
+// newTransport takes conn over for one QUIC transport that listens.
+func newTransport(conn net.PacketConn, cert tls.Certificate, h *halfOpen) (*quic.Transport, error) {
+	key, err := resetKey(cert)
+	if err != nil {
+		return nil, err
+	}
+	return &quic.Transport{
+		Conn:                conn,
+		StatelessResetKey:   key,
+		ConnContext:         h.begin,
+		VerifySourceAddress: h.suspicious,
+	}, nil
+}
