@@ -1,0 +1,157 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const (
+	dirMode  fs.FileMode = 0o700
+	fileMode fs.FileMode = 0o600
+)
+
+// file is what the writer needs of a segment. Tests break each call as
+// "failed" and as "failed but persisted".
+type file interface {
+	WriteAt(b []byte, off int64) (int, error)
+	Sync() error
+	Truncate(size int64) error
+	Stat() (fs.FileInfo, error)
+	Close() error
+}
+
+// openFile opens or creates path with mode 0600 whatever the umask.
+func openFile(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(fileMode); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// makeDir creates dir with mode 0700 whatever the umask, or checks what is there.
+func makeDir(dir string) error {
+	switch err := os.Mkdir(dir, dirMode); {
+	case err == nil:
+		if err := os.Chmod(dir, dirMode); err != nil {
+			return err
+		}
+		return syncDir(filepath.Dir(dir))
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return nil
+}
+
+// checkModes refuses a directory or a file in it that others may touch, a link,
+// and anything that is not a file.
+func checkModes(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	if info.Mode().Perm()&^dirMode != 0 {
+		return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, dir, info.Mode().Perm(), dirMode)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a regular file", path)
+		}
+		if info.Mode().Perm()&^fileMode != 0 {
+			return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, path, info.Mode().Perm(), fileMode)
+		}
+	}
+	return nil
+}
+
+// lockDir takes the directory for this process. The lock ends with the process.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+		}
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// replaceFile puts b under path so that a crash leaves the old bytes or the new.
+func replaceFile(path string, b []byte) error {
+	next := path + ".next"
+	f, err := openFile(next)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// makeReserve fills path with size zeros, unless it has them.
+func makeReserve(path string, size int64) error {
+	if info, err := os.Stat(path); err == nil && info.Size() == size {
+		return nil
+	}
+	f, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(0) // never a sparse file of the right size after a crash: grown by writes alone
+	zeros := make([]byte, min(size, 1<<20))
+	for off := int64(0); err == nil && off < size; off += int64(len(zeros)) {
+		_, err = f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// isFull says whether err means that there is no room.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

@@ -1,0 +1,45 @@
+// Package audit is a node's Merkle log: what happened, in an order that cannot
+// be changed behind the back of anyone who keeps one older checkpoint.
+//
+// # Promise
+//
+// [Log.Append] returns when its records are on disk and synced, or with an
+// error, and then nothing that waited for them may leave the node. Callers that
+// come together share one sync. A log that failed once never writes again in
+// this process: the kernel may have dropped the pages it could not write, so a
+// second sync that succeeds says nothing (PostgreSQL's fsync lesson of 2018).
+// The node stops releasing, and reopens; opening verifies every record.
+//
+// # Files
+//
+//	DIR/lock               held while the log is open
+//	DIR/records-00000000   segments, in order
+//	DIR/checkpoint         the last checkpoint signed, a C2SP signed note
+//	DIR/reserve            room for the one record that says the disk is full
+//
+// A segment is a list of frames:
+//
+//	 4  n, length of the record, big-endian
+//	 8  index of the record in the log, from 0
+//	 8  index of the first record of the same commit (one write, one sync)
+//	 n  the record, canonical CBOR
+//	32  its leaf hash: SHA-256(0x00 ‖ record), RFC 6962 section 2.1
+//
+// The leaf hashes are all that a proof needs; tiles (C2SP tlog-tiles) are made
+// from them and never hold more than they do. The root is RFC 6962's.
+//
+// # After a crash
+//
+// A commit starts only after the one before it was synced. So a bad frame with
+// no later commit behind it is the torn end of a commit nobody was told about,
+// and is cut. A bad frame with a later commit behind it, or below the last
+// signed checkpoint, is damage: the log refuses to open and names the record.
+//
+// # Checkpoints
+//
+// A checkpoint is three lines (origin, size, root in base64) signed as a note.
+// It covers synced records only. What is signed is the text itself, with ECDSA
+// on P-256 and SHA-256; the text begins with the origin, every other thing a
+// node signs begins with eight bytes of a count, so neither can stand for the
+// other.
+package audit

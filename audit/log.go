@@ -1,0 +1,382 @@
+package audit
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	// maxCommit bounds the bytes of one write and sync, and so what a crash can
+	// tear. Several of the largest records fit.
+	maxCommit = 1 << 20
+	// maxQueue bounds the callers that wait for the next commit.
+	maxQueue = 1024
+	// MaxTail bounds what [Log.Tail] returns.
+	MaxTail = 1000
+	// lookEvery is how often an idle log looks whether its file is still there.
+	lookEvery = time.Second
+
+	// DefaultReserve is the room kept so that `audit full` can be recorded.
+	DefaultReserve = 64 << 20
+	// DefaultSegment is when a new segment is begun: a size that is read and
+	// hashed in a moment.
+	DefaultSegment = 64 << 20
+)
+
+// Config says where a log is and who signs it.
+type Config struct {
+	Dir          string                           // node-local, never settable over the wire (R22)
+	Origin       string                           // of checkpoints, e.g. "warifu/0a1b2c3d/node-1"; no spaces, no plus
+	Public       *ecdsa.PublicKey                 // the node's key
+	Signer       func(msg []byte) ([]byte, error) // ECDSA over SHA-256 of msg, ASN.1, by that key
+	ReserveBytes int64                            // 0 means [DefaultReserve]
+	SegmentBytes int64                            // 0 means [DefaultSegment]
+	Log          *slog.Logger                     // nil discards
+
+	open func(path string) (file, error) // for tests that break disks
+}
+
+func (c *Config) validate() error {
+	if c.ReserveBytes == 0 {
+		c.ReserveBytes = DefaultReserve
+	}
+	if c.SegmentBytes == 0 {
+		c.SegmentBytes = DefaultSegment
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.open == nil {
+		c.open = openFile
+	}
+	switch {
+	case c.Dir == "":
+		return errors.New("audit: no directory")
+	case c.Signer == nil:
+		return errors.New("audit: no signer")
+	case c.ReserveBytes < 0 || c.SegmentBytes < 0 || c.SegmentBytes > maxSegment-maxCommit:
+		return errors.New("audit: sizes out of range")
+	}
+	_, err := newVerifier(c.Origin, c.Public)
+	return err
+}
+
+// Log is an open log, safe for concurrent use.
+type Log struct {
+	cfg    Config
+	signer signer
+	lock   *os.File
+	queue  chan *request
+	stop   chan struct{} // closed by Close
+	done   chan struct{} // closed when the writer has returned
+
+	closing sync.Once
+	signing sync.Mutex // one checkpoint at a time
+
+	mu       sync.Mutex
+	failure  error     // guarded by mu; why the log takes no more
+	tree     frontier  // guarded by mu; synced records only
+	segments []segment // guarded by mu
+	places   []place   // guarded by mu
+
+	current file // owned by the writer
+}
+
+// request is one Append on its way to the writer.
+type request struct {
+	bodies [][]byte
+	leaves []tlog.Hash
+	size   int // of all frames
+	time   int64
+	node   string
+	answer chan answer // of room 1
+}
+
+type answer struct {
+	first uint64
+	err   error
+}
+
+// Open opens or makes the log in cfg.Dir. It verifies every record against its
+// hash and the whole against the last checkpoint, cuts the torn end of a commit
+// nobody was told about, and refuses with [ErrDamaged], [ErrLooseMode],
+// [ErrLocked] or [ErrFull].
+func Open(cfg Config) (*Log, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	l, err := open(cfg)
+	if err != nil {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return nil, fmt.Errorf("open audit log: %w", err)
+	}
+	go l.write()
+	return l, nil
+}
+
+func open(cfg Config) (_ *Log, err error) {
+	v, err := newVerifier(cfg.Origin, cfg.Public)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	if err := checkModes(cfg.Dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		cfg: cfg, signer: signer{verifier: v, sign: cfg.Signer}, lock: lock,
+		queue: make(chan *request, maxQueue), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			if l.current != nil {
+				l.current.Close()
+			}
+			lock.Close()
+		}
+	}()
+	points, err := ownCheckpoint(cfg.Dir, cfg.Origin, cfg.Public)
+	if err != nil {
+		return nil, err
+	}
+	c, err := scan(cfg.Dir, func(_ frame, _ place, tree *frontier) error { return points.check(tree) })
+	if err != nil {
+		return nil, err
+	}
+	if err := points.reached(&c.tree); err != nil {
+		return nil, err
+	}
+	l.tree, l.segments, l.places = c.tree, c.segments, c.places
+	if err := makeReserve(filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes); err != nil {
+		return nil, fmt.Errorf("make reserve: %w", err)
+	}
+	if len(l.segments) == 0 {
+		return l, l.begin()
+	}
+	return l, l.resume(c)
+}
+
+// resume opens the last segment, cuts its torn end, and writes and syncs the
+// last commit once more: a process that died may have written it without a
+// sync, or after a sync that failed, and then only the page cache has it.
+func (l *Log) resume(c *contents) error {
+	last := l.segments[len(l.segments)-1]
+	f, err := l.cfg.open(last.path)
+	if err != nil {
+		return err
+	}
+	l.current = f
+	if c.torn > 0 {
+		l.cfg.Log.Warn("cutting the torn end of the audit log", "segment", last.path, "bytes", c.torn, "records", l.tree.size)
+		if err := f.Truncate(last.size); err != nil {
+			return err
+		}
+	}
+	if len(c.last) > 0 {
+		if _, err := f.WriteAt(c.last, c.lastAt); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// begin starts the next segment.
+func (l *Log) begin() error {
+	path := segmentPath(l.cfg.Dir, len(l.segments))
+	f, err := l.cfg.open(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), syncDir(l.cfg.Dir)); err != nil {
+		f.Close()
+		os.Remove(path) // or a later look would take the segment before it for a finished one
+		return err
+	}
+	if l.current != nil {
+		l.current.Close() // synced before each answer; nothing is lost
+	}
+	l.current = f
+	l.mu.Lock()
+	l.segments = append(l.segments, segment{path: path})
+	l.mu.Unlock()
+	return nil
+}
+
+// Append writes the records side by side and returns the index of the first
+// when all are synced. On any error nothing may leave that waited for them; with
+// ctx's error they may be written all the same.
+func (l *Log) Append(ctx context.Context, records ...Record) (uint64, error) {
+	if len(records) == 0 {
+		return 0, fmt.Errorf("%w: nothing to append", ErrBadRecord)
+	}
+	if err := l.failed(); err != nil {
+		return 0, err
+	}
+	last := records[len(records)-1]
+	r := &request{time: last.Time, node: last.Node, answer: make(chan answer, 1)}
+	for _, record := range records {
+		body, err := EncodeRecord(record)
+		if err != nil {
+			return 0, err
+		}
+		r.bodies = append(r.bodies, body)
+		r.leaves = append(r.leaves, tlog.RecordHash(body))
+		r.size += len(body) + frameExtra
+	}
+	if r.size > maxCommit {
+		return 0, fmt.Errorf("%w: %d bytes at once, at most %d", ErrBadRecord, r.size, maxCommit)
+	}
+	select {
+	case l.queue <- r:
+	case <-l.done:
+		return 0, ErrClosed
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	select {
+	case a := <-r.answer:
+		return a.first, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-l.done:
+	}
+	select {
+	case a := <-r.answer:
+		return a.first, a.err
+	default:
+		return 0, ErrClosed
+	}
+}
+
+// Size returns the number of synced records.
+func (l *Log) Size() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(l.tree.size)
+}
+
+// Root returns the Merkle root over the synced records (RFC 6962).
+func (l *Log) Root() [32]byte {
+	l.mu.Lock()
+	tree := l.tree.clone()
+	l.mu.Unlock()
+	return tree.root()
+}
+
+// State is "ok" or the name of what is wrong.
+func (l *Log) State() string {
+	err := l.failed()
+	for _, named := range []error{ErrFull, ErrMissing, ErrBroken, ErrClosed} {
+		if errors.Is(err, named) {
+			return named.Error()
+		}
+	}
+	return "ok"
+}
+
+func (l *Log) failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
+// Checkpoint signs the size and root of the synced records, keeps the note in
+// the log's directory and returns it. A log that is broken signs nothing.
+func (l *Log) Checkpoint() ([]byte, error) {
+	l.signing.Lock()
+	defer l.signing.Unlock()
+	l.mu.Lock()
+	tree, failure := l.tree.clone(), l.failure
+	l.mu.Unlock()
+	if failure != nil && !errors.Is(failure, ErrFull) {
+		return nil, failure
+	}
+	signed, err := Checkpoint{Origin: l.cfg.Origin, Size: uint64(tree.size), Root: tree.root()}.sign(l.signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign audit checkpoint: %w", err)
+	}
+	if err := replaceFile(filepath.Join(l.cfg.Dir, "checkpoint"), signed); err != nil {
+		return nil, fmt.Errorf("keep audit checkpoint: %w", err)
+	}
+	return signed, nil
+}
+
+// Read returns one record. An index at or past [Log.Size] gives [fs.ErrNotExist].
+func (l *Log) Read(index uint64) (Record, error) {
+	records, err := l.read(index, 1)
+	if err != nil {
+		return Record{}, err
+	}
+	return records[0].Record, nil
+}
+
+// Tail returns the last n records or fewer, at most [MaxTail], oldest first.
+func (l *Log) Tail(n int) ([]Indexed, error) {
+	size := l.Size()
+	n = min(n, MaxTail, int(size))
+	if n <= 0 {
+		return nil, nil
+	}
+	return l.read(size-uint64(n), n)
+}
+
+// read returns n records from index from on.
+func (l *Log) read(from uint64, n int) ([]Indexed, error) {
+	l.mu.Lock()
+	size, segments := uint64(l.tree.size), append([]segment(nil), l.segments...)
+	var at place
+	if from < size {
+		at = l.places[from/placeEvery]
+	}
+	l.mu.Unlock()
+	if from+uint64(n) > size {
+		return nil, fmt.Errorf("audit record %d of %d: %w", from+uint64(n)-1, size, fs.ErrNotExist)
+	}
+	records := make([]Indexed, 0, n)
+	for ; len(records) < n; at = (place{segment: at.segment + 1}) {
+		s := segments[at.segment]
+		b, err := readRange(s.path, at.offset, s.size, from, n-len(records))
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, b...)
+		if len(records) > 0 {
+			from = records[len(records)-1].Index + 1
+		}
+	}
+	return records, nil
+}
+
+// Close lets those who already wait have their answer, and closes the files.
+func (l *Log) Close() error {
+	var err error
+	l.closing.Do(func() {
+		close(l.stop)
+		<-l.done
+		l.mu.Lock()
+		if l.failure == nil {
+			l.failure = ErrClosed
+		}
+		l.mu.Unlock()
+		err = errors.Join(l.current.Close(), l.lock.Close())
+	})
+	return err
+}
