@@ -5,7 +5,6 @@ package pkcs11
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -23,29 +22,25 @@ const (
 	soPIN   = "so-5678"
 )
 
-// tokens is the one directory of tokens that this process sees.
-var tokens string
+// tokens is the directory of tokens of each running test.
+var tokens = map[*testing.T]string{}
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		var err error
-		if tokens, err = os.MkdirTemp("", "warifu-pkcs11-"); err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(tokens)
-		os.Setenv(softhsm.ConfVariable, softhsm.Conf(tokens))
-		return m.Run()
-	}())
-}
-
-// newToken makes a token. No device may be open then: SoftHSM would not see it.
+// newToken makes a token in the test's own directory, which this process sees
+// from now on. No device may be open then: SoftHSM would not look again.
 func newToken(t *testing.T, label string) Config {
 	t.Helper()
 	module, err := softhsm.Module()
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial, err := softhsm.NewToken(tokens, label, userPIN, soPIN)
+	dir, ok := tokens[t]
+	if !ok {
+		dir = t.TempDir()
+		tokens[t] = dir
+		t.Setenv(softhsm.ConfVariable, softhsm.Conf(dir))
+		t.Cleanup(func() { delete(tokens, t) })
+	}
+	serial, err := softhsm.NewToken(dir, label, userPIN, soPIN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,12 +141,12 @@ func must(t *testing.T, err error) {
 }
 
 func TestConformance(t *testing.T) {
-	made := map[string]Config{} // one token for each subtest
+	of := map[*testing.T]Config{} // one token for each subtest
 	hsmtest.Run(t, func(t *testing.T) hsm.Device {
-		if _, ok := made[t.Name()]; !ok {
-			made[t.Name()] = newToken(t, fmt.Sprintf("conformance-%d", len(made)))
+		if _, ok := of[t]; !ok {
+			of[t] = newToken(t, "conformance")
 		}
-		d, err := Open(made[t.Name()])
+		d, err := Open(of[t])
 		must(t, err)
 		return d
 	})
@@ -234,7 +229,7 @@ func TestOnlyTheConfiguredTokenOpens(t *testing.T) {
 	missing := a
 	missing.Module += ".none"
 	refused("no module", missing, hsm.ErrModule)
-	missing.Module = softhsm.Conf(tokens)
+	missing.Module = softhsm.Conf(tokens[t])
 	refused("a module that is none", missing, hsm.ErrModule)
 	missing.Module = ""
 	refused("no module configured", missing, hsm.ErrModule)
