@@ -228,4 +228,3 @@ func CheckReceipt(s Session, author sharing.Index, o *Outcome, body []byte) erro
 	}
 	return nil
 }
-
