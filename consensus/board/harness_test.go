@@ -1,0 +1,349 @@
+package board
+
+import (
+	"crypto/hpke"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+	"warifu.dev/sharing/group"
+)
+
+// ceremony drives honest participants and a board, in memory. A test takes over
+// single holders with silent, and posts in their name.
+type ceremony struct {
+	*testing.T
+	s      dkg.Session
+	b      *Board
+	parts  map[sharing.Index]*dkg.Participant
+	rand   *rand.ChaCha8
+	silent map[sharing.Index]bool
+	shares map[sharing.Index]*group.Scalar
+	posts  []entry // everything that was taken
+}
+
+type entry struct {
+	author sharing.Index
+	kind   dkg.Kind
+	body   []byte
+}
+
+func session(t, h int, name string) dkg.Session {
+	f := min(1, h-t)
+	cluster := tag.Hash(tag.SelfTest, []byte("cluster"))
+	return dkg.Session{
+		ID:      dkg.SessionID(cluster, 1, tag.Hash(tag.SelfTest, []byte(name)), 1, tag.Hash(tag.SelfTest, []byte("link"))),
+		Cluster: cluster, T: t, H: h, F: f,
+	}
+}
+
+func begin(t *testing.T, s dkg.Session) *ceremony {
+	t.Helper()
+	var seed [32]byte
+	binary.BigEndian.PutUint32(seed[:], uint32(s.T<<8|s.H))
+	c := &ceremony{
+		T: t, s: s, b: New(s), rand: rand.NewChaCha8(seed), parts: map[sharing.Index]*dkg.Participant{},
+		silent: map[sharing.Index]bool{}, shares: map[sharing.Index]*group.Scalar{},
+	}
+	for i := sharing.Index(1); int(i) <= s.H; i++ {
+		p, err := dkg.NewParticipant(s, i, c.rand)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.parts[i] = p
+	}
+	return c
+}
+
+// step asks participant i, restarts it from its state, and asks again: both must
+// say the same, byte for byte.
+func (c *ceremony) step(i sharing.Index) dkg.Ready {
+	c.Helper()
+	v := c.b.View()
+	ready, err := c.parts[i].Step(v, c.rand)
+	if err != nil {
+		c.Fatalf("holder %d in the %v phase: %v", i, v.Phase, err)
+	}
+	if ready.Post == nil && ready.Share == nil {
+		return ready
+	}
+	stored := c.parts[i].State()
+	restarted, err := dkg.Restore(c.s, i, stored)
+	if err != nil {
+		c.Fatalf("restart holder %d in the %v phase: %v", i, v.Phase, err)
+	}
+	again, err := restarted.Step(v, c.rand)
+	if err != nil {
+		c.Fatalf("restarted holder %d in the %v phase: %v", i, v.Phase, err)
+	}
+	switch {
+	case again.Persist:
+		c.Errorf("holder %d in the %v phase: a restarted participant changed its state", i, v.Phase)
+	case (ready.Post == nil) != (again.Post == nil), (ready.Share == nil) != (again.Share == nil):
+		c.Errorf("holder %d in the %v phase: a restarted participant says something else", i, v.Phase)
+	case ready.Post != nil && (ready.Post.Kind != again.Post.Kind || string(ready.Post.Body) != string(again.Post.Body)):
+		c.Errorf("holder %d in the %v phase: a restarted participant posts other bytes", i, v.Phase)
+	case ready.Share != nil && !ready.Share.Equal(again.Share):
+		c.Errorf("holder %d in the %v phase: a restarted participant has another share", i, v.Phase)
+	}
+	c.parts[i] = restarted
+	if ready.Share != nil {
+		c.shares[i] = ready.Share
+	}
+	return ready
+}
+
+// body is what participant i would post now.
+func (c *ceremony) body(i sharing.Index) []byte {
+	c.Helper()
+	ready := c.step(i)
+	if ready.Post == nil {
+		c.Fatalf("holder %d has nothing to post in the %v phase", i, c.b.Phase())
+	}
+	return ready.Post.Body
+}
+
+// accept puts a post that must be taken on the board.
+func (c *ceremony) accept(i sharing.Index, kind dkg.Kind, body []byte) {
+	c.Helper()
+	next, err := c.b.Post(i, kind, body)
+	if err != nil {
+		c.Fatalf("%v of holder %d: %v", kind, i, err)
+	}
+	c.b = next
+	c.posts = append(c.posts, entry{i, kind, body})
+}
+
+// refuse holds that a post is refused by this name and leaves the board alone.
+func (c *ceremony) refuse(i sharing.Index, kind dkg.Kind, body []byte, want error) {
+	c.Helper()
+	before := c.b.Digest()
+	next, err := c.b.Post(i, kind, body)
+	if next != nil || !errors.Is(err, want) {
+		c.Errorf("%v of holder %d: got %v, want %v", kind, i, err, want)
+	}
+	if c.b.Digest() != before {
+		c.Errorf("%v of holder %d was refused and changed the board", kind, i)
+	}
+}
+
+// late makes t honest holders say that the open phase is past its deadline.
+func (c *ceremony) late() {
+	c.Helper()
+	phase, said := c.b.Phase(), 0
+	for i := sharing.Index(1); int(i) <= c.s.H && said < c.s.T; i++ {
+		if c.silent[i] {
+			continue
+		}
+		next, err := c.b.PastDeadline(i, phase)
+		if err != nil {
+			c.Fatal(err)
+		}
+		c.b, said = next, said+1
+	}
+}
+
+// post lets all who are not silent post in the open phase, and closes it by the
+// clock if it did not close by itself.
+func (c *ceremony) post() {
+	c.Helper()
+	phase := c.b.Phase()
+	for i := sharing.Index(1); int(i) <= c.s.H; i++ {
+		if c.silent[i] || c.b.Phase() != phase {
+			continue
+		}
+		if ready := c.step(i); ready.Post != nil {
+			c.accept(i, ready.Post.Kind, ready.Post.Body)
+		}
+	}
+	if c.b.Phase() == phase && !c.b.ReadyToActivate() {
+		c.late()
+	}
+}
+
+// until posts phase after phase until phase is open.
+func (c *ceremony) until(phase dkg.Phase) *ceremony {
+	c.Helper()
+	for c.b.Phase() < phase {
+		c.post()
+	}
+	if c.b.Phase() != phase {
+		reason, _ := c.b.Abandoned()
+		c.Fatalf("the %v phase is open, wanted %v (%s)", c.b.Phase(), phase, reason)
+	}
+	return c
+}
+
+// finish runs to the end and holds the outcome against all that honest holders
+// can check: QUAL, every share against its Y_i, and any t shares against Y.
+func (c *ceremony) finish(qual ...sharing.Index) {
+	c.Helper()
+	c.until(dkg.PhaseConfirm)
+	c.post()
+	o, ok := c.b.Outcome()
+	if !ok {
+		c.Fatal("no outcome")
+	}
+	if fmt.Sprint(o.Qual) != fmt.Sprint(qual) { // R7
+		c.Errorf("QUAL is %v, want %v", o.Qual, qual)
+	}
+	done, err := c.b.Activate()
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.b = done
+	var holders []sharing.Index
+	for i := sharing.Index(1); int(i) <= c.s.H; i++ {
+		if c.silent[i] {
+			continue
+		}
+		x := c.shares[i]
+		if x == nil {
+			c.Fatalf("holder %d has no share", i)
+		}
+		if !group.BaseMul(x).Equal(o.YI[i-1]) {
+			c.Errorf("the share of holder %d does not match its verification key", i)
+		}
+		if ready := c.step(i); ready.Post != nil || !ready.Share.Equal(x) {
+			c.Errorf("holder %d says something else after the end", i)
+		}
+		holders = append(holders, i)
+	}
+	for k := 0; k+c.s.T <= len(holders); k++ {
+		quorum := holders[k : k+c.s.T]
+		lambda, err := sharing.Lagrange(quorum)
+		if err != nil {
+			c.Fatal(err)
+		}
+		key := group.SmallScalar(0)
+		for j, i := range quorum {
+			key = key.Add(lambda[j].Mul(c.shares[i]))
+		}
+		if !group.BaseMul(key).Equal(o.Y) {
+			c.Errorf("the shares of %v do not make the key", quorum)
+		}
+		delta := sharing.Delta(c.s.T, c.s.H)
+		points := make([]*group.Point, c.s.T)
+		for j, i := range quorum {
+			points[j] = o.YI[i-1]
+		}
+		w, err := sharing.Interpolate(delta, quorum, points)
+		if err != nil {
+			c.Fatal(err)
+		}
+		if !w.Equal(o.Y.Mul(group.SmallScalar(delta))) {
+			c.Errorf("the verification keys of %v do not make Δ·Y", quorum)
+		}
+	}
+}
+
+// receiveSecrets looks into the stored state of holder i, as its thief would.
+func (c *ceremony) receiveSecrets(i sharing.Index) [][]byte {
+	c.Helper()
+	var st struct {
+		Session    [32]byte `cbor:"1,keyasint"`
+		Cluster    [32]byte `cbor:"2,keyasint"`
+		T          int      `cbor:"3,keyasint"`
+		H          int      `cbor:"4,keyasint"`
+		F          int      `cbor:"5,keyasint"`
+		Me         int      `cbor:"6,keyasint"`
+		Keys       [][]byte `cbor:"7,keyasint"`
+		Polynomial []byte   `cbor:"8,keyasint"`
+		Posts      [][]byte `cbor:"9,keyasint"`
+		Share      []byte   `cbor:"10,keyasint"`
+	}
+	if err := wire.Decode(c.parts[i].State().Reveal(), &st); err != nil {
+		c.Fatal(err)
+	}
+	return st.Keys
+}
+
+// dealer is a second implementation of a dealing, which can be told to lie at
+// every place.
+type dealer struct {
+	c           *ceremony
+	me          sharing.Index
+	poly        *sharing.Polynomial
+	commitments [][]byte
+}
+
+func (c *ceremony) dealer(me sharing.Index, threshold int) *dealer {
+	c.Helper()
+	d := &dealer{c: c, me: me}
+	var err error
+	if d.poly, err = sharing.NewPolynomial(c.rand, max(threshold, 2)); err != nil {
+		c.Fatal(err)
+	}
+	d.commitments = d.poly.Commit().Bytes()[:threshold]
+	c.silent[me] = true
+	return d
+}
+
+func (d *dealer) commit() []byte {
+	return wire.Encode(dkg.Commit{Session: d.c.s.ID, Previous: d.c.b.View().Previous, Hash: dkg.CommitmentHash(d.c.s, d.me, d.commitments)})
+}
+
+func bind(s dkg.Session, parts ...[]byte) [][]byte {
+	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F))}, parts...)
+}
+
+func (d *dealer) prove(s dkg.Session, me sharing.Index, previous [32]byte) []byte {
+	d.c.Helper()
+	binding := bind(s, append([][]byte{tag.Uint64(uint64(me)), previous[:]}, d.commitments...)...)
+	proof, err := sharing.Prove(d.c.rand, tag.DealProofNonce, tag.DealProof, d.poly.Constant(), d.poly.Commit().Constant(), binding...)
+	if err != nil {
+		d.c.Fatal(err)
+	}
+	return proof
+}
+
+func (d *dealer) seal(recipient, aadRecipient sharing.Index, plain []byte) []byte {
+	d.c.Helper()
+	pk, err := hpke.MLKEM768P256().NewPublicKey(d.c.b.View().Joins[recipient-1].ReceiveKeys[d.me-1])
+	if err != nil {
+		d.c.Fatal(err)
+	}
+	enc, sender, err := hpke.NewSender(pk, hpke.HKDFSHA256(), hpke.AES256GCM(), tag.List(tag.DealBox))
+	if err != nil {
+		d.c.Fatal(err)
+	}
+	box, err := sender.Seal(tag.List(tag.DealBox, bind(d.c.s, tag.Uint64(uint64(d.me)), tag.Uint64(uint64(aadRecipient)))...), plain)
+	if err != nil {
+		d.c.Fatal(err)
+	}
+	return append(enc, box...)
+}
+
+func (d *dealer) deal() *dkg.Deal {
+	d.c.Helper()
+	v := d.c.b.View()
+	deal := &dkg.Deal{Session: d.c.s.ID, Previous: v.Previous, Commitments: d.commitments, Boxes: make([][]byte, d.c.s.H)}
+	deal.Proof = d.prove(d.c.s, d.me, v.Previous)
+	for k, j := range v.Joins {
+		if i := sharing.Index(k + 1); j != nil && i != d.me {
+			deal.Boxes[k] = d.seal(i, i, d.poly.Eval(i).Bytes())
+		}
+	}
+	return deal
+}
+
+func all(h int, without ...sharing.Index) []sharing.Index {
+	var out []sharing.Index
+next:
+	for i := sharing.Index(1); int(i) <= h; i++ {
+		for _, w := range without {
+			if i == w {
+				continue next
+			}
+		}
+		out = append(out, i)
+	}
+	return out
+}
+

@@ -1,0 +1,105 @@
+package board
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+)
+
+// Every participant is restarted from its state at each step on the way.
+func TestAnHonestCeremonyGivesEveryHolderItsShare(t *testing.T) {
+	for h := 3; h <= 9; h++ {
+		for threshold := 2; threshold <= h; threshold++ {
+			t.Run(fmt.Sprintf("%d-of-%d", threshold, h), func(t *testing.T) {
+				c := begin(t, session(threshold, h, "honest"))
+				c.finish(all(h)...)
+				if struck := c.b.Struck(); struck != nil {
+					t.Errorf("%v were struck", struck)
+				}
+				// The same entries give the same board on another node.
+				again := New(c.s)
+				for _, e := range c.posts {
+					next, err := again.Post(e.author, e.kind, e.body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					again = next
+				}
+				if again, err := again.Activate(); err != nil || again.Digest() != c.b.Digest() {
+					t.Errorf("the same entries gave another board (%v)", err)
+				}
+			})
+		}
+	}
+}
+
+// R9: with fewer than R receipts, or without the deadline, nothing is activated.
+func TestActivateNeedsReceipts(t *testing.T) {
+	for _, tt := range []struct{ t, h, receipts int }{{3, 5, 4}, {2, 3, 3}, {2, 5, 4}, {3, 3, 3}, {5, 9, 6}, {4, 5, 5}} {
+		t.Run(fmt.Sprintf("%d-of-%d", tt.t, tt.h), func(t *testing.T) {
+			c := begin(t, session(tt.t, tt.h, "receipts")).until(dkg.PhaseConfirm)
+			if got := c.s.Receipts(); got != tt.receipts {
+				t.Fatalf("R is %d, want %d", got, tt.receipts)
+			}
+			for i := 1; i <= tt.h; i++ {
+				if _, err := c.b.Activate(); !errors.Is(err, ErrNotReady) {
+					t.Errorf("with %d receipts: got %v, want %v", i-1, err, ErrNotReady)
+				}
+				overdue := c.b
+				for k := 1; k <= tt.t; k++ {
+					if _, err := overdue.Activate(); !errors.Is(err, ErrNotReady) {
+						t.Errorf("with %d receipts and %d statements: got %v, want %v", i-1, k-1, err, ErrNotReady)
+					}
+					next, err := overdue.PastDeadline(sharing.Index(k), dkg.PhaseConfirm)
+					if err != nil {
+						t.Fatal(err)
+					}
+					overdue = next
+				}
+				done, err := overdue.Activate()
+				if want := i-1 >= tt.receipts; (err == nil) != want || overdue.ReadyToActivate() != want {
+					t.Errorf("with %d receipts, past the deadline: %v", i-1, err)
+				} else if want && len(done.Struck()) != tt.h-(i-1) {
+					t.Errorf("struck %v with %d receipts", done.Struck(), i-1)
+				}
+				c.accept(sharing.Index(i), dkg.KindReceipt, c.body(sharing.Index(i)))
+			}
+			if _, err := c.b.Activate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestABoardNeverChanges(t *testing.T) {
+	c := begin(t, session(2, 3, "value"))
+	type old struct {
+		b      *Board
+		digest [32]byte
+		view   string
+	}
+	show := func(b *Board) string {
+		v := b.View()
+		return fmt.Sprint(v.Phase, v.Previous, v.Posted, v.Joins, v.Commits, b.Receipts(), b.Late())
+	}
+	var olds []old
+	for c.b.Phase() < dkg.PhaseConfirm || !c.b.ReadyToActivate() {
+		for i := sharing.Index(1); i <= 3; i++ {
+			olds = append(olds, old{c.b, c.b.Digest(), show(c.b)})
+			c.accept(i, dkg.Kind(c.b.Phase()), c.body(i))
+		}
+	}
+	for k, o := range olds {
+		if o.b.Digest() != o.digest || show(o.b) != o.view {
+			t.Errorf("board %d was changed by what came after it", k)
+		}
+		for l := range k {
+			if olds[l].digest == o.digest {
+				t.Errorf("boards %d and %d have one digest", l, k)
+			}
+		}
+	}
+}
