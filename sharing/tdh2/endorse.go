@@ -8,8 +8,12 @@ import (
 	"warifu.dev/internal/tag"
 )
 
-// EndorsementSize is the length of an endorsement.
-const EndorsementSize = 16
+const (
+	// EndorsementSize is the length of an endorsement.
+	EndorsementSize = 16
+	// EndorsementKeySize is the length of the key it is made with.
+	EndorsementKeySize = 32
+)
 
 // verifierVersion grows whenever [PublicKey.Verify] begins to refuse something it
 // took before: endorsements of the older rule then miss.
@@ -17,13 +21,17 @@ const verifierVersion = 1
 
 // Endorse notes that this node has verified e under this context and released a
 // partial for it, so that [CheckEndorsement] may skip the proof next time: it is
-// memoised verification. key is random, 32 bytes, of one node and one epoch, and
-// is erased with the epoch. context is the one the gate decides on; the label is
+// memoised verification. key is random, of one node and one epoch, and is erased
+// with the epoch; any length but [EndorsementKeySize] is a bug and panics, since
+// under an empty key everybody could endorse. context is the one the gate decides on; the label is
 // recomputed from it, or a stolen envelope of context A would open under B.
 //
 // Call it only after [PublicKey.Verify] and together with a release. The same
 // bytes key the node's cache of checked envelopes.
 func Endorse(key secret.Bytes, node string, pk *PublicKey, context []byte, e *Envelope) [EndorsementSize]byte {
+	if key.Len() != EndorsementKeySize {
+		panic("tdh2: endorse with a key that is not of 32 bytes")
+	}
 	label := pk.label(context)
 	mac := hmac.New(sha256.New, key.Reveal())
 	tag.Write(mac, tag.Endorsement, tag.Uint64(verifierVersion), pk.Cluster[:], []byte(node),
