@@ -240,6 +240,18 @@ func (b *Board) Abandon(author sharing.Index) (*Board, error) {
 	return n, nil
 }
 
+// Expire abandons the session because its order's time is over by the ledger's
+// time. Without it a board of h = t, where one silent holder leaves fewer than t
+// to say that it is late, would stay open for ever.
+func (b *Board) Expire() (*Board, error) {
+	if b.phase > dkg.PhaseConfirm {
+		return nil, fmt.Errorf("expire in the %v phase: %w", b.phase, ErrPhase)
+	}
+	n := b.next("expire", 0, nil)
+	n.fail(fmt.Sprintf("its time ran out in the %v phase", b.phase))
+	return n, nil
+}
+
 // ReadyToActivate reports whether Activate would be taken: every holder has
 // confirmed, or R have and t holders say that the confirm phase is late.
 func (b *Board) ReadyToActivate() bool {

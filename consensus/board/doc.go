@@ -14,7 +14,7 @@
 //	                            ▼                          ▼           fewer than t  │ QUAL
 //	                        abandoned ◀────────────────────┴───────────qualify───────┤
 //	                            ▲                                                    ▼
-//	                            └── t holders say so, at any time ──────────────── confirm
+//	                            └── t holders say so, or its time is over ──────── confirm
 //	                                                                                 │ all receipts, or
 //	                                                            done ◀── Activate ───┘ R of them and t say it is late
 //

@@ -162,7 +162,7 @@ func (c *ceremony) post() {
 			c.accept(i, ready.Post.Kind, ready.Post.Body)
 		}
 	}
-	if c.b.Phase() == phase && !c.b.ReadyToActivate() {
+	if c.b.Phase() == phase && !c.b.ReadyToActivate() && len(c.silent) <= c.s.H-c.s.T {
 		c.late()
 	}
 }
@@ -180,9 +180,26 @@ func (c *ceremony) until(phase dkg.Phase) *ceremony {
 	return c
 }
 
-// finish runs to the end and holds the outcome against all that honest holders
-// can check: QUAL, every share against its Y_i, and any t shares against Y.
+// finish confirms, activates, and asks the participants once more.
 func (c *ceremony) finish(qual ...sharing.Index) {
+	c.Helper()
+	c.confirm(qual...)
+	done, err := c.b.Activate()
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.b = done
+	for i, x := range c.shares {
+		if ready := c.step(i); ready.Post != nil || !ready.Share.Equal(x) {
+			c.Errorf("holder %d says something else after the end", i)
+		}
+	}
+}
+
+// confirm runs through the confirm phase and holds the outcome against all that
+// honest holders can check: QUAL, every share against its Y_i, and t shares
+// against Y.
+func (c *ceremony) confirm(qual ...sharing.Index) {
 	c.Helper()
 	c.until(dkg.PhaseConfirm)
 	c.post()
@@ -193,11 +210,6 @@ func (c *ceremony) finish(qual ...sharing.Index) {
 	if fmt.Sprint(o.Qual) != fmt.Sprint(qual) { // R7
 		c.Errorf("QUAL is %v, want %v", o.Qual, qual)
 	}
-	done, err := c.b.Activate()
-	if err != nil {
-		c.Fatal(err)
-	}
-	c.b = done
 	var holders []sharing.Index
 	for i := sharing.Index(1); int(i) <= c.s.H; i++ {
 		if c.silent[i] {
@@ -209,9 +221,6 @@ func (c *ceremony) finish(qual ...sharing.Index) {
 		}
 		if !group.BaseMul(x).Equal(o.YI[i-1]) {
 			c.Errorf("the share of holder %d does not match its verification key", i)
-		}
-		if ready := c.step(i); ready.Post != nil || !ready.Share.Equal(x) {
-			c.Errorf("holder %d says something else after the end", i)
 		}
 		holders = append(holders, i)
 	}
@@ -346,4 +355,3 @@ next:
 	}
 	return out
 }
-
