@@ -24,6 +24,13 @@ const (
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 
+// Codes that no node sends: what a client says of a node it asked.
+const (
+	CodeUnreachable  Code = "unreachable"   // no connection, or it ended before the answer
+	CodeTimeout      Code = "timeout"       // no answer in time
+	CodeFalsePartial Code = "false-partial" // its answer is not one that an honest holder gives
+)
+
 // Error is a refusal as a client sees it: a code, one sentence, and whether
 // trying again can help.
 type Error struct {

@@ -1,5 +1,8 @@
 package api
 
+// ClientProtocol names the client protocol in TLS (ALPN, RFC 7301).
+const ClientProtocol = "warifu-client/1"
+
 // Methods of the client protocol and of the peer protocol. Numbers are never
 // used again for another method.
 const (

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/wire"
+)
+
+// NodeStatus is what one node says of itself, or why it says nothing.
+type NodeStatus struct {
+	Node   string
+	Answer *api.StatusAnswer
+	Err    error // a *[NodesError] with one reason
+}
+
+// Status asks all nodes, in parallel, in the roster's order.
+func (c *Client) Status(ctx context.Context) []NodeStatus {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	list := make([]NodeStatus, len(c.links))
+	var all sync.WaitGroup
+	for i, l := range c.links {
+		all.Go(func() {
+			answer, err := ask[api.StatusAnswer](ctx, l, api.MethodStatus, nil)
+			list[i] = NodeStatus{Node: l.node.ID, Answer: answer}
+			if err != nil {
+				list[i].Err = &NodesError{Doing: "ask " + l.node.ID + " for its status", Reasons: []NodeReason{reasonOf(l.node.ID, err)}}
+			}
+		})
+	}
+	all.Wait()
+	return list
+}
+
+// Keys lists the named keys, as the nearest node that answers says.
+func (c *Client) Keys(ctx context.Context) ([]api.KeySummary, error) {
+	answer, err := firstOf(ctx, c, "list the keys", func(ctx context.Context, l *link) (*api.KeyListAnswer, error) {
+		return ask[api.KeyListAnswer](ctx, l, api.MethodKeyList, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Keys, nil
+}
+
+// Policy returns the policy in force, as the nearest node that answers says.
+func (c *Client) Policy(ctx context.Context) (*api.PolicyAnswer, error) {
+	return firstOf(ctx, c, "fetch the policy", func(ctx context.Context, l *link) (*api.PolicyAnswer, error) {
+		return ask[api.PolicyAnswer](ctx, l, api.MethodPolicy, nil)
+	})
+}
+
+// AuditTail returns the last n records of one node's audit, oldest first.
+func (c *Client) AuditTail(ctx context.Context, node string, n int) (*api.AuditTailAnswer, error) {
+	l, err := c.link(node)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	answer, err := ask[api.AuditTailAnswer](ctx, l, api.MethodAuditTail, wire.Encode(api.AuditTailRequest{Count: uint32(max(n, 0))}))
+	if err != nil {
+		return nil, &NodesError{Doing: "read the audit of " + node, Reasons: []NodeReason{reasonOf(node, err)}}
+	}
+	return answer, nil
+}
+
+// ask makes one call and reads its answer. Failures are a *[api.Error], an error
+// that wraps [ErrAnswer], or the connection's.
+func ask[A any](ctx context.Context, l *link, method uint16, body []byte) (*A, error) {
+	b, err := l.call(ctx, method, body)
+	if err != nil {
+		return nil, err
+	}
+	var answer A
+	if err := wire.Decode(b, &answer); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	return &answer, nil
+}
+
+// staggered is how long a look-up waits for one node before it asks another too.
+const staggered = 300 * time.Millisecond
+
+// firstOf asks nodes, the nearest first, one more whenever one fails or is slow,
+// and returns the first good answer. Its failure is a *[NodesError].
+func firstOf[A any](ctx context.Context, c *Client, doing string, get func(context.Context, *link) (*A, error)) (*A, error) {
+	outer := ctx
+	ctx, cancel := c.bounded(ctx)
+	type outcome struct {
+		link   *link
+		answer *A
+		err    error
+	}
+	queue := c.nearest(ctx, c.links, 1)
+	outcomes := make(chan outcome, len(queue))
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	failure := &NodesError{Doing: doing}
+	waiting := map[string]bool{}
+	next := func() {
+		if len(queue) == 0 {
+			return
+		}
+		l := queue[0]
+		queue = queue[1:]
+		waiting[l.node.ID] = true
+		asked.Go(func() {
+			answer, err := get(ctx, l)
+			outcomes <- outcome{l, answer, err}
+		})
+	}
+	next()
+	slow := time.NewTicker(staggered)
+	defer slow.Stop()
+	for len(waiting) > 0 {
+		select {
+		case o := <-outcomes:
+			delete(waiting, o.link.node.ID)
+			if o.err == nil {
+				return o.answer, nil
+			}
+			failure.Reasons = append(failure.Reasons, reasonOf(o.link.node.ID, o.err))
+			next()
+		case <-slow.C:
+			next()
+		case <-ctx.Done():
+			if err := outer.Err(); err == context.Canceled {
+				return nil, fmt.Errorf("%s: %w", doing, err)
+			}
+			for _, l := range c.links {
+				if waiting[l.node.ID] {
+					failure.Reasons = append(failure.Reasons, reasonOf(l.node.ID, ctx.Err()))
+				}
+			}
+			return nil, failure
+		}
+	}
+	return nil, failure
+}

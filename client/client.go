@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+)
+
+const (
+	// DefaultTimeout bounds an unwrap and a look-up: a refusal that names every
+	// node's reason is there within five seconds, whatever is dead.
+	DefaultTimeout = 4 * time.Second
+	// maxKeys bounds the records kept: at about 2 KiB each.
+	maxKeys = 4096
+)
+
+// Config is what a [Client] needs.
+type Config struct {
+	// Genesis is the document of the cluster.
+	Genesis *authority.VerifiedGenesis
+	// Certificate is the application's, from a client CA that the ledger names;
+	// or a custodian's or a node's, self-signed.
+	Certificate tls.Certificate
+	// Region is where this client runs, as the roster spells it; may be empty.
+	// Until distances are measured, nodes of this region are nearer.
+	Region string
+	// Timeout bounds an unwrap or a look-up as a whole; 0 means [DefaultTimeout].
+	// A context that ends earlier ends it earlier.
+	Timeout time.Duration
+	// Log may be nil. A line is written when a node gives a false partial.
+	Log *slog.Logger
+	// Dial opens sockets; nil means UDP. It is for simulated networks.
+	Dial OpenSocket
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Genesis == nil:
+		return fmt.Errorf("%w: no genesis document", ErrConfig)
+	case len(c.Certificate.Certificate) == 0:
+		return fmt.Errorf("%w: no certificate", ErrConfig)
+	case c.Timeout < 0:
+		return fmt.Errorf("%w: a negative timeout", ErrConfig)
+	}
+	return nil
+}
+
+// Client talks to one cluster. Its methods are safe for concurrent use.
+type Client struct {
+	conf  Config
+	links []*link // in the roster's order; never changed
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool               // guarded by mu
+	names  map[string]*Key    // guarded by mu; at most maxKeys
+	keys   map[api.KeyID]*Key // guarded by mu; at most maxKeys
+	work   sync.WaitGroup     // added to under mu, while not closed
+}
+
+// New makes a client. It connects to nobody yet.
+func New(conf Config) (*Client, error) {
+	if err := conf.validate(); err != nil {
+		return nil, err
+	}
+	if conf.Timeout == 0 {
+		conf.Timeout = DefaultTimeout
+	}
+	if conf.Log == nil {
+		conf.Log = slog.New(slog.DiscardHandler)
+	}
+	if conf.Dial == nil {
+		conf.Dial = openUDP
+	}
+	c := &Client{conf: conf, names: map[string]*Key{}, keys: map[api.KeyID]*Key{}}
+	for _, n := range conf.Genesis.Roster {
+		l, err := newLink(c, n)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		c.links = append(c.links, l)
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// Close ends all connections and returns when all is quiet. Calls that are under
+// way fail.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.work.Wait()
+	for _, l := range c.links {
+		l.close()
+	}
+}
+
+// goes runs f in a goroutine that Close waits for; false after Close.
+func (c *Client) goes(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.work.Go(f)
+	return true
+}
+
+// Genesis returns the document this client was given.
+func (c *Client) Genesis() *authority.VerifiedGenesis { return c.conf.Genesis }
+
+// link returns the way to a node by its id.
+func (c *Client) link(id string) (*link, error) {
+	for _, l := range c.links {
+		if l.node.ID == id {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknownNode, printable(id))
+}
+
+// bounded is ctx with the client's own timeout.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.conf.Timeout)
+}

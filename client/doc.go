@@ -1,0 +1,26 @@
+// Package client is the library that applications import: wrap a data key
+// offline, unwrap it by quorum.
+//
+//	genesis ──Record──▶ Key ──Wrap(context, DEK)──▶ envelope     offline from here
+//	envelope ──Unwrap(context, reason)──▶ t holders ──▶ DEK      one round trip
+//
+// What it believes. It is given one thing, the verified genesis document. A key
+// record is believed when the custodians' order inside it verifies and at least
+// t of the holders that the order names have signed it; t and the holders come
+// from the order, W = Δ·Y and the holders' verification keys are recomputed. A
+// node's connection is believed for the one key that the roster pins. An address
+// is only a hint. What single nodes say (Status, Keys, Policy, AuditTail) is
+// handed on as what that node says.
+//
+// How it unwraps. The envelope's proof is checked here first, so that a wrong
+// context never leaves the machine. Then the t nearest holders are asked in
+// parallel, under one random request id that stands in the audit of each; when
+// one refuses, is down or slow, the next is asked. A holder's index is its place
+// in the order, and an answer that says otherwise is false. Partials of different
+// epochs are never combined. Opening is optimistic: only when the commitment in
+// the envelope does not match are share proofs asked for, and then a holder whose
+// partial is unproven is named, set aside, and replaced. If all t proofs hold, the
+// envelope is corrupt, and nobody is blamed.
+//
+// No node sees a data key, and neither does the network.
+package client

@@ -1,0 +1,184 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"warifu.dev/api"
+	"warifu.dev/transport"
+)
+
+var (
+	// ErrQuorum: fewer than t holders gave a partial that could be used.
+	ErrQuorum = errors.New("quorum unavailable")
+	// ErrDenied: a node refused by policy. Unknown keys and revoked callers look the same.
+	ErrDenied = errors.New("denied")
+	// ErrUnauthenticated: a node does not know the certificate this client shows.
+	ErrUnauthenticated = errors.New("unauthenticated")
+	// ErrUnknownKey: no key of this name or id is known to the nodes asked.
+	ErrUnknownKey = errors.New("unknown key")
+	// ErrEnvelope: the envelope was altered, is not for this context, key or
+	// cluster, or nobody can open it. Asking again does not help.
+	ErrEnvelope = errors.New("the envelope is not usable")
+	// ErrRefusedEntry: the ledger did not take the entry, and never will.
+	ErrRefusedEntry = errors.New("the entry is refused")
+	// ErrUnknownOutcome: the entry may or may not have been taken. Submit it again:
+	// an entry that is there already is not taken twice.
+	ErrUnknownOutcome = errors.New("the outcome is unknown")
+	// ErrUnknownNode: genesis names no such node.
+	ErrUnknownNode = errors.New("no such node")
+	// ErrAnswer: a node answered what no honest node answers.
+	ErrAnswer = errors.New("the node's answer is not usable")
+	// ErrConfig: [Config] is not complete.
+	ErrConfig = errors.New("the client's configuration is not usable")
+	// ErrClosed: the client has been closed.
+	ErrClosed = errors.New("the client is closed")
+)
+
+// NodeReason is why one node did not help.
+type NodeReason struct {
+	Node     string   `json:"node"`
+	Code     api.Code `json:"code"`
+	Sentence string   `json:"sentence"`
+
+	cause error // of our own making, for errors.Is; may be nil
+}
+
+func (r NodeReason) String() string { return fmt.Sprintf("%s: %s: %s", r.Node, r.Code, r.Sentence) }
+
+// NodesError says that no node asked could do what was asked for.
+type NodesError struct {
+	Doing   string       `json:"doing"` // "fetch the record of the key payroll"
+	Reasons []NodeReason `json:"reasons"`
+}
+
+// Error lists each node's reason on a line of its own.
+func (e *NodesError) Error() string {
+	return e.Doing + ": no node could" + reasonLines(e.Reasons)
+}
+
+// Is maps the nodes' codes to the errors of this package.
+func (e *NodesError) Is(target error) bool { return reasonsAre(e.Reasons, target) }
+
+// Unwrap returns what this client itself found wrong with answers.
+func (e *NodesError) Unwrap() []error { return causes(e.Reasons) }
+
+// QuorumError says why an envelope could not be opened now.
+type QuorumError struct {
+	Need    int          `json:"need"`
+	Got     int          `json:"got"`
+	Key     api.KeyID    `json:"key"`
+	Reasons []NodeReason `json:"reasons"`
+}
+
+// Error lists each node's reason on a line of its own.
+func (e *QuorumError) Error() string {
+	return fmt.Sprintf("%s: %d of %d partials for key %s", ErrQuorum, e.Got, e.Need, e.Key) + reasonLines(e.Reasons)
+}
+
+// Is reports true for [ErrQuorum], and for [ErrDenied] or [ErrUnauthenticated]
+// if at least one node gave that as its reason.
+func (e *QuorumError) Is(target error) bool {
+	return target == ErrQuorum || reasonsAre(e.Reasons, target)
+}
+
+// Unwrap returns what this client itself found wrong with answers.
+func (e *QuorumError) Unwrap() []error { return causes(e.Reasons) }
+
+// Denied reports whether at least one node refused by policy.
+func (e *QuorumError) Denied() bool { return reasonsAre(e.Reasons, ErrDenied) }
+
+func reasonLines(reasons []NodeReason) string {
+	var b strings.Builder
+	for _, r := range reasons {
+		b.WriteString("\n  ")
+		b.WriteString(r.String())
+	}
+	return b.String()
+}
+
+var errorOfCode = map[api.Code]error{
+	api.CodeDenied:          ErrDenied,
+	api.CodeUnauthenticated: ErrUnauthenticated,
+	api.CodeUnknownKey:      ErrUnknownKey,
+	api.CodeEnvelope:        ErrEnvelope,
+	api.CodeRefusedEntry:    ErrRefusedEntry,
+	api.CodeUnknownOutcome:  ErrUnknownOutcome,
+}
+
+func reasonsAre(reasons []NodeReason, target error) bool {
+	for _, r := range reasons {
+		if of := errorOfCode[r.Code]; of != nil && of == target {
+			return true
+		}
+	}
+	return false
+}
+
+func causes(reasons []NodeReason) []error {
+	var list []error
+	for _, r := range reasons {
+		if r.cause != nil {
+			list = append(list, r.cause)
+		}
+	}
+	return list
+}
+
+// reasonOf turns the failure of one call into a reason.
+func reasonOf(node string, err error) NodeReason {
+	refused := refusalOf(err)
+	return NodeReason{Node: node, Code: refused.Code, Sentence: refused.Sentence, cause: causeOf(err)}
+}
+
+// causeOf keeps an error only if this client found it, not the node.
+func causeOf(err error) error {
+	var refused *api.Error
+	if errors.As(err, &refused) {
+		return nil
+	}
+	return err
+}
+
+// refusalOf maps every failure of a call to a code and a sentence.
+func refusalOf(err error) *api.Error {
+	var refused *api.Error
+	var wired *transport.Refusal
+	switch {
+	case errors.As(err, &refused):
+		return &api.Error{Code: refused.Code, Sentence: printable(refused.Sentence), Retryable: refused.Retryable}
+	case errors.As(err, &wired):
+		code := api.Code(wired.Code)
+		switch wired.Code {
+		case transport.CodeTimeout:
+			code = api.CodeTimeout
+		case transport.CodeTooLarge:
+			code = api.CodeMalformed
+		}
+		return &api.Error{Code: api.Code(printable(string(code))), Sentence: printable(wired.Sentence), Retryable: wired.Retryable}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return api.Retry(api.CodeTimeout, "no answer in time")
+	case errors.Is(err, ErrAnswer):
+		return api.Refuse(api.CodeMalformed, "%s", printable(err.Error()))
+	default:
+		return api.Retry(api.CodeUnreachable, "%s", printable(err.Error()))
+	}
+}
+
+// maxSentence bounds what is repeated of a node's words, in bytes.
+const maxSentence = 400
+
+// printable keeps a node's words from writing to a terminal what they like.
+func printable(s string) string {
+	if len(s) > maxSentence {
+		s = s[:maxSentence] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0xfffd {
+			return ' '
+		}
+		return r
+	}, s)
+}

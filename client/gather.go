@@ -1,0 +1,364 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tdh2"
+)
+
+const (
+	// proofWait is the deadline for a share proof: whoever has given a partial
+	// can prove it as fast.
+	proofWait = 1500 * time.Millisecond
+	// A further holder is asked when one of those asked has not answered within
+	// three times the slowest's usual time, within these bounds.
+	minHedge = 60 * time.Millisecond
+	maxHedge = time.Second
+)
+
+// partial is what one holder gave for one envelope.
+type partial struct {
+	index sharing.Index // from the order, never from the wire
+	point *group.Point
+}
+
+// pending is one envelope on its way. Owned by the gathering.
+type pending struct {
+	envelope *tdh2.VerifiedEnvelope
+	wire     api.UnwrapItem
+	partials map[uint64]map[string]partial // by epoch, by node: never mixed (R10)
+	reasons  []NodeReason
+	result   *Result
+	done     bool
+}
+
+// best is the largest number of partials of one epoch.
+func (p *pending) best() int {
+	n := 0
+	for _, of := range p.partials {
+		n = max(n, len(of))
+	}
+	return n
+}
+
+// gathering collects the partials of one request's items, all of one key. One
+// goroutine owns it; those that ask nodes only send answers.
+type gathering struct {
+	client    *Client
+	key       *Key
+	id        api.RequestID
+	reason    string
+	items     []*pending
+	queue     []*link         // holders not asked yet, the nearest first
+	asking    map[string]bool // holders asked, and not answered yet
+	falsified map[string]bool // holders that gave a false partial
+	slow      time.Duration   // the slowest distance of those asked
+}
+
+// holderAnswer is what one holder said, or that it did not.
+type holderAnswer struct {
+	link   *link
+	items  []*pending
+	answer *api.UnwrapAnswer
+	err    error
+}
+
+// gather opens the items, or says in each result why not. It returns within the
+// client's timeout.
+func (c *Client) gather(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
+	ctx, cancel := c.bounded(outer)
+	g := &gathering{
+		client: c, key: key, id: id, reason: reason, items: items,
+		asking: map[string]bool{}, falsified: map[string]bool{},
+	}
+	var holders []*link
+	for _, h := range key.record.Order().Holders {
+		l, err := c.link(h)
+		if err != nil {
+			g.refuse(g.items, reasonOf(h, err))
+			continue
+		}
+		holders = append(holders, l)
+	}
+	g.queue = c.nearest(ctx, holders, key.Threshold())
+	answers := make(chan holderAnswer, len(g.queue))
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+
+	hedge := time.NewTimer(time.Hour)
+	defer hedge.Stop()
+	ask := func() {
+		l, open := g.queue[0], g.open()
+		g.queue = g.queue[1:]
+		g.asking[l.node.ID] = true
+		g.slow = max(g.slow, l.standing().rtt)
+		asked.Go(func() {
+			answer, err := g.ask(ctx, l, open, false)
+			answers <- holderAnswer{l, open, answer, err}
+		})
+		hedge.Reset(min(max(3*g.slow, minHedge), maxHedge))
+	}
+	for {
+		for len(g.queue) > 0 && g.missing() > len(g.asking) {
+			ask()
+		}
+		if len(g.open()) == 0 || len(g.asking) == 0 {
+			break
+		}
+		select {
+		case a := <-answers:
+			delete(g.asking, a.link.node.ID)
+			g.take(ctx, a)
+		case <-hedge.C:
+			if len(g.queue) > 0 {
+				ask()
+			}
+		case <-ctx.Done():
+			for _, l := range holders {
+				if g.asking[l.node.ID] {
+					g.refuse(g.open(), reasonOf(l.node.ID, ctx.Err()))
+				}
+			}
+			clear(g.asking)
+			g.queue = nil
+		}
+	}
+	for _, p := range g.open() {
+		if errors.Is(outer.Err(), context.Canceled) {
+			p.result.Err = fmt.Errorf("unwrap: %w", outer.Err())
+			continue
+		}
+		p.result.Err = &QuorumError{Need: key.Threshold(), Got: p.best(), Key: key.ID(), Reasons: p.reasons}
+	}
+}
+
+// open lists the items that are not settled.
+func (g *gathering) open() []*pending {
+	return slices.DeleteFunc(slices.Clone(g.items), func(p *pending) bool { return p.done })
+}
+
+// missing is how many more partials the item needs that has fewest.
+func (g *gathering) missing() int {
+	n := 0
+	for _, p := range g.open() {
+		n = max(n, g.key.Threshold()-p.best())
+	}
+	return n
+}
+
+// ask asks one holder for its partials of some items.
+func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bool) (*api.UnwrapAnswer, error) {
+	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason}
+	for _, p := range items {
+		it := p.wire
+		it.Prove = prove
+		request.Items = append(request.Items, it)
+	}
+	answer, err := ask[api.UnwrapAnswer](ctx, l, api.MethodUnwrap, wire.Encode(request))
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Items) != len(items) {
+		return nil, fmt.Errorf("%w: %d answers for %d items", ErrAnswer, len(answer.Items), len(items))
+	}
+	return answer, nil
+}
+
+func (g *gathering) refuse(items []*pending, r NodeReason) {
+	for _, p := range items {
+		p.reasons = append(p.reasons, r)
+	}
+}
+
+// take takes one holder's answer, and opens what can be opened with it.
+func (g *gathering) take(ctx context.Context, a holderAnswer) {
+	node := a.link.node.ID
+	if a.err != nil {
+		g.refuse(a.items, reasonOf(node, a.err))
+		return
+	}
+	for i, p := range a.items {
+		if p.done {
+			continue
+		}
+		if g.falsified[node] {
+			g.refuse([]*pending{p}, NodeReason{Node: node, Code: api.CodeFalsePartial, Sentence: "it gave a false partial of another item"})
+			continue
+		}
+		it := a.answer.Items[i]
+		if it.Refusal != nil {
+			g.refuse([]*pending{p}, reasonOf(node, it.Refusal))
+			continue
+		}
+		got, err := g.read(node, it)
+		if err != nil {
+			g.blame(a.link, p, err)
+			continue
+		}
+		if p.partials[it.Epoch] == nil {
+			p.partials[it.Epoch] = map[string]partial{}
+		}
+		p.partials[it.Epoch][node] = got
+		if len(p.partials[it.Epoch]) == g.key.Threshold() {
+			g.try(ctx, p, it.Epoch)
+		}
+	}
+}
+
+// errFalse is what makes a partial false, for logs and reasons.
+var errFalse = errors.New("false partial")
+
+// read decodes a partial. The index that counts is the holder's place in the
+// order; one on the wire that differs is a false answer (R1).
+func (g *gathering) read(node string, it api.ItemAnswer) (partial, error) {
+	place := g.key.record.Order().IndexOf(node)
+	if it.Index != place {
+		return partial{}, fmt.Errorf("%w: it says to be index %d, the order says %d", errFalse, it.Index, place)
+	}
+	point, err := group.DecodePoint(it.Partial)
+	if err != nil {
+		return partial{}, fmt.Errorf("%w: %w", errFalse, err)
+	}
+	return partial{index: sharing.Index(place), point: point}, nil
+}
+
+// blame sets a holder aside: for this request wholly, for this client until the end
+// of the list of those to ask.
+func (g *gathering) blame(l *link, p *pending, err error) {
+	node := l.node.ID
+	g.falsified[node] = true
+	l.markFalse()
+	g.client.conf.Log.Warn("a node gave a false partial", "node", node, "key", g.key.ID().String(), "request", g.id.String(), "error", err)
+	reason := NodeReason{Node: node, Code: api.CodeFalsePartial, Sentence: printable(err.Error())}
+	g.refuse([]*pending{p}, reason)
+	for _, o := range g.open() {
+		for _, of := range o.partials {
+			if _, gave := of[node]; gave {
+				delete(of, node)
+				if o != p {
+					g.refuse([]*pending{o}, reason)
+				}
+			}
+		}
+	}
+}
+
+// try opens an item with the t partials of one epoch, and finds out who is to
+// blame if that fails.
+func (g *gathering) try(ctx context.Context, p *pending, epoch uint64) {
+	points := map[sharing.Index]*group.Point{}
+	for _, got := range p.partials[epoch] {
+		points[got.index] = got.point
+	}
+	dek, err := g.key.public.Open(p.envelope, points)
+	switch {
+	case err == nil:
+		p.done, p.result.DEK = true, dek
+	case errors.Is(err, tdh2.ErrNotOpened):
+		g.settle(ctx, p, epoch)
+	default:
+		p.done, p.result.Err = true, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+}
+
+// settle asks for the proof of each of the t partials that did not open the
+// envelope. A holder that proves another partial, proves nothing, or does not
+// answer in time, is set aside. If all t are proven the envelope is corrupt.
+func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
+	if epoch != g.key.Epoch() {
+		// The record at hand cannot check proofs of another epoch.
+		g.client.forget(g.key)
+		for node := range p.partials[epoch] {
+			g.refuse([]*pending{p}, NodeReason{Node: node, Code: api.CodeStale,
+				Sentence: fmt.Sprintf("its partial of epoch %d did not open, and the key record at hand is of epoch %d", epoch, g.key.Epoch())})
+		}
+		delete(p.partials, epoch)
+		return
+	}
+	proof, cancel := context.WithTimeout(ctx, proofWait)
+	defer cancel()
+	type proven struct {
+		link    *link
+		partial tdh2.VerifiedPartial
+		err     error
+	}
+	var links []*link
+	for _, l := range g.client.links {
+		if _, gave := p.partials[epoch][l.node.ID]; gave {
+			links = append(links, l)
+		}
+	}
+	outcomes := make([]proven, len(links))
+	var asked sync.WaitGroup
+	for i, l := range links {
+		first := p.partials[epoch][l.node.ID]
+		asked.Go(func() {
+			v, err := g.prove(proof, l, p, epoch, first)
+			outcomes[i] = proven{l, v, err}
+		})
+	}
+	asked.Wait()
+	if ctx.Err() != nil { // the whole request ran out of time: that is nobody's lie
+		for _, l := range links {
+			g.refuse([]*pending{p}, reasonOf(l.node.ID, ctx.Err()))
+		}
+		delete(p.partials, epoch)
+		return
+	}
+	var list []tdh2.VerifiedPartial
+	for _, o := range outcomes {
+		if o.err != nil {
+			g.blame(o.link, p, o.err)
+			continue
+		}
+		list = append(list, o.partial)
+	}
+	if len(list) < len(outcomes) {
+		return // the loop asks others in their place
+	}
+	dek, err := g.key.public.OpenProven(p.envelope, list)
+	p.done, p.result.DEK = true, dek
+	if err != nil {
+		p.result.Err = fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+}
+
+// prove asks one holder for the proof of the partial it gave first.
+func (g *gathering) prove(ctx context.Context, l *link, p *pending, epoch uint64, first partial) (tdh2.VerifiedPartial, error) {
+	answer, err := g.ask(ctx, l, []*pending{p}, true)
+	if err != nil {
+		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: it gave no proof: %w", errFalse, refusalOf(err))
+	}
+	it := answer.Items[0]
+	if it.Refusal != nil {
+		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: it gave no proof: %w", errFalse, it.Refusal)
+	}
+	again, err := g.read(l.node.ID, it)
+	if err != nil {
+		return tdh2.VerifiedPartial{}, err
+	}
+	if it.Epoch != epoch || !again.point.Equal(first.point) {
+		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: its first partial differs from the one it proves", errFalse)
+	}
+	v, err := tdh2.VerifyShare(tdh2.ShareID{
+		Cluster: g.key.public.Cluster,
+		KeyID:   g.key.public.KeyID,
+		Version: g.key.public.Version,
+		Epoch:   epoch,
+		Index:   first.index,
+	}, g.key.yi[first.index-1], first.point, p.envelope.Envelope(), it.Proof)
+	if err != nil {
+		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: %w", errFalse, err)
+	}
+	return v, nil
+}

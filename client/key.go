@@ -1,0 +1,147 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/internal/secret"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tdh2"
+)
+
+// ErrKeyPoints: the points of a key record do not belong together. More than the
+// cluster's threshold of nodes would have had to sign such a record.
+var ErrKeyPoints = errors.New("the points of the key record do not belong together")
+
+// Key is the public half of a key, believed as the package comment says. It
+// never changes, and needs no connection.
+type Key struct {
+	record *authority.VerifiedRecord
+	signed []byte
+	public *tdh2.PublicKey
+	yi     []*group.Point // by index - 1
+}
+
+// ParseKey reads a signed key record, as [Key.Encode] gives it and as nodes
+// serve it, and believes it or says why not: an [authority.ErrRecord] or an
+// [ErrKeyPoints].
+func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
+	signed, err := authority.ParseSignedRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	r, err := signed.Verify(g)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{record: r, signed: slices.Clone(b)}
+	y, err := group.DecodePoint(r.Y)
+	if err != nil {
+		return nil, fmt.Errorf("%w: Y: %w", ErrKeyPoints, err)
+	}
+	w, err := group.DecodePoint(r.W)
+	if err != nil {
+		return nil, fmt.Errorf("%w: W: %w", ErrKeyPoints, err)
+	}
+	o := r.Order()
+	k.public, err = tdh2.NewPublicKey(r.Cluster, r.Key, r.Version, int(o.T), int(o.H()), y)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyPoints, err)
+	}
+	if !w.Equal(k.public.W) {
+		return nil, fmt.Errorf("%w: W is not Δ·Y", ErrKeyPoints)
+	}
+	for i, b := range r.YI {
+		p, err := group.DecodePoint(b)
+		if err != nil {
+			return nil, fmt.Errorf("%w: verification key %d: %w", ErrKeyPoints, i+1, err)
+		}
+		k.yi = append(k.yi, p)
+	}
+	if err := onOnePolynomial(int(o.T), y, k.yi); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// onOnePolynomial checks that Y and all Y_i lie on one polynomial of degree t-1
+// in the exponent: Y and the first t-1 fix it, each other must give the same Y.
+func onOnePolynomial(t int, y *group.Point, yi []*group.Point) error {
+	quorum := make([]sharing.Index, t)
+	for i := range t - 1 {
+		quorum[i] = sharing.Index(i + 1)
+	}
+	points := slices.Clone(yi[:t])
+	for last := t; last <= len(yi); last++ {
+		quorum[t-1], points[t-1] = sharing.Index(last), yi[last-1]
+		got, err := sharing.Interpolate(1, quorum, points)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrKeyPoints, err)
+		}
+		if !got.Equal(y) {
+			return fmt.Errorf("%w: verification key %d is not of this key", ErrKeyPoints, last)
+		}
+	}
+	return nil
+}
+
+// Encode returns the signed record, for [ParseKey].
+func (k *Key) Encode() []byte { return slices.Clone(k.signed) }
+
+// Record returns the verified record, with its order.
+func (k *Key) Record() *authority.VerifiedRecord { return k.record }
+
+// ID returns the key's id.
+func (k *Key) ID() api.KeyID { return k.record.Key }
+
+// Name returns the name that the order gave.
+func (k *Key) Name() string { return k.record.Order().Name }
+
+// Version returns the key version.
+func (k *Key) Version() uint32 { return k.record.Version }
+
+// Epoch returns the epoch of the record.
+func (k *Key) Epoch() uint64 { return k.record.Epoch }
+
+// Threshold returns t, from the order.
+func (k *Key) Threshold() int { return int(k.record.Order().T) }
+
+// Holders returns the node ids of the holders in index order, from the order.
+func (k *Key) Holders() []string { return slices.Clone(k.record.Order().Holders) }
+
+// Wrap makes an envelope around a secret of 1 to 64 bytes, offline. Only the same
+// context opens it.
+func (k *Key) Wrap(rand io.Reader, context api.Context, dek secret.Bytes) ([]byte, error) {
+	if err := context.Check(); err != nil {
+		return nil, fmt.Errorf("wrap under the key %s: %w", k.Name(), err)
+	}
+	return tdh2.Wrap(rand, k.public, context.Canonical(), dek)
+}
+
+// verify reads an envelope and checks that it was made for this key and context.
+func (k *Key) verify(envelope []byte, context api.Context) (*tdh2.VerifiedEnvelope, error) {
+	if err := context.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	e, err := tdh2.Parse(envelope)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	v, err := k.public.Verify(e, context.Canonical())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	return v, nil
+}
+
+// Check says whether the envelope was made for this key and context, unaltered,
+// offline. Failures are [ErrEnvelope].
+func (k *Key) Check(envelope []byte, context api.Context) error {
+	_, err := k.verify(envelope, context)
+	return err
+}

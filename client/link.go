@@ -1,0 +1,248 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/transport"
+)
+
+const (
+	// dialTimeout ends a dial to a node that stays silent: with it, an answer
+	// about a quorum is there well within five seconds.
+	dialTimeout = 2 * time.Second
+	// redialAfter keeps calls from dialling a node again that has just failed.
+	redialAfter = time.Second
+	// shunFor is how long a node that failed is asked after all others.
+	shunFor = 10 * time.Second
+)
+
+// link is the way to one node: its address, one long-lived connection, redialled
+// when it has ended, and what was measured on it.
+type link struct {
+	client *Client
+	node   authority.Node
+	spki   transport.SPKI
+
+	mu       sync.Mutex
+	claim    authority.AddressClaim // guarded by mu; the newest that verified
+	open     *opened                // guarded by mu; nil until the first dial succeeds
+	dial     *dialling              // guarded by mu; nil when no dial is under way
+	failure  error                  // guarded by mu; of the last dial or connection
+	failed   time.Time              // guarded by mu; when that was
+	rtt      time.Duration          // guarded by mu; moving average, 0 until measured
+	distrust bool                   // guarded by mu; gave a false partial
+}
+
+// opened is a connection with the socket below it.
+type opened struct {
+	conn *transport.Conn
+	quic *quic.Transport
+	sock net.PacketConn
+}
+
+func (o *opened) close() {
+	_ = o.conn.Close()
+	_ = o.quic.Close()
+	_ = o.sock.Close()
+}
+
+// dialling is a dial that several callers wait for.
+type dialling struct {
+	done chan struct{} // closed when conn and err are set
+	conn *transport.Conn
+	err  error
+}
+
+func newLink(c *Client, n authority.Node) (*link, error) {
+	key, err := authority.ParsePublicKey(n.Key)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.ID, err)
+	}
+	spki, err := transport.SPKIOf(key)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.ID, err)
+	}
+	return &link{client: c, node: n, spki: spki, claim: n.Claim}, nil
+}
+
+// connect returns the connection, old or new. fresh says that it was made for
+// this call.
+func (l *link) connect(ctx context.Context) (conn *transport.Conn, fresh bool, err error) {
+	l.mu.Lock()
+	if l.open != nil && l.open.conn.Err() == nil {
+		defer l.mu.Unlock()
+		return l.open.conn, false, nil
+	}
+	if l.dial == nil {
+		if l.failure != nil && time.Since(l.failed) < redialAfter {
+			defer l.mu.Unlock()
+			return nil, false, l.failure
+		}
+		d := &dialling{done: make(chan struct{})}
+		if !l.client.goes(func() { l.redial(d) }) {
+			l.mu.Unlock()
+			return nil, false, ErrClosed
+		}
+		l.dial = d
+	}
+	d := l.dial
+	l.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.conn, true, d.err
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// redial makes a new connection in the place of the old one.
+func (l *link) redial(d *dialling) {
+	l.mu.Lock()
+	old, addr := l.open, l.claim.Client
+	l.open = nil
+	l.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	ctx, cancel := context.WithTimeout(l.client.ctx, dialTimeout)
+	defer cancel()
+	began := time.Now()
+	o, err := l.client.open(ctx, addr, l.spki)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dial = nil
+	if err != nil {
+		l.failure, l.failed = err, time.Now()
+		d.err = err
+	} else {
+		l.failure, l.open = nil, o
+		d.conn = o.conn
+		if l.rtt == 0 {
+			l.rtt = time.Since(began) // an estimate until a call is measured
+		}
+	}
+	close(d.done)
+}
+
+// open dials one address, where only the pinned key may answer.
+func (c *Client) open(ctx context.Context, addr string, pin transport.SPKI) (*opened, error) {
+	sock, remote, err := c.conf.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	tr := &quic.Transport{Conn: sock}
+	conn, err := transport.Dial(ctx, transport.DialConfig{
+		Transport:   tr,
+		Certificate: c.conf.Certificate,
+		ServerKey:   pin,
+		ALPN:        api.ClientProtocol,
+		Addr:        remote,
+		Timeout:     dialTimeout,
+	})
+	if err != nil {
+		_ = tr.Close()
+		_ = sock.Close()
+		return nil, err
+	}
+	return &opened{conn: conn, quic: tr, sock: sock}, nil
+}
+
+// call asks the node. A connection that turns out to have died since it was last
+// used is replaced once: every request of the client may be repeated.
+func (l *link) call(ctx context.Context, method uint16, body []byte) ([]byte, error) {
+	for {
+		conn, fresh, err := l.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		answer, err := conn.Call(ctx, method, body)
+		var refused *transport.Refusal
+		switch {
+		case err == nil:
+			l.measured(time.Since(began), len(body))
+			return answer, nil
+		case errors.As(err, &refused):
+			l.measured(time.Since(began), len(body))
+			return nil, refusalOf(err)
+		case errors.Is(err, transport.ErrClosed) && !fresh:
+			continue
+		case errors.Is(err, transport.ErrClosed):
+			l.fail(err)
+		}
+		return nil, err
+	}
+}
+
+// fail notes that the node could not be talked to.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure, l.failed = err, time.Now()
+}
+
+// smallCall is the size up to which a request's time counts as the node's
+// distance: a large batch says more about itself. Two envelopes fit.
+const smallCall = 1024
+
+// measured feeds the moving average, with the weight of RFC 6298's.
+func (l *link) measured(took time.Duration, size int) {
+	if size > smallCall {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rtt == 0 {
+		l.rtt = took
+	} else {
+		l.rtt += (took - l.rtt) / 8
+	}
+	l.failure = nil
+}
+
+// standing is what the choice of nodes looks at.
+type standing struct {
+	rtt      time.Duration // 0: never measured
+	shunned  bool
+	distrust bool
+	region   bool // the client's own
+}
+
+func (l *link) standing() standing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return standing{
+		rtt:      l.rtt,
+		shunned:  l.failure != nil && time.Since(l.failed) < shunFor,
+		distrust: l.distrust,
+		region:   l.client.conf.Region != "" && l.node.Region == l.client.conf.Region,
+	}
+}
+
+// markFalse makes this client ask the node after all others from now on.
+func (l *link) markFalse() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.distrust = true
+}
+
+// close ends the connection for good.
+func (l *link) close() {
+	l.mu.Lock()
+	o := l.open
+	l.open = nil
+	l.mu.Unlock()
+	if o != nil {
+		o.close()
+	}
+}

@@ -1,0 +1,93 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// nearest returns the links in the order in which to ask them, once the distance
+// of at least enough of them is known. Nodes never measured are connected to, in
+// parallel; those that have not answered by then come later, those that failed
+// lately after them, and those that gave false partials last.
+func (c *Client) nearest(ctx context.Context, links []*link, enough int) []*link {
+	known, probes := 0, []*link{}
+	for _, l := range links {
+		switch s := l.standing(); {
+		case s.distrust:
+		case s.rtt > 0 && !s.shunned:
+			known++
+		default:
+			probes = append(probes, l)
+		}
+	}
+	if known < enough && c.probe(ctx, probes, enough-known) < enough-known && c.askAddresses(ctx) {
+		c.probe(ctx, probes, enough-known)
+	}
+	return byDistance(links)
+}
+
+// probe connects to all of the links, and returns when enough of them answer or
+// none is left; it returns how many do. The others go on connecting: they may be
+// wanted later.
+func (c *Client) probe(ctx context.Context, links []*link, enough int) int {
+	answering := 0
+	found := make(chan bool, len(links))
+	for _, l := range links {
+		if !c.goes(func() {
+			dial, cancel := context.WithTimeout(c.ctx, dialTimeout+time.Second) // bounded anyhow by the dial
+			defer cancel()
+			_, _, err := l.connect(dial)
+			found <- err == nil
+		}) {
+			return answering
+		}
+	}
+	for range links {
+		select {
+		case ok := <-found:
+			if ok {
+				answering++
+			}
+			if answering >= enough {
+				return answering
+			}
+		case <-ctx.Done():
+			return answering
+		}
+	}
+	return answering
+}
+
+// byDistance sorts by what is known now; the roster's order decides ties.
+func byDistance(links []*link) []*link {
+	type placed struct {
+		l *link
+		s standing
+	}
+	places := make([]placed, len(links))
+	for i, l := range links {
+		places[i] = placed{l, l.standing()}
+	}
+	last := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(places, func(a, b placed) int {
+		return cmp.Or(
+			last(a.s.distrust)-last(b.s.distrust),
+			last(a.s.shunned)-last(b.s.shunned),
+			last(a.s.rtt == 0)-last(b.s.rtt == 0),
+			cmp.Compare(a.s.rtt, b.s.rtt),
+			last(!a.s.region)-last(!b.s.region),
+		)
+	})
+	out := make([]*link, len(places))
+	for i, p := range places {
+		out[i] = p.l
+	}
+	return out
+}

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/secret"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/tdh2"
+)
+
+// Item is one envelope with the context it was wrapped under.
+type Item struct {
+	Envelope []byte
+	Context  api.Context
+}
+
+// Result is what became of one [Item]: a data key, which the caller wipes, or why not.
+type Result struct {
+	DEK secret.Bytes
+	Err error
+}
+
+// maxFrameBody bounds the items of one request, in bytes: with the frame around
+// it, it stays below what transports and nodes read by default.
+const maxFrameBody = 200 << 10
+
+// Unwrap opens one envelope. reason is what the caller states for the audit, at
+// most [api.MaxReason] bytes. Errors: [ErrEnvelope], [ErrUnknownKey], and a
+// *[QuorumError], which may be [ErrDenied] or [ErrUnauthenticated].
+func (c *Client) Unwrap(ctx context.Context, envelope []byte, context api.Context, reason string) (secret.Bytes, error) {
+	r := c.UnwrapBatch(ctx, []Item{{Envelope: envelope, Context: context}}, reason)[0]
+	return r.DEK, r.Err
+}
+
+// UnwrapBatch opens any number of envelopes, of one key or of several, and
+// returns one result for each, in order. Up to [api.MaxUnwrapItems] of one key
+// travel in one request.
+func (c *Client) UnwrapBatch(ctx context.Context, items []Item, reason string) []Result {
+	results := make([]Result, len(items))
+	if len(reason) > api.MaxReason {
+		for i := range results {
+			results[i].Err = fmt.Errorf("unwrap: the reason has %d bytes, at most %d", len(reason), api.MaxReason)
+		}
+		return results
+	}
+	byKey := map[*Key][]*pending{}
+	var order []*Key
+	for i, it := range items {
+		key, p, err := c.prepare(ctx, it)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		p.result = &results[i]
+		if byKey[key] == nil {
+			order = append(order, key)
+		}
+		byKey[key] = append(byKey[key], p)
+	}
+	var id api.RequestID
+	rand.Read(id[:])
+	for _, key := range order {
+		for _, some := range batches(byKey[key]) {
+			c.gather(ctx, key, some, id, reason)
+		}
+	}
+	return results
+}
+
+// prepare finds the key of an envelope and checks the envelope's proof, here,
+// before anybody is asked.
+func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
+	e, err := tdh2.Parse(it.Envelope)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if cluster := api.ClusterID(e.Cluster()); cluster != c.conf.Genesis.Cluster {
+		return nil, nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, cluster)
+	}
+	key, err := c.RecordByID(ctx, e.KeyID())
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := key.verify(it.Envelope, it.Context)
+	if err != nil {
+		return nil, nil, err
+	}
+	return key, &pending{
+		envelope: v,
+		wire:     api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
+		partials: map[uint64]map[string]partial{},
+	}, nil
+}
+
+// batches cuts a list to what fits in one request.
+func batches(list []*pending) [][]*pending {
+	var out [][]*pending
+	var size int
+	for i, p := range list {
+		n := len(wire.Encode(p.wire))
+		if i == 0 || size+n > maxFrameBody || len(out[len(out)-1]) == api.MaxUnwrapItems {
+			out, size = append(out, nil), 0
+		}
+		out[len(out)-1] = append(out[len(out)-1], p)
+		size += n
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package custodian
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"filippo.io/age"
+
+	"warifu.dev/internal/secret"
+)
+
+// MaxName is the longest name of a custodian, in bytes.
+const MaxName = 63
+
+// ErrName is returned for a name that genesis would not take.
+var ErrName = errors.New("a custodian's name has 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and starts with a letter or a digit")
+
+// Custodian holds both private keys. It never prints them.
+type Custodian struct {
+	name string
+	sign *ecdsa.PrivateKey
+	open *age.X25519Identity
+}
+
+// Create makes both keys. The signing key is drawn from rand as far as
+// [ecdsa.GenerateKey] takes it; age draws the opening key from the system.
+func Create(rand io.Reader, name string) (*Custodian, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	sign, err := ecdsa.GenerateKey(elliptic.P256(), rand)
+	if err != nil {
+		return nil, fmt.Errorf("make the signing key of %s: %w", name, err)
+	}
+	open, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, fmt.Errorf("make the opening key of %s: %w", name, err)
+	}
+	return &Custodian{name: name, sign: sign, open: open}, nil
+}
+
+// Public returns what genesis says of this custodian: the name, the signing key
+// as an uncompressed point of 65 bytes, and the age recipient "age1...".
+func (c *Custodian) Public() (name string, signKey []byte, openRecipient string) {
+	b, err := c.sign.PublicKey.Bytes()
+	if err != nil {
+		panic("custodian: encode a key that was made here: " + err.Error())
+	}
+	return c.name, b, c.open.Recipient().String()
+}
+
+// SignKey returns the signing key: an *ecdsa.PrivateKey on P-256, which also
+// serves for the custodian's client certificate.
+func (c *Custodian) SignKey() crypto.Signer { return c.sign }
+
+// OpenKey returns the age identity that opens pieces encrypted to this custodian.
+func (c *Custodian) OpenKey() age.Identity { return c.open }
+
+// Name returns the custodian's name.
+func (c *Custodian) Name() string { return c.name }
+
+func checkName(name string) error {
+	if len(name) == 0 || len(name) > MaxName {
+		return ErrName
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return ErrName
+		}
+	}
+	return nil
+}
+
+// String implements [fmt.Stringer].
+func (c Custodian) String() string { return c.name + " " + secret.Redacted }
+
+// GoString implements [fmt.GoStringer].
+func (c Custodian) GoString() string { return c.String() }
+
+// Format implements [fmt.Formatter].
+func (c Custodian) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (c Custodian) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText implements [encoding.TextMarshaler], and with it JSON.
+func (c Custodian) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// MarshalCBOR always fails with [secret.ErrNotEncodable].
+func (c Custodian) MarshalCBOR() ([]byte, error) { return nil, secret.ErrNotEncodable }
