@@ -1,0 +1,150 @@
+package policy
+
+import (
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+)
+
+// Unwrap is the action of opening an envelope.
+const Unwrap = "unwrap"
+
+// Request is what a policy decides on.
+type Request struct {
+	Principal    string            // SPIFFE ID
+	Action       string            // [Unwrap]
+	KeyID        [32]byte          // resource.id, in hex
+	KeyName      string            // the resource itself, and resource.name
+	Labels       map[string]string // tags of the resource
+	Context      map[string]string // the envelope's: context.envelope
+	Source       netip.Addr        // context.source; absent when invalid
+	Region       string            // context.nodeRegion
+	CallerRegion string            // context.callerRegion
+	Reason       string            // context.reason
+	Grants       []string          // context.grants
+	Now          time.Time         // this node's clock: context.time, in the document's zone
+}
+
+// Decision is the answer, and what a record needs to explain it.
+type Decision struct {
+	Allowed bool
+	Rules   []string // ids of the policies that decided, sorted
+	Errors  []string // what could not be evaluated, sorted; any of it denies
+}
+
+// Decide evaluates r. It is safe for concurrent use, and the same for the same
+// document and request on every node.
+func (p *Policy) Decide(r Request) Decision {
+	if p.Class(r.Principal) == None {
+		return Decision{Errors: []string{"the policy names no such principal"}}
+	}
+	resource := uid(typeKey, r.KeyName)
+	decision, diagnostic := cedar.Authorize(p.about(resource), overlay{p.entities, p.key(resource, r)}, cedar.Request{
+		Principal: uid(typePrincipal, r.Principal),
+		Action:    uid(typeAction, r.Action),
+		Resource:  resource,
+		Context:   p.context(r),
+	})
+	d := Decision{Allowed: decision == cedar.Allow && len(diagnostic.Errors) == 0}
+	for _, reason := range diagnostic.Reasons {
+		d.Rules = append(d.Rules, string(reason.PolicyID))
+	}
+	for _, e := range diagnostic.Errors {
+		d.Errors = append(d.Errors, fmt.Sprintf("%s: %s", e.PolicyID, e.Message))
+	}
+	slices.Sort(d.Rules)
+	slices.Sort(d.Errors)
+	return d
+}
+
+// about returns the policies that can apply to resource: those whose scope
+// names another key are never evaluated, so a thousand keys with a policy each
+// cost what one does.
+func (p *Policy) about(resource types.EntityUID) slice {
+	return slice{p.general, p.byKey[resource]}
+}
+
+// slice is part of a policy set.
+type slice [2][]rule
+
+// All implements [cedar.PolicyIterator].
+func (s slice) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
+	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
+		for _, part := range s {
+			for _, r := range part {
+				if !yield(r.id, r.policy) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// overlay is the document's entities with the request's key in front.
+type overlay struct {
+	entities types.EntityMap
+	key      types.Entity
+}
+
+// Get implements [types.EntityGetter].
+func (o overlay) Get(uid types.EntityUID) (types.Entity, bool) {
+	if uid == o.key.UID {
+		return o.key, true
+	}
+	return o.entities.Get(uid)
+}
+
+// key is the resource: its groups are the document's to say, all else is the ledger's.
+func (p *Policy) key(resource types.EntityUID, r Request) types.Entity {
+	tags := types.RecordMap{}
+	for k, v := range r.Labels {
+		tags[types.String(k)] = types.String(v)
+	}
+	return types.Entity{
+		UID:     resource,
+		Parents: p.entities[resource].Parents,
+		Attributes: types.NewRecord(types.RecordMap{
+			"id":   types.String(hex.EncodeToString(r.KeyID[:])),
+			"name": types.String(r.KeyName),
+		}),
+		Tags: types.NewRecord(tags),
+	}
+}
+
+func (p *Policy) context(r Request) types.Record {
+	envelope := types.RecordMap{}
+	for k, v := range r.Context {
+		envelope[types.String(k)] = types.String(v)
+	}
+	grants := make([]types.Value, 0, len(r.Grants))
+	for _, g := range r.Grants {
+		grants = append(grants, types.String(g))
+	}
+	now := r.Now.In(p.zone)
+	context := types.RecordMap{
+		"envelope":     types.NewRecord(envelope),
+		"nodeRegion":   types.String(r.Region),
+		"callerRegion": types.String(r.CallerRegion),
+		"reason":       types.String(r.Reason),
+		"grants":       types.NewSet(grants...),
+		"time": types.NewRecord(types.RecordMap{
+			"hour":    types.Long(now.Hour()),
+			"minute":  types.Long(now.Minute()),
+			"weekday": types.String(strings.ToLower(now.Weekday().String())),
+			"date":    types.String(now.Format(time.DateOnly)),
+		}),
+	}
+	if r.Source.IsValid() {
+		// An IPv4 caller on a dual-stack socket is an IPv4 caller, and a zone is no part of a network.
+		ip := r.Source.Unmap().WithZone("")
+		context["source"] = types.IPAddr(netip.PrefixFrom(ip, ip.BitLen()))
+	}
+	return types.NewRecord(context)
+}
