@@ -21,6 +21,7 @@ const (
 	MaxAction    = 64        // our own words
 	MaxReason    = 512       // a caller's free text
 	MaxCode      = 64        // our own words
+	MaxWhy       = 512       // our own words, with a policy's error in them
 	MaxSession   = 64        // an identifier in hex
 	MaxSource    = 64        // an address with port and zone
 	MaxRule      = 128       // a policy's @id
@@ -94,6 +95,7 @@ type Record struct {
 	EntryID      [32]byte `cbor:"20,keyasint,omitzero"`
 	Entry        []byte   `cbor:"21,keyasint,omitempty"` // the whole signed entry, of changes, grants, revocations, activations
 	Count        uint64   `cbor:"22,keyasint,omitempty"` // how many, in counting records
+	Why          string   `cbor:"23,keyasint,omitempty"` // what the refusal's code leaves out; for operators, never for the caller
 }
 
 // Indexed is a record and its place in the log, from 0.
@@ -175,6 +177,7 @@ func (r *Record) texts() []boundedText {
 		{"key name", &r.KeyName, MaxKeyName},
 		{"reason", &r.Reason, MaxReason},
 		{"code", &r.Code, MaxCode},
+		{"why", &r.Why, MaxWhy},
 	}
 }
 
