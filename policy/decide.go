@@ -24,8 +24,8 @@ type Request struct {
 	KeyName      string            // the resource itself, and resource.name
 	Labels       map[string]string // tags of the resource
 	Context      map[string]string // the envelope's: context.envelope
-	Source       netip.Addr        // context.source; absent when invalid
-	Region       string            // context.nodeRegion
+	SourceIP     netip.Addr        // context.source; absent when invalid
+	NodeRegion   string            // context.nodeRegion
 	CallerRegion string            // context.callerRegion
 	Reason       string            // context.reason
 	Grants       []string          // context.grants
@@ -130,7 +130,7 @@ func (p *Policy) context(r Request) types.Record {
 	now := r.Now.In(p.zone)
 	context := types.RecordMap{
 		"envelope":     types.NewRecord(envelope),
-		"nodeRegion":   types.String(r.Region),
+		"nodeRegion":   types.String(r.NodeRegion),
 		"callerRegion": types.String(r.CallerRegion),
 		"reason":       types.String(r.Reason),
 		"grants":       types.NewSet(grants...),
@@ -141,9 +141,9 @@ func (p *Policy) context(r Request) types.Record {
 			"date":    types.String(now.Format(time.DateOnly)),
 		}),
 	}
-	if r.Source.IsValid() {
+	if r.SourceIP.IsValid() {
 		// An IPv4 caller on a dual-stack socket is an IPv4 caller, and a zone is no part of a network.
-		ip := r.Source.Unmap().WithZone("")
+		ip := r.SourceIP.Unmap().WithZone("")
 		context["source"] = types.IPAddr(netip.PrefixFrom(ip, ip.BitLen()))
 	}
 	return types.NewRecord(context)

@@ -38,9 +38,9 @@ func must(t testing.TB, d Document) *Policy {
 func request() Request {
 	return Request{
 		Principal: alice, Action: Unwrap, KeyID: [32]byte{0xab}, KeyName: "demo",
-		Labels:  map[string]string{"team": "payroll"},
-		Context: map[string]string{"purpose": "payroll"},
-		Source:  netip.MustParseAddr("10.1.2.3"), Region: "jp-east", CallerRegion: "jp-west",
+		Labels:   map[string]string{"team": "payroll"},
+		Context:  map[string]string{"purpose": "payroll"},
+		SourceIP: netip.MustParseAddr("10.1.2.3"), NodeRegion: "jp-east", CallerRegion: "jp-west",
 		Reason: "TICKET-7", Grants: []string{"g1"},
 		Now: time.Date(2026, 11, 22, 14, 59, 0, 0, time.UTC),
 	}
@@ -107,12 +107,12 @@ func TestDecide(t *testing.T) {
 		{sentence: "a context key that is no identifier", text: when(`context.envelope["patient id"] == "7"`), change: func(r *Request) { r.Context["patient id"] = "7" }, allowed: true, rules: []string{"r"}},
 
 		{sentence: "a source in the network", text: when(`context.source.isInRange(ip("10.0.0.0/8"))`), allowed: true, rules: []string{"r"}},
-		{sentence: "a source in the network, as a dual-stack socket shows it", text: when(`context.source.isInRange(ip("10.0.0.0/8"))`), change: func(r *Request) { r.Source = netip.MustParseAddr("::ffff:10.1.2.3") }, allowed: true, rules: []string{"r"}},
-		{sentence: "a link-local source with a zone", text: when(`context.source.isInRange(ip("fe80::/10"))`), change: func(r *Request) { r.Source = netip.MustParseAddr("fe80::1%eth0") }, allowed: true, rules: []string{"r"}},
-		{sentence: "a source outside of the network", text: when(`context.source.isInRange(ip("10.0.0.0/8"))`), change: func(r *Request) { r.Source = netip.MustParseAddr("192.0.2.1") }},
-		{sentence: "a source that is unknown denies", text: when(`context.source.isInRange(ip("0.0.0.0/0"))`), change: func(r *Request) { r.Source = netip.Addr{} }, err: "r: "},
+		{sentence: "a source in the network, as a dual-stack socket shows it", text: when(`context.source.isInRange(ip("10.0.0.0/8"))`), change: func(r *Request) { r.SourceIP = netip.MustParseAddr("::ffff:10.1.2.3") }, allowed: true, rules: []string{"r"}},
+		{sentence: "a link-local source with a zone", text: when(`context.source.isInRange(ip("fe80::/10"))`), change: func(r *Request) { r.SourceIP = netip.MustParseAddr("fe80::1%eth0") }, allowed: true, rules: []string{"r"}},
+		{sentence: "a source outside of the network", text: when(`context.source.isInRange(ip("10.0.0.0/8"))`), change: func(r *Request) { r.SourceIP = netip.MustParseAddr("192.0.2.1") }},
+		{sentence: "a source that is unknown denies", text: when(`context.source.isInRange(ip("0.0.0.0/0"))`), change: func(r *Request) { r.SourceIP = netip.Addr{} }, err: "r: "},
 		{sentence: "regions of node and caller", text: when(`context.nodeRegion == "jp-east" && context.callerRegion like "jp-*"`), allowed: true, rules: []string{"r"}},
-		{sentence: "a node in another region", text: when(`context.nodeRegion == "jp-east"`), change: func(r *Request) { r.Region = "sg" }},
+		{sentence: "a node in another region", text: when(`context.nodeRegion == "jp-east"`), change: func(r *Request) { r.NodeRegion = "sg" }},
 		{sentence: "a reason of the right form", text: when(`context.reason like "TICKET-*"`), allowed: true, rules: []string{"r"}},
 		{sentence: "no reason", text: when(`context.reason != ""`), change: func(r *Request) { r.Reason = "" }},
 		{sentence: "a grant that fits", text: when(`context.grants.contains("g1")`), allowed: true, rules: []string{"r"}},
