@@ -13,6 +13,10 @@
 // microseconds where full-size coefficients take a hundred. [Delta],
 // [LagrangeSmall] and [Interpolate] are about that.
 //
+// Public polynomials are evaluated here, in five lines over [group.Point], and not
+// by kyber's share.PubPoly: that one counts indices from zero, returns the secret
+// for -1, and its points must not meet two goroutines.
+//
 // Secrets are [group.Scalar] and [Polynomial]; they are constant time and never
 // print. Commitments are public. Nothing here reads a clock, a file or the
 // system's randomness.

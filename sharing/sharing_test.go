@@ -33,6 +33,19 @@ func (s stuck) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Coefficients of indices 1 and 2 are 2 and -1.
+func TestSmallCoefficientsFit(t *testing.T) {
+	for delta, want := range map[uint64]bool{1: true, 1 << 61: true, 1 << 62: false, 1 << 63: false, 1<<64 - 1: false, 0: false} {
+		if c, ok := LagrangeSmall(delta, []Index{1, 2}); ok != want || ok && (c[0] != int64(2*delta) || c[1] != -int64(delta)) {
+			t.Errorf("Δ = %d: %v, %v", delta, c, ok)
+		}
+	}
+	// Here they are 3, -3 and 1, and three times this Δ is 2 beyond 2^64.
+	if c, ok := LagrangeSmall((1<<64-1)/3+1, []Index{1, 2, 3}); ok {
+		t.Errorf("an overflow went unnoticed: %v", c)
+	}
+}
+
 func newPolynomial(t testing.TB, seed string, threshold int) *Polynomial {
 	t.Helper()
 	p, err := NewPolynomial(seeded(seed), threshold)
@@ -321,10 +334,10 @@ func TestSumOfCommitments(t *testing.T) {
 		t.Error("Sum changed its input")
 	}
 	for name, list := range map[string][]Commitments{
-		"nothing":         nil, // R3
-		"empty ones":      {{}, {}},
-		"unequal lengths": {a.Commit(), newPolynomial(t, "c", 4).Commit()},
-		"the longer last": {newPolynomial(t, "c", 2).Commit(), a.Commit()},
+		"nothing":          nil, // R3
+		"empty ones":       {{}, {}},
+		"the longer last":  {a.Commit(), newPolynomial(t, "c", 4).Commit()},
+		"the shorter last": {a.Commit(), newPolynomial(t, "c", 2).Commit()},
 	} {
 		if _, err := Sum(list); !errors.Is(err, ErrCommitments) {
 			t.Errorf("%s: %v", name, err)
@@ -393,6 +406,11 @@ func TestSchnorrProofIsBound(t *testing.T) {
 	if err := verify(tag.DealProof, X, proof, "session", "dealer"); err != nil {
 		t.Fatalf("a good proof: %v", err)
 	}
+	// Everybody knows the logarithm of the identity, and can prove it.
+	ofZero, err := Prove(seeded("k"), tag.DealProofNonce, tag.DealProof, group.SmallScalar(0), group.Identity())
+	if err != nil {
+		t.Fatal(err)
+	}
 	flipped := func(i int) []byte {
 		b := bytes.Clone(proof)
 		b[i] ^= 1
@@ -402,7 +420,7 @@ func TestSchnorrProofIsBound(t *testing.T) {
 	for name, err := range map[string]error{
 		"other tag":              verify(tag.Receipt, X, proof, "session", "dealer"),
 		"other key":              verify(tag.DealProof, X.Add(group.Generator()), proof, "session", "dealer"),
-		"the identity":           verify(tag.DealProof, group.Identity(), proof, "session", "dealer"),
+		"the identity":           verify(tag.DealProof, group.Identity(), ofZero),
 		"other session":          verify(tag.DealProof, X, proof, "sessiom", "dealer"),
 		"other dealer":           verify(tag.DealProof, X, proof, "session", "dealar"),
 		"bytes moved":            verify(tag.DealProof, X, proof, "sessiond", "ealer"),
@@ -422,6 +440,22 @@ func TestSchnorrProofIsBound(t *testing.T) {
 		if !errors.Is(err, ErrProof) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// R11: if the challenge left X out, anybody could choose the proof first and the
+// key to suit it, without knowing its logarithm (Bernhard, Pereira, Warinschi, 2012).
+func TestSchnorrKeyIsNotChosenLast(t *testing.T) {
+	R, z := group.SecondGenerator(), group.SmallScalar(99)
+	digest := tag.Hash(tag.DealProof, R.Bytes(), []byte("session"))
+	c := group.ScalarFromHash(digest[:])
+	inverse, err := c.Inverse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	X := group.BaseMul(z).Add(R.Neg()).Mul(inverse)
+	if err := VerifySchnorr(tag.DealProof, X, append(c.Bytes(), z.Bytes()...), []byte("session")); !errors.Is(err, ErrProof) {
+		t.Errorf("a key without a known logarithm was proven: %v", err)
 	}
 }
 

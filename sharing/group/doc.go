@@ -12,6 +12,9 @@
 // exactly 32 bytes below q. What they accept encodes again to the same bytes, so
 // one value has one encoding.
 //
+// Hashing to the curve is RFC 9380 over math/big, for public strings only: it
+// makes one constant, the second generator, and is held to the vectors of the RFC.
+//
 // A [Scalar] never prints. A [Point] is public and never changes, so it may be
 // shared between goroutines.
-package group // import "warifu.dev/sharing/group"
+package group

@@ -91,13 +91,10 @@ func (pk *PublicKey) OpenProven(v *VerifiedEnvelope, proven []VerifiedPartial) (
 		if p.envelope != hash || p.id.Epoch != proven[0].id.Epoch {
 			return secret.Bytes{}, fmt.Errorf("open an envelope with a proof for another envelope or epoch: %w", ErrPartials)
 		}
-		if _, dup := partials[p.id.Index]; dup {
-			return secret.Bytes{}, fmt.Errorf("open an envelope: index %d twice: %w", int(p.id.Index), ErrPartials)
-		}
 		partials[p.id.Index] = p.di
 		quorum[k], publicShares[k] = p.id.Index, p.yi
 	}
-	w, err := sharing.Interpolate(pk.Delta, quorum, publicShares)
+	w, err := sharing.Interpolate(pk.Delta, quorum, publicShares) // refuses an index given twice
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w: %w", ErrPartials, err)
 	}

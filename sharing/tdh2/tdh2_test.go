@@ -384,7 +384,15 @@ func TestPartialsThatCannotBeCombined(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Three partials chosen so that they cancel.
+	// Three partials chosen so that they cancel, and an envelope made to open with
+	// the identity, whose KEM point everybody knows.
+	u := slow.G.Mul(big.NewInt(77)).Bytes()
+	kek, open := f.slow.kek(slow.Point{}, f.slow.label(f.context), u)
+	raw := f.slow.wrap(f.context, make([]byte, 32), big.NewInt(77), big.NewInt(99), make([]byte, 12), func(commitment, wrapped []byte) {
+		copy(commitment, open)
+		copy(wrapped[12:], slowGCM(kek).Seal(nil, wrapped[:12], make([]byte, 32), slowList("warifu/v1/envelope/aad", f.slow.label(f.context))))
+	})
+	_, v := mustVerify(t, f.pk, raw, f.context)
 	c, ok := sharing.LagrangeSmall(f.pk.Delta, []sharing.Index{1, 2, 3})
 	if !ok {
 		t.Fatal("no small coefficients at birth")
@@ -393,9 +401,9 @@ func TestPartialsThatCannotBeCombined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := f.partials(f.verified, 1, 2)
+	m := f.partials(v, 1, 2)
 	m[3] = m[1].MulSmall(c[0]).Add(m[2].MulSmall(c[1])).Neg().Mul(inverse)
-	if _, err := f.pk.Open(f.verified, m); !errors.Is(err, ErrNotOpened) {
+	if _, err := f.pk.Open(v, m); !errors.Is(err, ErrNotOpened) {
 		t.Errorf("partials that cancel: %v", err)
 	}
 }
@@ -542,6 +550,12 @@ func TestShareProofBindsEachField(t *testing.T) {
 		return e
 	}
 	flip := func(i int) []byte { b := bytes.Clone(proof); b[i] ^= 1; return b }
+	// Whoever has no share can prove that zero times anything is the identity.
+	nothing := group.Identity()
+	dst := f.id(2).dst(nothing, nothing, f.envelope)
+	m, z := composites(dst[:], nothing, f.envelope.u, nothing)
+	r := group.SmallScalar(5)
+	ofZero := append(dleqChallenge(dst[:], nothing, m, z, group.BaseMul(r), m.Mul(r)).Bytes(), r.Bytes()...)
 	changed := func(change func(*ShareID)) ShareID { id := f.id(2); change(&id); return id }
 	same := f.id(2)
 	for name, tc := range map[string]struct {
@@ -573,7 +587,7 @@ func TestShareProofBindsEachField(t *testing.T) {
 		"zeros":             {same, yi, di, f.envelope, make([]byte, 64)},
 		"challenge not < q": {same, yi, di, f.envelope, append(slow.Q.Bytes(), proof[32:]...)},
 		"response not < q":  {same, yi, di, f.envelope, append(bytes.Clone(proof[:32]), slow.Q.Bytes()...)},
-		"both the identity": {same, group.Identity(), group.Identity(), f.envelope, proof},
+		"both the identity": {same, nothing, nothing, f.envelope, ofZero},
 		"both of another":   {same, f.poly.Commit().Eval(3), f.verified.Partial(f.poly.Eval(3)), f.envelope, proof},
 		"both negated":      {same, yi.Neg(), di.Neg(), f.envelope, proof},
 	} {
@@ -581,8 +595,15 @@ func TestShareProofBindsEachField(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := ProveShare(seeded("proof"), share, changed(func(id *ShareID) { id.Index = 0 }), yi, di, f.envelope); !errors.Is(err, ErrShareProof) {
-		t.Errorf("a proof was made for index 0: %v", err)
+	for name, id := range map[string]ShareID{
+		"index 0":         changed(func(id *ShareID) { id.Index = 0 }),
+		"another cluster": changed(func(id *ShareID) { id.Cluster[0]++ }),
+		"another key":     changed(func(id *ShareID) { id.KeyID[0]++ }),
+		"another version": changed(func(id *ShareID) { id.Version++ }),
+	} {
+		if _, err := ProveShare(seeded("proof"), share, id, yi, di, f.envelope); !errors.Is(err, ErrShareProof) {
+			t.Errorf("a proof was made for %s: %v", name, err)
+		}
 	}
 }
 
@@ -700,6 +721,8 @@ func TestEndorsementIsBound(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	fx := newFixture(f, "fuzz", 3, 5)
+	// The same in every fuzzing process, which Wrap's is not.
+	fx.raw = fx.slow.wrap(fx.context, make([]byte, 32), big.NewInt(77), big.NewInt(99), make([]byte, 12), nil)
 	f.Add(fx.raw)
 	f.Add([]byte{})
 	f.Add(fx.raw[:MinEnvelope])
@@ -719,6 +742,8 @@ func FuzzParse(f *testing.F) {
 
 func FuzzVerifyShare(f *testing.F) {
 	fx := newFixture(f, "fuzz", 3, 5)
+	raw := fx.slow.wrap(fx.context, make([]byte, 32), big.NewInt(77), big.NewInt(99), make([]byte, 12), nil)
+	fx.envelope, fx.verified = mustVerify(f, fx.pk, raw, fx.context)
 	share, yi := fx.poly.Eval(2), fx.poly.Commit().Eval(2)
 	di := fx.verified.Partial(share)
 	proof, err := ProveShare(seeded("proof"), share, fx.id(2), yi, di, fx.envelope)
