@@ -355,3 +355,46 @@ next:
 	}
 	return out
 }
+
+// receipt is a liar's honest receipt: it holds a real share like everyone else.
+func (d *dealer) receipt() []byte {
+	d.c.Helper()
+	o, _ := d.c.b.Outcome()
+	v := d.c.b.View()
+	sum := group.SmallScalar(0)
+	for _, i := range o.Qual {
+		sk, err := hpke.MLKEM768P256().NewPrivateKey(d.c.receiveSecrets(d.me)[i-1])
+		if err != nil {
+			d.c.Fatal(err)
+		}
+		var box []byte
+		for _, e := range d.c.posts {
+			if e.author == i && e.kind == dkg.KindDeal {
+				deal, err := dkg.DecodeDeal(e.body)
+				if err != nil {
+					d.c.Fatal(err)
+				}
+				box = deal.Boxes[d.me-1]
+			}
+		}
+		enc := len(box) - group.ScalarSize - 16
+		r, err := hpke.NewRecipient(box[:enc], sk, hpke.HKDFSHA256(), hpke.AES256GCM(), tag.List(tag.DealBox))
+		if err != nil {
+			d.c.Fatal(err)
+		}
+		plain, err := r.Open(tag.List(tag.DealBox, bind(d.c.s, tag.Uint64(uint64(i)), tag.Uint64(uint64(d.me)))...), box[enc:])
+		if err != nil {
+			d.c.Fatal(err)
+		}
+		x, err := group.DecodeScalar(plain)
+		if err != nil || !v.Deals[i-1].Commitments().Verify(d.me, x) {
+			d.c.Fatalf("the box of dealer %d does not hold a sub-share (%v)", i, err)
+		}
+		sum = sum.Add(x)
+	}
+	proof, err := sharing.Prove(d.c.rand, tag.ReceiptNonce, tag.Receipt, sum, o.YI[d.me-1], bind(d.c.s, tag.Uint64(uint64(d.me)), o.Transcript[:])...)
+	if err != nil {
+		d.c.Fatal(err)
+	}
+	return wire.Encode(dkg.Receipt{Session: d.c.s.ID, Transcript: o.Transcript, Proof: proof})
+}
