@@ -169,8 +169,26 @@ func TestAnswersComeOutOfOrder(t *testing.T) {
 	}
 }
 
+// lockedBuffer is a log that several goroutines write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestRefusalsCross(t *testing.T) {
-	var log bytes.Buffer
+	var log lockedBuffer
 	c := dial(t, startServer(t, func(conf *ServerConfig) { conf.Log = slog.New(slog.NewTextHandler(&log, nil)) }))
 	_, err := c.Call(t.Context(), methodRefuse, nil)
 	if r := wantRefusal(t, err, "denied"); r.Sentence != "not you" || !r.Retryable || !bytes.Equal(r.Detail, []byte{1, 2}) {
@@ -225,6 +243,8 @@ func TestCallEndsWithItsContext(t *testing.T) {
 	if r := wantRefusal(t, err, CodeTimeout); !r.Retryable {
 		t.Error("a timeout is not retryable")
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.pending) != 0 {
 		t.Errorf("%d calls are still waited for", len(c.pending))
 	}
