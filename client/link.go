@@ -213,7 +213,7 @@ func (l *link) measured(took time.Duration, size int) {
 // standing is what the choice of nodes looks at.
 type standing struct {
 	rtt      time.Duration // 0: never measured
-	shunned  bool
+	shunned  bool          // failed lately, or its connection has ended
 	distrust bool
 	region   bool // the client's own
 }
@@ -221,9 +221,10 @@ type standing struct {
 func (l *link) standing() standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ended := l.open != nil && l.open.conn.Err() != nil
 	return standing{
 		rtt:      l.rtt,
-		shunned:  l.failure != nil && time.Since(l.failed) < shunFor,
+		shunned:  ended || l.failure != nil && time.Since(l.failed) < shunFor,
 		distrust: l.distrust,
 		region:   l.client.conf.Region != "" && l.node.Region == l.client.conf.Region,
 	}
