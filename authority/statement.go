@@ -47,7 +47,7 @@ type Open struct {
 // Post is one holder's post on the board of a session.
 type Post struct {
 	Session api.Digest `cbor:"1,keyasint"`
-	Kind    string     `cbor:"2,keyasint"` // of sharing/dkg
+	Kind    uint32     `cbor:"2,keyasint"` // a post kind of sharing/dkg
 	Body    []byte     `cbor:"3,keyasint"`
 }
 

@@ -1,0 +1,172 @@
+// Command warifud is the daemon: it reads its configuration, opens its HSM, and
+// runs a node until told to stop.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	_ "time/tzdata" // policies name zones; a node must not depend on the host's copy
+
+	"github.com/spf13/cobra"
+
+	"warifu.dev/hsm"
+	"warifu.dev/hsm/pkcs11"
+	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/secret"
+	"warifu.dev/node"
+)
+
+func main() {
+	syscall.Umask(0o077)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:           "warifud",
+		Short:         "warifud runs one node of a warifu cluster",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(initCommand(), joinCommand(), runCommand())
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "warifud:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func initCommand() *cobra.Command {
+	var c node.Config
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Make a node: its identity, sealed by its HSM, and its roster line",
+		Long: `Make a node in DIR: its configuration, and its identity key, sealed by its HSM.
+Prints the node's roster line, which goes into the genesis document.`,
+		Example: `  warifud init /var/lib/warifu --node tokyo-1 --region jp-east \
+    --client 192.0.2.1:7700 --peer 192.0.2.1:7701 \
+    --hsm pkcs11 --module /usr/lib/softhsm/libsofthsm2.so --token tokyo-1 --pin-file pin`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := args[0]
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return fmt.Errorf("make the node's directory: %w", err)
+			}
+			dev, err := openDevice(dir, c.HSM, newLog(os.Stderr))
+			if err != nil {
+				return err
+			}
+			line, err := node.Init(rand.Reader, dir, c, dev)
+			if err := errors.Join(err, dev.Close()); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), node.RosterLine(line))
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Node, "node", "", "id of the node on the roster")
+	f.StringVar(&c.Region, "region", "", "region of the node")
+	f.StringVar(&c.Client, "client", "", "host:port for clients (UDP)")
+	f.StringVar(&c.Peer, "peer", "", "host:port for other nodes (UDP)")
+	f.StringVar(&c.HSM.Kind, "hsm", hsm.KindPKCS11, "pkcs11, or soft, which protects nothing")
+	f.StringVar(&c.HSM.Module, "module", "", "path of the PKCS#11 module")
+	f.StringVar(&c.HSM.Token, "token", "", "label of the token")
+	f.StringVar(&c.HSM.PINFile, "pin-file", "", "file with the token's PIN, relative to DIR")
+	f.Int64Var(&c.AuditReserve, "audit-reserve", 0, "bytes kept free for the record that says the audit is full (default 64 MiB)")
+	for _, required := range []string{"node", "region", "client", "peer"} {
+		if err := cmd.MarkFlagRequired(required); err != nil {
+			panic(err)
+		}
+	}
+	return cmd
+}
+
+func joinCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "join DIR GENESIS",
+		Short:   "Give a node the signed genesis document of its cluster, once",
+		Example: `  warifud join /var/lib/warifu cluster.genesis`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			document, err := os.ReadFile(args[1])
+			if err != nil {
+				return fmt.Errorf("read the genesis document: %w", err)
+			}
+			return node.Join(args[0], document)
+		},
+	}
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "run DIR",
+		Short:   "Run the node until told to stop (SIGTERM or SIGINT)",
+		Example: `  warifud run /var/lib/warifu`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log := newLog(os.Stderr)
+			c, err := node.LoadConfig(args[0])
+			if err != nil {
+				return err
+			}
+			dev, err := openDevice(args[0], c.HSM, log)
+			if err != nil {
+				return err
+			}
+			err = node.Run(cmd.Context(), node.Options{Dir: args[0], Device: dev, Log: log})
+			return errors.Join(err, dev.Close())
+		},
+	}
+}
+
+func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// openDevice opens the token that the configuration names.
+func openDevice(dir string, c node.HSMConfig, log *slog.Logger) (hsm.Device, error) {
+	switch c.Kind {
+	case hsm.KindPKCS11:
+		pin, err := readPIN(dir, c.PINFile)
+		if err != nil {
+			return nil, err
+		}
+		defer pin.Wipe()
+		return pkcs11.Open(pkcs11.Config{Module: c.Module, TokenLabel: c.Token, Serial: c.Serial, PIN: pin})
+	case hsm.KindSoft:
+		return soft.Open(soft.Config{Dir: filepath.Join(dir, "soft-hsm"), Serial: c.Serial, Log: log})
+	}
+	return nil, fmt.Errorf("%w: hsm: unknown kind %q", node.ErrConfig, c.Kind)
+}
+
+// maxPIN bounds a PIN file, in bytes.
+const maxPIN = 256
+
+func readPIN(dir, name string) (secret.Bytes, error) {
+	if name == "" {
+		return secret.Bytes{}, fmt.Errorf("%w: hsm: pkcs11 needs a pin_file", node.ErrConfig)
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("read the PIN: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return secret.Bytes{}, fmt.Errorf("%s: %w", name, node.ErrLooseMode)
+	}
+	if info.Size() > maxPIN {
+		return secret.Bytes{}, fmt.Errorf("%w: %s is too long for a PIN", node.ErrConfig, name)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("read the PIN: %w", err)
+	}
+	return secret.New(bytes.TrimRight(b, "\r\n")), nil
+}

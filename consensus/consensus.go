@@ -1,0 +1,212 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// Times of Raft. They are for wide-area round trips (R44).
+const (
+	heartbeatTimeout = 3 * time.Second
+	leaseTimeout     = 1500 * time.Millisecond
+	dialTimeout      = 5 * time.Second
+	// segmentSize keeps a log segment small enough to rotate on a quiet cluster.
+	segmentSize = 4 << 20
+	cachedLogs  = 512
+)
+
+// Errors of [Consensus.Submit].
+var (
+	// ErrNotLeader means another node has to be asked; [Consensus.Leader] may say which.
+	ErrNotLeader = errors.New("consensus: this node does not lead")
+	// ErrUnknownOutcome means the entry may or may not be committed.
+	ErrUnknownOutcome = errors.New("consensus: the entry may or may not have been committed")
+)
+
+// Streams carries Raft between authenticated nodes. Every address is a node id.
+type Streams interface {
+	Accept() (net.Conn, error)
+	Close() error
+	Addr() net.Addr
+	Dial(node string, timeout time.Duration) (net.Conn, error)
+}
+
+// Config is what a [Consensus] needs; every field is required.
+type Config[S any, R any] struct {
+	Dir     string   // the log rests here; made with mode 0700
+	Node    string   // this node's id
+	Voters  []string // every node of the roster, this one included
+	Streams Streams
+	Machine Machine[S, R]
+	// Applied is told of every command that is committed, in order, on Raft's own
+	// goroutine: it must not wait.
+	Applied func(index uint64, entry []byte, result R)
+	Log     *slog.Logger
+}
+
+// Consensus is this node's place in the cluster.
+type Consensus[S any, R any] struct {
+	raft      *raft.Raft
+	states    *states[S, R]
+	log       *wal.WAL
+	transport *raft.NetworkTransport
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when committed moves; guarded by mu
+}
+
+// Open opens the log, rebuilds the tail from all of it, and joins the cluster.
+// Every node bootstraps with the same roster. Close releases it.
+func Open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
+	dir := filepath.Join(cfg.Dir, "raft")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the log's directory: %w", err)
+	}
+	log, err := wal.Open(dir, wal.WithSegmentSize(segmentSize))
+	if err != nil {
+		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
+	}
+	c := &Consensus[S, R]{
+		states:  newStates(cfg.Machine),
+		log:     log,
+		changed: make(chan struct{}),
+	}
+	if err := c.join(cfg); err != nil {
+		_ = log.Close() // the error that made us give up is the one to report
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
+	tail := &tailStore[S, R]{inner: c.log, states: c.states}
+	if err := tail.replay(); err != nil {
+		return err
+	}
+	cache, err := raft.NewLogCache(cachedLogs, tail)
+	if err != nil {
+		return fmt.Errorf("make the log cache: %w", err)
+	}
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(cfg.Node)
+	conf.HeartbeatTimeout = heartbeatTimeout
+	conf.ElectionTimeout = heartbeatTimeout
+	conf.LeaderLeaseTimeout = leaseTimeout
+	conf.SnapshotThreshold = math.MaxUint64
+	conf.SnapshotInterval = 1<<63 - 1 // never: see package comment
+	conf.NoSnapshotRestoreOnStart = true
+	conf.Logger = newLogger(cfg.Log)
+	c.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  streamLayer{cfg.Streams},
+		MaxPool: 2,
+		Timeout: 10 * time.Second,
+		Logger:  conf.Logger,
+	})
+	var servers []raft.Server
+	for _, v := range cfg.Voters {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v), Address: raft.ServerAddress(v)})
+	}
+	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})
+	if err == nil && !known {
+		err = raft.BootstrapCluster(conf, cache, c.log, noSnapshots{}, c.transport, raft.Configuration{Servers: servers})
+	}
+	if err == nil {
+		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{states: c.states, applied: cfg.Applied, changed: c.signal}, cache, c.log, noSnapshots{}, c.transport)
+	}
+	if err != nil {
+		_ = c.transport.Close()
+		return fmt.Errorf("start raft: %w", err)
+	}
+	return nil
+}
+
+// Close leaves the cluster and waits until every goroutine of Raft has ended.
+func (c *Consensus[S, R]) Close() error {
+	err := c.raft.Shutdown().Error()
+	return errors.Join(err, c.transport.Close(), c.log.Close())
+}
+
+// Committed is the state after every applied command.
+func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }
+
+// Tail is the state that the stored log leads to, and the log's end.
+func (c *Consensus[S, R]) Tail() Tail[S] { return *c.states.tail.Load() }
+
+// AppliedIndex is the last index applied, of commands and others.
+func (c *Consensus[S, R]) AppliedIndex() uint64 { return c.raft.AppliedIndex() }
+
+// Leader is the id of the node that this one takes for the leader, or empty.
+func (c *Consensus[S, R]) Leader() string {
+	_, id := c.raft.LeaderWithID()
+	return string(id)
+}
+
+// Changed returns a channel that is closed when committed next moves.
+func (c *Consensus[S, R]) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+func (c *Consensus[S, R]) signal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Submit commits one command through this node, which must lead, and returns
+// what became of it. [ErrNotLeader] means nothing was appended; every other
+// error is [ErrUnknownOutcome].
+func (c *Consensus[S, R]) Submit(ctx context.Context, entry []byte) (R, error) {
+	var none R
+	if c.raft.State() != raft.Leader {
+		return none, ErrNotLeader
+	}
+	timeout := 10 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline))
+	}
+	f := c.raft.Apply(entry, timeout)
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }() // ends when Raft answers or is shut down
+	select {
+	case err := <-done:
+		switch {
+		case err == nil:
+			return f.Response().(R), nil
+		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout):
+			return none, fmt.Errorf("%w: %w", ErrNotLeader, err)
+		default:
+			return none, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+	case <-ctx.Done():
+		return none, fmt.Errorf("%w: %w", ErrUnknownOutcome, ctx.Err())
+	}
+}
+
+// streamLayer shows Streams to Raft.
+type streamLayer struct{ Streams }
+
+func (s streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return s.Streams.Dial(string(address), min(timeout, dialTimeout))
+}
+
+func newLogger(log *slog.Logger) hclog.Logger {
+	return hclog.FromStandardLogger(slog.NewLogLogger(log.Handler(), slog.LevelDebug), &hclog.LoggerOptions{
+		Name: "raft", Level: hclog.Warn, Output: io.Discard,
+	})
+}

@@ -1,0 +1,16 @@
+// Package consensus drives the Raft library over a pure state machine.
+//
+// It keeps two states. Committed is what Raft has applied; tail is committed
+// plus everything the log store holds above it, computed inside the log store's
+// StoreLogs before the follower answers. Raft acknowledges an entry when a
+// majority has stored it while only the leader has applied it, so a node that
+// looked at committed alone would go on granting what is already denied. Which
+// epoch, record or policy is used comes from committed; tail can only refuse.
+//
+// Nothing here knows what an entry means, and nothing here believes it: Raft
+// orders, the state machine decides. Connections come from the caller, already
+// authenticated; a server's address is its node id.
+//
+// Snapshots are off: the store refuses to make one or to take one from a
+// leader, and the whole log is kept and replayed at start.
+package consensus

@@ -1,0 +1,393 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/board"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+	"warifu.dev/sharing/tdh2"
+)
+
+// Reasons for which an entry is a no-op. Entries that are not signed by those
+// who may carry the errors of package authority.
+var (
+	// ErrTaken means this change was taken before; [Result.Index] says where.
+	ErrTaken = errors.New("this change is in the ledger already")
+	// ErrStaleBase means the change replaces something that is no longer in force.
+	ErrStaleBase = errors.New("the change was made against another state than the one in force")
+	// ErrExpired means the change's not-after is past, by ledger time.
+	ErrExpired = errors.New("the change has expired")
+	// ErrNameTaken means a key of this name exists, or is ordered.
+	ErrNameTaken = errors.New("a key of this name exists or is ordered")
+	// ErrNotHolder means the node is not among the holders that the order names.
+	ErrNotHolder = errors.New("the node is not a holder under this order")
+	// ErrNoOrder means no such order stands in the ledger.
+	ErrNoOrder = errors.New("no such order")
+	// ErrNoSession means the session does not exist, or no longer runs.
+	ErrNoSession = errors.New("no such session is running")
+	// ErrOutOfTurn means the statement comes at the wrong time, or again.
+	ErrOutOfTurn = errors.New("out of turn")
+	// ErrTooLarge means a field of the body is over its bound.
+	ErrTooLarge = errors.New("too large")
+)
+
+// Result is what became of one entry.
+type Result struct {
+	ID    api.Digest
+	Kind  string
+	Index uint64 // Raft index of the entry; of the earlier one for [ErrTaken]
+	Err   error  // nil when it was taken
+}
+
+// Apply chains one command and, when it is authorised and in turn, takes it. s
+// is unchanged. It never fails: a refusal is a [Result] with a reason.
+func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
+	next := &State{
+		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree,
+		milestone: s.milestone, lastCA: s.lastCA,
+	}
+	result := Result{Index: index}
+	if e, err := authority.ParseEntry(entry); err != nil {
+		result.Err = err
+	} else {
+		result.ID, result.Kind = e.ID(), e.Kind
+		d := next.draft()
+		if result.Err = s.take(d, index, e, entry); result.Err == nil {
+			d.commit()
+		} else if errors.Is(result.Err, ErrTaken) {
+			result.Index = s.Taken(result.ID).Index
+		}
+	}
+	hash := tag.Hash(tag.EntryHash, entry)
+	root := next.Root()
+	if index/Milestone > s.index/Milestone && index%Milestone != 0 {
+		next.milestone = Position{Index: index - index%Milestone, Link: s.link}
+	}
+	next.index = index
+	next.link = tag.Hash(tag.Link, s.link[:], tag.Uint64(index), hash[:], root[:])
+	if index%Milestone == 0 {
+		next.milestone = Position{Index: index, Link: next.link}
+	}
+	return next, result
+}
+
+func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) error {
+	if e.Author == "" {
+		return s.takeChange(d, index, e, raw)
+	}
+	st, err := authority.VerifyStatement(&s.genesis.Genesis, e)
+	if err != nil {
+		return err
+	}
+	switch st.Kind {
+	case authority.KindOpen:
+		return takeBody(st, func(b *authority.Open) error { return s.takeOpen(d, index, st.Node, b) })
+	case authority.KindPost:
+		return takeBody(st, func(b *authority.Post) error { return s.takePost(d, st.Node, b) })
+	case authority.KindDeadline:
+		return takeBody(st, func(b *authority.Deadline) error { return s.takeDeadline(d, st.Node, b) })
+	case authority.KindActivate:
+		return takeBody(st, func(b *authority.Activate) error { return s.takeActivate(d, st.Node, b) })
+	case authority.KindRecord:
+		return takeBody(st, func(b *authority.RecordSignature) error { return s.takeRecord(d, st.Node, b) })
+	case authority.KindAnchor:
+		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, st.Node, b) })
+	case authority.KindAddress:
+		return takeBody(st, func(b *authority.AddressClaim) error { return s.takeAddress(d, st.Node, b) })
+	}
+	return fmt.Errorf("%w: of the kind %q", authority.ErrStatement, st.Kind)
+}
+
+func takeBody[B any](st *authority.Statement, take func(*B) error) error {
+	var b B
+	if err := wire.Decode(st.Body, &b); err != nil {
+		return fmt.Errorf("%w: %s: %w", authority.ErrStatement, st.Kind, err)
+	}
+	return take(&b)
+}
+
+// takeChange checks, in this order: signatures, taken before, expiry, base, and
+// then what the kind itself demands.
+func (s *State) takeChange(d *draft, index uint64, e *authority.Entry, raw []byte) error {
+	c, err := authority.VerifyChange(&s.genesis.Genesis, e)
+	if err != nil {
+		return err
+	}
+	id := e.ID()
+	if s.Taken(id) != nil {
+		return ErrTaken
+	}
+	if s.Time() > c.NotAfter {
+		return fmt.Errorf("%w: not after %d, ledger time is %d", ErrExpired, c.NotAfter, s.Time())
+	}
+	switch c.Kind {
+	case authority.KindPolicy:
+		if err := checkBase(c, policyBase(s)); err != nil {
+			return err
+		}
+		if len(c.Body) == 0 {
+			return fmt.Errorf("%w: an empty policy", authority.ErrChange)
+		}
+		d.put(pathPolicy, &Policy{Change: id, Document: c.Body, Digest: tag.Hash(tag.PolicyDigest, c.Body)})
+	case authority.KindCA:
+		var ca authority.CA
+		if err := wire.Decode(c.Body, &ca); err != nil {
+			return fmt.Errorf("%w: %w", authority.ErrChange, err)
+		}
+		if err := api.CheckName(ca.Name); err != nil {
+			return fmt.Errorf("%w: %w", authority.ErrChange, err)
+		}
+		if len(ca.Certificate) == 0 || len(ca.Certificate) > authority.MaxCertificate {
+			return fmt.Errorf("%w: a certificate of %d bytes", ErrTooLarge, len(ca.Certificate))
+		}
+		if err := checkBase(c, caBase(s, ca.Name)); err != nil {
+			return err
+		}
+		d.put(pathCA+ca.Name, &CA{Change: id, CA: ca})
+		d.s.lastCA = id
+	case authority.KindKey:
+		if err := checkBase(c, api.Digest{}); err != nil {
+			return err
+		}
+		if err := s.takeOrder(d, c, id, raw); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%w: of the kind %q", authority.ErrChange, c.Kind)
+	}
+	d.put(pathChange+id.String(), &Taken{Kind: c.Kind, Index: index, NotAfter: c.NotAfter})
+	return nil
+}
+
+func policyBase(s *State) api.Digest {
+	if p := s.Policy(); p != nil {
+		return p.Change
+	}
+	return api.Digest{}
+}
+
+func caBase(s *State, name string) api.Digest {
+	if ca := get[*CA](s, pathCA+name); ca != nil {
+		return ca.Change
+	}
+	return api.Digest{}
+}
+
+func checkBase(c *authority.Change, inForce api.Digest) error {
+	if c.Base != inForce {
+		return fmt.Errorf("%w: its base is %s, in force is %s", ErrStaleBase, c.Base, inForce)
+	}
+	return nil
+}
+
+func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []byte) error {
+	o, err := authority.ParseOrder(c)
+	if err != nil {
+		return err
+	}
+	if o.T < s.genesis.Root.T {
+		return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, o.T, s.genesis.Root.T)
+	}
+	for _, h := range o.Holders {
+		if s.genesis.NodeByID(h) == nil {
+			return fmt.Errorf("%w: holder %s is not on the roster", authority.ErrOrder, h)
+		}
+	}
+	if s.OrderNamed(o.Name) != nil {
+		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
+	}
+	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: raw})
+	d.put(pathName+o.Name, &named{Order: id})
+	return nil
+}
+
+// takeOpen starts a run: one live per order, attempts counted 1, 2, ...
+func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open) error {
+	o := s.OrderByHash(b.Order)
+	switch {
+	case o == nil:
+		return ErrNoOrder
+	case o.Order.IndexOf(node) == 0:
+		return ErrNotHolder
+	case o.Key != (api.KeyID{}) || !o.Live.IsZero():
+		return fmt.Errorf("%w: a run of this order is live, or done", ErrOutOfTurn)
+	case b.Attempt != o.Attempt+1:
+		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, b.Attempt, o.Attempt+1)
+	case o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil:
+		return fmt.Errorf("%w: the root key is not born yet", ErrOutOfTurn)
+	}
+	id := authority.SessionID(s.genesis.Cluster, s.genesis.RosterVersion(), b.Order, b.Attempt, s.link)
+	next := *o
+	next.Attempt, next.Live = b.Attempt, id
+	d.put(pathOrder+o.Hash.String(), &next)
+	d.put(pathSession+id.String(), &Session{
+		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index,
+		Board: board.New(dkg.Session{
+			ID: id, Cluster: s.genesis.Cluster,
+			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F),
+		}),
+	})
+	return nil
+}
+
+// live returns the running session and the author's index in its order.
+func (s *State) live(id api.Digest, node string) (*Session, *Ordered, sharing.Index, error) {
+	ses := s.Session(id)
+	if ses == nil {
+		return nil, nil, 0, ErrNoSession
+	}
+	o := s.OrderByHash(ses.Order)
+	if o.Live != id {
+		return nil, nil, 0, fmt.Errorf("%w: it has ended", ErrNoSession)
+	}
+	i := o.Order.IndexOf(node)
+	if i == 0 {
+		return nil, nil, 0, ErrNotHolder
+	}
+	return ses, o, sharing.Index(i), nil
+}
+
+// putBoard stores a board that moved, and frees the order when it was abandoned.
+func putBoard(d *draft, ses *Session, o *Ordered, b *board.Board) {
+	next := *ses
+	next.Board = b
+	d.put(pathSession+ses.ID.String(), &next)
+	if _, abandoned := b.Abandoned(); abandoned {
+		freed := *o
+		freed.Live = api.Digest{}
+		d.put(pathOrder+o.Hash.String(), &freed)
+	}
+}
+
+func (s *State) takePost(d *draft, node string, p *authority.Post) error {
+	ses, o, i, err := s.live(p.Session, node)
+	if err != nil {
+		return err
+	}
+	b, err := ses.Board.Post(i, dkg.Kind(p.Kind), p.Body)
+	if err != nil {
+		return err
+	}
+	putBoard(d, ses, o, b)
+	return nil
+}
+
+func (s *State) takeDeadline(d *draft, node string, p *authority.Deadline) error {
+	ses, o, i, err := s.live(p.Session, node)
+	if err != nil {
+		return err
+	}
+	b, err := ses.Board.PastDeadline(i, dkg.Phase(p.Phase))
+	if err != nil {
+		return err
+	}
+	putBoard(d, ses, o, b)
+	return nil
+}
+
+// takeActivate makes the outcome of a session the first epoch of its key.
+func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error {
+	ses, o, _, err := s.live(a.Session, node)
+	if err != nil {
+		return err
+	}
+	done, err := ses.Board.Activate()
+	if err != nil {
+		return err
+	}
+	out, _ := done.Outcome()
+	id := authority.KeyIDOf(ses.ID)
+	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, 1, out.T, out.H, out.Y)
+	if err != nil {
+		return err
+	}
+	key := &Key{
+		ID: id, Version: 1, Epoch: 1, Order: o.Hash, Session: ses.ID,
+		Purpose: o.Order.Purpose, Name: o.Order.Name, T: o.Order.T, Holders: o.Order.Holders,
+		Record: authority.KeyRecord{
+			Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
+			Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
+			RosterVersion: s.genesis.RosterVersion(), RecordVersion: 1,
+			Y: pk.Y.Bytes(), W: pk.W.Bytes(),
+		},
+	}
+	for _, yi := range out.YI {
+		key.Record.YI = append(key.Record.YI, yi.Bytes())
+	}
+	for _, i := range done.Struck() {
+		key.Struck = append(key.Struck, o.Order.Holders[i-1])
+	}
+	d.put(pathKey+id.String(), key)
+	putBoard(d, ses, o, done)
+	born := *o
+	born.Live, born.Key = api.Digest{}, id
+	d.put(pathOrder+o.Hash.String(), &born)
+	return nil
+}
+
+// takeRecord keeps a holder's signature over the key record, one each.
+func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) error {
+	k := s.Key(b.Key)
+	switch {
+	case k == nil || k.Version != b.Version || k.Epoch != b.Epoch:
+		return fmt.Errorf("%w: no such key, version and epoch", ErrNoOrder)
+	case k.IndexOf(node) == 0:
+		return ErrNotHolder
+	case slices.Contains(k.Signed, node):
+		return fmt.Errorf("%w: %s has signed this record", ErrOutOfTurn, node)
+	}
+	if err := authority.VerifyRecordSignature(&k.Record, b.Signature, s.genesis.NodeByID(node).Key); err != nil {
+		return fmt.Errorf("record of the key %s: %w", k.ID, err)
+	}
+	next := *k
+	next.Signed = append(slices.Clone(k.Signed), node)
+	next.Signatures = append(slices.Clone(k.Signatures), b.Signature)
+	d.put(pathKey+k.ID.String(), &next)
+	return nil
+}
+
+// takeAnchor keeps a node's latest anchor and moves ledger time: fewer than t
+// liars cannot push it ahead, and it never falls.
+func (s *State) takeAnchor(d *draft, node string, a *authority.Anchor) error {
+	if last := s.Anchor(node); last != nil && a.Counter <= last.Anchor.Counter {
+		return fmt.Errorf("%w: anchor %d of %s, the last was %d", ErrOutOfTurn, a.Counter, node, last.Anchor.Counter)
+	}
+	d.put(pathAnchor+node, &Anchored{Anchor: *a})
+	times := []int64{a.Time}
+	for _, n := range s.genesis.Roster {
+		if other := s.Anchor(n.ID); other != nil && n.ID != node {
+			times = append(times, other.Anchor.Time)
+		}
+	}
+	t := int(s.genesis.Root.T)
+	if len(times) < t {
+		return nil
+	}
+	slices.Sort(times)
+	if now := times[len(times)-t]; now > s.Time() {
+		d.put(pathTime, &ledgerTime{Milliseconds: now})
+	}
+	return nil
+}
+
+// takeAddress keeps the newest claim that a node makes about itself.
+func (s *State) takeAddress(d *draft, node string, c *authority.AddressClaim) error {
+	if c.Node != node {
+		return fmt.Errorf("%w: %s claims an address of %s", authority.ErrStatement, node, c.Node)
+	}
+	if err := c.Verify(s.genesis.NodeByID(node).Key); err != nil {
+		return err
+	}
+	if last := s.Claim(node); last != nil && c.Counter <= last.Counter {
+		return fmt.Errorf("%w: claim %d of %s, the last was %d", ErrOutOfTurn, c.Counter, node, last.Counter)
+	}
+	d.put(pathAddress+node, &Address{Claim: *c})
+	return nil
+}

@@ -1,0 +1,17 @@
+// Package ledger is the replicated state and its refusals: a pure value and one
+// function, Apply(state, entry) → state'.
+//
+// There is no clock, no randomness and no I/O in it, so every node that reads
+// the same log holds the same state, and every old state stays readable: a node
+// keeps two of them, the committed one and the one its stored log leads to.
+//
+// Raft delivers entries; Apply decides whether they mean anything. What is not
+// decodable, too large, not signed by those who may, stale, expired or out of
+// turn is a no-op with a named reason. It is still chained: each command, taken
+// or not, makes a link H(previous link, Raft index, entry, root after it), so
+// two nodes whose links agree have read the same log. The root is that of a
+// persistent Merkle tree over SHA-256(path), and refused entries do not change
+// it.
+//
+// The ledger never holds a secret in the clear, and never a record of a request.
+package ledger

@@ -1,0 +1,190 @@
+package ledger
+
+import (
+	"strings"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/internal/tag"
+)
+
+// Milestone is the distance between the indices at which nodes sign the chain.
+const Milestone = 1000
+
+// Paths of the state.
+const (
+	pathChange  = "change/"  // + id → *Taken
+	pathPolicy  = "policy"   // → *Policy
+	pathCA      = "ca/"      // + name → *CA
+	pathOrder   = "order/"   // + hash → *Ordered
+	pathName    = "name/"    // + name → *named
+	pathSession = "session/" // + id → *Session
+	pathKey     = "key/"     // + id → *Key
+	pathAnchor  = "anchor/"  // + node → *Anchored
+	pathAddress = "address/" // + node → *Address
+	pathTime    = "time"     // → *ledgerTime
+)
+
+// State is everything the cluster has agreed on. It is immutable: Apply makes
+// another one, and both stay readable.
+type State struct {
+	genesis   *authority.VerifiedGenesis
+	rootOrder api.Digest
+	values    *iradix.Tree[value]
+	tree      *merkle
+	index     uint64
+	link      api.Digest
+	milestone Position
+	lastCA    api.Digest // the change of a CA taken last; tells whether CAs moved
+}
+
+// Position is a place in the chain.
+type Position struct {
+	Index uint64
+	Link  api.Digest
+}
+
+// New returns the state before the first entry: genesis alone. Its link is the
+// hash of the genesis document.
+func New(g *authority.VerifiedGenesis) *State {
+	s := &State{
+		genesis: g,
+		values:  iradix.New[value](),
+		link:    g.Hash(),
+	}
+	s.milestone = Position{Link: s.link}
+	s.rootOrder = authority.RootOrderHash(g.Hash(), &g.Root)
+	d := s.draft()
+	d.put(pathOrder+s.rootOrder.String(), &Ordered{Hash: s.rootOrder, Order: g.Root})
+	d.put(pathTime, &ledgerTime{Milliseconds: g.Created})
+	for _, n := range g.Roster {
+		d.put(pathAddress+n.ID, &Address{Claim: n.Claim})
+	}
+	d.commit()
+	return s
+}
+
+// Genesis is the document this ledger began with.
+func (s *State) Genesis() *authority.VerifiedGenesis { return s.genesis }
+
+// Position is the last command chained: its Raft index and the link after it.
+func (s *State) Position() Position { return Position{Index: s.index, Link: s.link} }
+
+// LastMilestone is the chain at the last multiple of [Milestone] at or below
+// the position: the link after the last command at or below it.
+func (s *State) LastMilestone() Position { return s.milestone }
+
+// Root is the Merkle root over everything in the state.
+func (s *State) Root() api.Digest { return s.tree.root() }
+
+// Time is ledger time in Unix milliseconds: the t-th largest of the roster's
+// latest anchor times, never falling.
+func (s *State) Time() int64 { return get[*ledgerTime](s, pathTime).Milliseconds }
+
+// Policy is the policy in force, or nil: then nothing is permitted.
+func (s *State) Policy() *Policy { return get[*Policy](s, pathPolicy) }
+
+// CAs lists the certificate authorities in force, by name.
+func (s *State) CAs() []*CA { return list[*CA](s, pathCA) }
+
+// CAsAt identifies the set of CAs in force: the change that touched it last.
+func (s *State) CAsAt() api.Digest { return s.lastCA }
+
+// Anchor returns the latest anchor of a node, or nil.
+func (s *State) Anchor(node string) *Anchored { return get[*Anchored](s, pathAnchor+node) }
+
+// Claim returns the newest address claim of a roster node, or nil.
+func (s *State) Claim(node string) *authority.AddressClaim {
+	if a := get[*Address](s, pathAddress+node); a != nil {
+		return &a.Claim
+	}
+	return nil
+}
+
+// Taken returns what is remembered of a change, or nil.
+func (s *State) Taken(id api.Digest) *Taken { return get[*Taken](s, pathChange+id.String()) }
+
+// Orders lists every order, the root key's included.
+func (s *State) Orders() []*Ordered { return list[*Ordered](s, pathOrder) }
+
+// OrderByHash returns an order, or nil.
+func (s *State) OrderByHash(h api.Digest) *Ordered { return get[*Ordered](s, pathOrder+h.String()) }
+
+// OrderNamed returns the order that this name is an alias of, or nil.
+func (s *State) OrderNamed(name string) *Ordered {
+	n := get[*named](s, pathName+name)
+	if n == nil {
+		return nil
+	}
+	return s.OrderByHash(n.Order)
+}
+
+// Session returns a run of a ceremony, or nil.
+func (s *State) Session(id api.Digest) *Session { return get[*Session](s, pathSession+id.String()) }
+
+// Key returns a key that was born, or nil.
+func (s *State) Key(id api.KeyID) *Key { return get[*Key](s, pathKey+id.String()) }
+
+// KeyNamed returns the key of this name once it is born, or nil.
+func (s *State) KeyNamed(name string) *Key {
+	o := s.OrderNamed(name)
+	if o == nil || o.Key == (api.KeyID{}) {
+		return nil
+	}
+	return s.Key(o.Key)
+}
+
+// RootKey returns the cluster's root key once it is born, or nil.
+func (s *State) RootKey() *Key {
+	o := s.OrderByHash(s.rootOrder)
+	if o.Key == (api.KeyID{}) {
+		return nil
+	}
+	return s.Key(o.Key)
+}
+
+// Keys lists every key that was born, by id.
+func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
+
+func get[V value](s *State, path string) V {
+	v, ok := s.values.Get([]byte(path))
+	if !ok {
+		var none V
+		return none
+	}
+	return v.(V)
+}
+
+func list[V value](s *State, prefix string) []V {
+	var out []V
+	s.values.Root().WalkPrefix([]byte(prefix), func(_ []byte, v value) bool {
+		out = append(out, v.(V))
+		return false
+	})
+	return out
+}
+
+// draft collects the writes of one entry, all or none of which become the new
+// state.
+type draft struct {
+	s    *State
+	txn  *iradix.Txn[value]
+	tree *merkle
+}
+
+func (s *State) draft() *draft { return &draft{s: s, txn: s.values.Txn(), tree: s.tree} }
+
+func (d *draft) put(path string, v value) {
+	if strings.Contains(path, "\x00") {
+		panic("ledger: a path holds a zero byte")
+	}
+	d.txn.Insert([]byte(path), v)
+	d.tree = d.tree.put(tag.Hash(tag.StatePath, []byte(path)), v.digest(), 0)
+}
+
+func (d *draft) commit() {
+	d.s.values = d.txn.Commit()
+	d.s.tree = d.tree
+}

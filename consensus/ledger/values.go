@@ -1,0 +1,120 @@
+package ledger
+
+import (
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/board"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// value is what stands at a path of the state. digest covers all of it.
+type value interface{ digest() api.Digest }
+
+func digestOf(v any) api.Digest { return tag.Hash(tag.StatePath, wire.Encode(v)) }
+
+// Taken remembers the id of a change, so that it is never taken again.
+type Taken struct {
+	Kind     string `cbor:"1,keyasint"`
+	Index    uint64 `cbor:"2,keyasint"`
+	NotAfter int64  `cbor:"3,keyasint"`
+}
+
+// Policy is the signed policy in force.
+type Policy struct {
+	Change   api.Digest `cbor:"1,keyasint"`
+	Document []byte     `cbor:"2,keyasint"`
+	Digest   api.Digest `cbor:"3,keyasint"`
+}
+
+// CA is a certificate authority for applications that is in force.
+type CA struct {
+	Change api.Digest   `cbor:"1,keyasint"`
+	CA     authority.CA `cbor:"2,keyasint"`
+}
+
+// Ordered is an order and what has become of it.
+type Ordered struct {
+	Hash    api.Digest      `cbor:"1,keyasint"`
+	Order   authority.Order `cbor:"2,keyasint"`
+	Entry   []byte          `cbor:"3,keyasint,omitempty"` // the custodian-signed entry; empty for the root key, whose order is in genesis
+	Attempt uint64          `cbor:"4,keyasint"`           // the last one opened
+	Live    api.Digest      `cbor:"5,keyasint"`           // its session, while it runs
+	Key     api.KeyID       `cbor:"6,keyasint"`           // once born
+}
+
+// Session is one run of a ceremony.
+type Session struct {
+	ID         api.Digest
+	Order      api.Digest
+	Attempt    uint64
+	LinkBefore api.Digest
+	Opened     uint64 // Raft index
+	Board      *board.Board
+}
+
+// Key is a threshold key that was born.
+type Key struct {
+	ID         api.KeyID             `cbor:"1,keyasint"`
+	Version    uint32                `cbor:"2,keyasint"`
+	Epoch      uint64                `cbor:"3,keyasint"`
+	Order      api.Digest            `cbor:"4,keyasint"`
+	Session    api.Digest            `cbor:"5,keyasint"`
+	Purpose    string                `cbor:"6,keyasint"`
+	Name       string                `cbor:"7,keyasint,omitempty"`
+	T          uint32                `cbor:"8,keyasint"`
+	Holders    []string              `cbor:"9,keyasint"` // by index; those struck stand in Struck
+	Struck     []string              `cbor:"10,keyasint,omitempty"`
+	Record     authority.KeyRecord   `cbor:"11,keyasint"`
+	Signatures []authority.Signature `cbor:"12,keyasint,omitempty"` // of the record, by index of the holder
+	Signed     []string              `cbor:"13,keyasint,omitempty"` // whose they are
+}
+
+// IndexOf returns the place of a node among the holders of this epoch, 1..h,
+// or 0 for a node that holds no share in it.
+func (k *Key) IndexOf(node string) uint32 {
+	for _, s := range k.Struck {
+		if s == node {
+			return 0
+		}
+	}
+	for i, h := range k.Holders {
+		if h == node {
+			return uint32(i + 1)
+		}
+	}
+	return 0
+}
+
+// Anchored is the latest anchor of a node.
+type Anchored struct {
+	Anchor authority.Anchor `cbor:"1,keyasint"`
+}
+
+// Address is the newest address claim of a node.
+type Address struct {
+	Claim authority.AddressClaim `cbor:"1,keyasint"`
+}
+
+type ledgerTime struct {
+	Milliseconds int64 `cbor:"1,keyasint"`
+}
+
+type named struct {
+	Order api.Digest `cbor:"1,keyasint"`
+}
+
+func (v *Taken) digest() api.Digest      { return digestOf(v) }
+func (v *Policy) digest() api.Digest     { return digestOf(v) }
+func (v *CA) digest() api.Digest         { return digestOf(v) }
+func (v *Ordered) digest() api.Digest    { return digestOf(v) }
+func (v *Key) digest() api.Digest        { return digestOf(v) }
+func (v *Anchored) digest() api.Digest   { return digestOf(v) }
+func (v *Address) digest() api.Digest    { return digestOf(v) }
+func (v *ledgerTime) digest() api.Digest { return digestOf(v) }
+func (v *named) digest() api.Digest      { return digestOf(v) }
+
+func (v *Session) digest() api.Digest {
+	b := api.Digest(v.Board.Digest())
+	return tag.Hash(tag.StatePath, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), b[:])
+}

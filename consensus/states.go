@@ -1,0 +1,107 @@
+package consensus
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+)
+
+// states holds committed and tail. Writers are Raft's main goroutine (StoreLogs,
+// DeleteRange) and its FSM goroutine (Apply); readers are everybody, without a lock.
+type states[S any, R any] struct {
+	machine Machine[S, R]
+
+	mu    sync.Mutex
+	ahead []step[S, R] // commands above committed, by index; guarded by mu
+	end   uint64       // last index stored, commands or not; guarded by mu
+
+	committed atomic.Pointer[S]
+	tail      atomic.Pointer[Tail[S]]
+}
+
+// Tail is what the stored log leads to.
+type Tail[S any] struct {
+	State S
+	End   uint64 // last index in the log store
+}
+
+func newStates[S any, R any](m Machine[S, R]) *states[S, R] {
+	s := &states[S, R]{machine: m}
+	s.committed.Store(&m.Genesis)
+	s.tail.Store(&Tail[S]{State: m.Genesis})
+	return s
+}
+
+// store extends the tail by what is about to be stored. An entry at or below
+// the tail's end is an implicit truncation. It returns before anything is
+// written; if the write fails the tail stays ahead, which can only refuse.
+func (s *states[S, R]) store(first, last uint64, commands []step[S, R]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first <= s.end {
+		s.cut(first - 1)
+	}
+	state := s.last()
+	for _, c := range commands {
+		state, c.result = s.machine.Apply(state, c.index, c.entry)
+		c.state = state
+		s.ahead = append(s.ahead, c)
+	}
+	s.end = last
+	s.publish()
+}
+
+// truncate takes back everything above last.
+func (s *states[S, R]) truncate(last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut(last)
+	s.publish()
+}
+
+func (s *states[S, R]) cut(last uint64) {
+	for len(s.ahead) > 0 && s.ahead[len(s.ahead)-1].index > last {
+		s.ahead = s.ahead[:len(s.ahead)-1]
+	}
+	s.end = min(s.end, last)
+}
+
+// apply moves committed by one command. The work was usually done by store: the
+// first step ahead is this very command, computed from this very state.
+func (s *states[S, R]) apply(index uint64, entry []byte) R {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var next S
+	var result R
+	if len(s.ahead) > 0 && s.ahead[0].index == index && bytes.Equal(s.ahead[0].entry, entry) {
+		next, result = s.ahead[0].state, s.ahead[0].result
+		s.ahead = s.ahead[1:]
+	} else {
+		// The tail disagrees with what was committed: compute from committed and
+		// let the tail begin again from there.
+		next, result = s.machine.Apply(*s.committed.Load(), index, entry)
+		rest := s.ahead
+		s.ahead = nil
+		state := next
+		for _, c := range rest {
+			if c.index > index {
+				state, c.result = s.machine.Apply(state, c.index, c.entry)
+				c.state = state
+				s.ahead = append(s.ahead, c)
+			}
+		}
+		s.end = max(s.end, index)
+	}
+	s.committed.Store(&next)
+	s.publish()
+	return result
+}
+
+func (s *states[S, R]) last() S {
+	if n := len(s.ahead); n > 0 {
+		return s.ahead[n-1].state
+	}
+	return *s.committed.Load()
+}
+
+func (s *states[S, R]) publish() { s.tail.Store(&Tail[S]{State: s.last(), End: s.end}) }

@@ -1,0 +1,200 @@
+package node
+
+import (
+	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/policy"
+	"warifu.dev/transport"
+)
+
+// class is what a caller may ask for, beside what policy decides on.
+type class string
+
+const (
+	classCustodian   class = "custodian"
+	classApplication class = "application"
+	classOperator    class = "operator"
+	classAuditor     class = "auditor"
+)
+
+// session is what admission learned of one connection.
+type session struct {
+	custodian string // name, for the class custodian
+	principal string // SPIFFE ID, for all others
+	source    netip.Addr
+	leaf      *x509.Certificate
+	chain     []*x509.Certificate
+	verified  sync.Map // ledger.State.CAsAt() → time.Time of the verification
+	submitted rate
+}
+
+// reverify is how often a chain is verified anew on an open connection.
+const reverify = time.Minute
+
+// maxVerified bounds the CA sets that one connection remembers.
+const maxVerified = 8
+
+// admit decides, at the handshake, whether a caller is anybody this cluster
+// knows: a custodian by its key, an application by a CA that the ledger names.
+func (n *Node) admit(c *transport.Caller) error {
+	s := &session{leaf: c.Chain[0], chain: c.Chain}
+	if u, ok := c.Remote.(*net.UDPAddr); ok {
+		s.source = u.AddrPort().Addr().Unmap()
+	}
+	if pub, ok := s.leaf.PublicKey.(*ecdsa.PublicKey); ok && len(c.Chain) == 1 {
+		if b, err := pub.Bytes(); err == nil {
+			if cust := n.genesis.CustodianByKey(authority.FingerprintOf(b)); cust != nil {
+				s.custodian = cust.Name
+				c.Identity = s
+				return nil
+			}
+		}
+	}
+	uri, err := transport.VerifyClientChain(c.Chain, roots(n.consensus.Committed()), time.Now())
+	if err != nil {
+		n.strangers.Add(1)
+		return err
+	}
+	s.principal = uri
+	c.Identity = s
+	return nil
+}
+
+func roots(s *ledger.State) []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, ca := range s.CAs() {
+		if cert, err := x509.ParseCertificate(ca.CA.Certificate); err == nil {
+			out = append(out, cert)
+		}
+	}
+	return out
+}
+
+// errNotStanding means the certificate is of another identity than at the handshake.
+var errNotStanding = errors.New("the certificate no longer names this principal")
+
+// standing asks a state whether an application is still admitted: its chain leads
+// to a CA in force there, and is valid at this time.
+func (s *session) standing(state *ledger.State, now time.Time) error {
+	if now.Before(s.leaf.NotBefore) || now.After(s.leaf.NotAfter) {
+		return transport.ErrExpired
+	}
+	at := state.CAsAt()
+	if last, ok := s.verified.Load(at); ok && now.Sub(last.(time.Time)).Abs() < reverify {
+		return nil
+	}
+	uri, err := transport.VerifyClientChain(s.chain, roots(state), now)
+	if err != nil {
+		return err
+	}
+	if uri != s.principal {
+		return errNotStanding
+	}
+	count := 0
+	s.verified.Range(func(any, any) bool { count++; return true })
+	if count >= maxVerified {
+		s.verified.Clear()
+	}
+	s.verified.Store(at, now)
+	return nil
+}
+
+// classOf says what this caller may ask for now.
+func (n *Node) classOf(s *session) (class, error) {
+	if s.custodian != "" {
+		return classCustodian, nil
+	}
+	committed := n.consensus.Committed()
+	if err := s.standing(committed, time.Now()); err != nil {
+		return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
+	}
+	p, err := n.policies.of(committed)
+	if err != nil {
+		return classApplication, nil
+	}
+	switch p.Class(s.principal) {
+	case policy.Operator:
+		return classOperator, nil
+	case policy.Auditor:
+		return classAuditor, nil
+	}
+	return classApplication, nil
+}
+
+// policies finds the compiled policy of a state.
+type policies struct {
+	mu       sync.Mutex
+	compiled map[api.Digest]compiled // guarded by mu
+	last     atomic.Pointer[compiled]
+}
+
+type compiled struct {
+	digest api.Digest
+	policy *policy.Policy
+	err    error
+}
+
+// maxCompiled bounds the policies kept compiled: committed, tail, and a few before.
+const maxCompiled = 8
+
+var errNoPolicy = errors.New("no policy is in force")
+
+func (p *policies) of(s *ledger.State) (*policy.Policy, error) {
+	in := s.Policy()
+	if in == nil {
+		return nil, errNoPolicy
+	}
+	if c := p.last.Load(); c != nil && c.digest == in.Digest {
+		return c.policy, c.err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.compiled[in.Digest]
+	if !ok {
+		c = compiled{digest: in.Digest}
+		d, err := policy.DecodeDocument(in.Document)
+		if err == nil {
+			c.policy, err = policy.Compile(d)
+		}
+		if err != nil {
+			c.err = fmt.Errorf("the policy in force does not compile: %w", err)
+		}
+		if len(p.compiled) >= maxCompiled || p.compiled == nil {
+			p.compiled = map[api.Digest]compiled{}
+		}
+		p.compiled[in.Digest] = c
+	}
+	p.last.Store(&c)
+	return c.policy, c.err
+}
+
+// rate bounds what one connection submits.
+type rate struct {
+	mu     sync.Mutex
+	second int64 // guarded by mu
+	count  int   // guarded by mu
+}
+
+// submissionsPerSecond of one connection: custodians work by hand.
+const submissionsPerSecond = 20
+
+func (r *rate) allow(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := now.Unix(); s != r.second {
+		r.second, r.count = s, 0
+	}
+	r.count++
+	return r.count <= submissionsPerSecond
+}

@@ -1,0 +1,284 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/hsm"
+	"warifu.dev/internal/tag"
+	"warifu.dev/node/keyring"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+	"warifu.dev/sharing/group"
+)
+
+// Times of the driver. Several holders may post the same open or activate entry;
+// they take turns by index so that usually one does.
+const (
+	turn   = 2 * time.Second
+	resend = 3 * time.Second // a post that the board does not show yet is sent again
+)
+
+// Config is what a [Driver] needs; every field is required.
+type Config struct {
+	Cluster api.ClusterID
+	Node    string
+	Dir     string // sealed states of sessions rest here; exists, mode 0700
+	Device  hsm.Device
+	Rand    io.Reader
+	Now     func() time.Time
+	// Submit signs body as a statement of this node and hands it to the ledger.
+	// It returns nil when the entry was committed and taken.
+	Submit func(ctx context.Context, kind string, body any) error
+	// Confirm makes this node's share durable. It is called before the receipt
+	// is posted, and may be called again with the same share.
+	Confirm func(s *ledger.Session, o *authority.Order, index sharing.Index, share *group.Scalar) error
+	// SignRecord signs the record of a key.
+	SignRecord func(r *authority.KeyRecord) (authority.Signature, error)
+	Log        *slog.Logger
+}
+
+// Driver is this node's part in all ceremonies.
+type Driver struct {
+	cfg      Config
+	sessions map[api.Digest]*run
+	since    map[string]time.Time // when something was first seen to be possible
+	sent     map[string]time.Time // when it was last posted
+}
+
+// run is one session in which this node takes part.
+type run struct {
+	participant *dkg.Participant
+	index       sharing.Index
+	phase       dkg.Phase
+	phaseSince  time.Time
+}
+
+// New makes a driver with no session loaded.
+func New(cfg Config) *Driver {
+	return &Driver{
+		cfg:      cfg,
+		sessions: map[api.Digest]*run{},
+		since:    map[string]time.Time{},
+		sent:     map[string]time.Time{},
+	}
+}
+
+// Step looks at the ledger and does everything that is this node's turn to do.
+// It is called whenever the ledger has moved, and at least every second. A
+// failure concerns one ceremony, is logged, and is tried again.
+func (d *Driver) Step(ctx context.Context, s *ledger.State) {
+	for _, o := range s.Orders() {
+		index := sharing.Index(o.Order.IndexOf(d.cfg.Node))
+		if index == 0 {
+			continue
+		}
+		if err := d.stepOrder(ctx, s, o, index); err != nil && ctx.Err() == nil {
+			d.cfg.Log.Warn("a ceremony does not go on", "order", o.Hash, "session", o.Live, "error", err)
+		}
+	}
+	d.forget(s)
+}
+
+func (d *Driver) stepOrder(ctx context.Context, s *ledger.State, o *ledger.Ordered, index sharing.Index) error {
+	switch {
+	case o.Key != api.KeyID{}:
+		return d.signRecord(ctx, s.Key(o.Key))
+	case o.Live.IsZero():
+		if o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil {
+			return nil
+		}
+		return d.inTurn(ctx, fmt.Sprintf("open %s %d", o.Hash, o.Attempt+1), index, authority.KindOpen,
+			authority.Open{Order: o.Hash, Attempt: o.Attempt + 1})
+	default:
+		return d.stepSession(ctx, s.Session(o.Live), o, index)
+	}
+}
+
+func (d *Driver) stepSession(ctx context.Context, ses *ledger.Session, o *ledger.Ordered, index sharing.Index) error {
+	r, err := d.load(ses, index)
+	if err != nil {
+		return err
+	}
+	if phase := ses.Board.Phase(); phase != r.phase {
+		r.phase, r.phaseSince = phase, d.cfg.Now()
+		d.cfg.Log.Info("ceremony", "session", ses.ID, "key", o.Order.Name, "phase", phase)
+	}
+	ready, err := r.participant.Step(ses.Board.View(), d.cfg.Rand)
+	if err != nil {
+		return fmt.Errorf("step in the %v phase: %w", r.phase, err)
+	}
+	if ready.Persist {
+		if err := d.save(ses, r); err != nil {
+			return err
+		}
+	}
+	if ready.Share != nil {
+		defer ready.Share.Wipe()
+	}
+	if ready.Post != nil {
+		if ready.Share != nil {
+			if err := d.cfg.Confirm(ses, &o.Order, index, ready.Share); err != nil {
+				return fmt.Errorf("make the share durable: %w", err)
+			}
+		}
+		// From here, a crash recovers forward: the same bytes are posted again.
+		name := fmt.Sprintf("post %s %v", ses.ID, ready.Post.Kind)
+		return d.again(ctx, name, authority.KindPost,
+			authority.Post{Session: ses.ID, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body})
+	}
+	if ses.Board.ReadyToActivate() {
+		return d.inTurn(ctx, "activate "+ses.ID.String(), index, authority.KindActivate, authority.Activate{Session: ses.ID})
+	}
+	if r.phase <= dkg.PhaseConfirm && d.cfg.Now().Sub(r.phaseSince) > time.Duration(o.Order.PhaseSeconds)*time.Second {
+		return d.again(ctx, fmt.Sprintf("late %s %v", ses.ID, r.phase), authority.KindDeadline,
+			authority.Deadline{Session: ses.ID, Phase: uint32(r.phase)})
+	}
+	return nil
+}
+
+// signRecord posts this holder's signature over the record of a named key, once.
+func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
+	if k.Purpose == authority.PurposeRoot || k.IndexOf(d.cfg.Node) == 0 {
+		return nil
+	}
+	for _, n := range k.Signed {
+		if n == d.cfg.Node {
+			return nil
+		}
+	}
+	sig, err := d.cfg.SignRecord(&k.Record)
+	if err != nil {
+		return err
+	}
+	return d.again(ctx, "record "+k.ID.String(), authority.KindRecord,
+		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Epoch, Signature: sig})
+}
+
+// inTurn posts what any holder may post: the first holder at once, the others
+// later, each in its turn.
+func (d *Driver) inTurn(ctx context.Context, name string, index sharing.Index, kind string, body any) error {
+	first, seen := d.since[name]
+	if !seen {
+		first = d.cfg.Now()
+		d.since[name] = first
+	}
+	if d.cfg.Now().Sub(first) < time.Duration(index-1)*turn {
+		return nil
+	}
+	return d.again(ctx, name, kind, body)
+}
+
+// again posts, unless it did so a moment ago: the board shows it soon, or it is
+// posted once more.
+func (d *Driver) again(ctx context.Context, name, kind string, body any) error {
+	if last, sent := d.sent[name]; sent && d.cfg.Now().Sub(last) < resend {
+		return nil
+	}
+	d.sent[name] = d.cfg.Now()
+	return d.cfg.Submit(ctx, kind, body)
+}
+
+// load returns the participant of a session: the one in memory, the one that was
+// sealed, or a new one.
+func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
+	if r := d.sessions[ses.ID]; r != nil {
+		return r, nil
+	}
+	var p *dkg.Participant
+	blob, err := keyring.ReadFile(d.cfg.Dir, fileName(ses.ID))
+	switch {
+	case err == nil:
+		state, err := d.cfg.Device.Open(hsmLabel(ses.ID), blob, d.aad(ses.ID))
+		if err != nil {
+			return nil, fmt.Errorf("open the sealed state of session %s: %w", ses.ID, err)
+		}
+		defer state.Wipe()
+		if p, err = dkg.Restore(ses.Board.Session(), index, state); err != nil {
+			return nil, fmt.Errorf("restore session %s: %w", ses.ID, err)
+		}
+	case errors.Is(err, os.ErrNotExist):
+		if err := d.cfg.Device.CreateKey(hsmLabel(ses.ID)); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+			return nil, fmt.Errorf("make the sealing key of session %s: %w", ses.ID, err)
+		}
+		if p, err = dkg.NewParticipant(ses.Board.Session(), index, d.cfg.Rand); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, err
+	}
+	r := &run{participant: p, index: index}
+	d.sessions[ses.ID] = r
+	return r, nil
+}
+
+// save makes the participant's state durable.
+func (d *Driver) save(ses *ledger.Session, r *run) error {
+	state := r.participant.State()
+	defer state.Wipe()
+	blob, err := d.cfg.Device.Seal(hsmLabel(ses.ID), state, d.aad(ses.ID))
+	if err == nil {
+		err = keyring.WriteFile(d.cfg.Dir, fileName(ses.ID), blob)
+	}
+	if err != nil {
+		delete(d.sessions, ses.ID) // what was not stored must not be posted
+		return fmt.Errorf("seal the state of session %s: %w", ses.ID, err)
+	}
+	return nil
+}
+
+// forget ends this node's part in every session that no longer runs: the
+// participant is wiped, its HSM key destroyed, its file removed. It goes by what
+// is on disk, so that a crash in the middle is made good.
+func (d *Driver) forget(s *ledger.State) {
+	entries, err := os.ReadDir(d.cfg.Dir)
+	if err != nil {
+		d.cfg.Log.Error("look for sealed sessions", "error", err)
+		return
+	}
+	for _, e := range entries {
+		hex, ok := strings.CutSuffix(e.Name(), suffix)
+		id, err := api.ParseDigest(hex)
+		if !ok || err != nil {
+			continue
+		}
+		ses := s.Session(id)
+		if ses == nil || s.OrderByHash(ses.Order).Live == id {
+			continue // not there yet in this state, or running
+		}
+		if err := d.destroy(id); err != nil {
+			d.cfg.Log.Error("end a session", "session", id, "error", err)
+		}
+	}
+}
+
+func (d *Driver) destroy(id api.Digest) error {
+	if r := d.sessions[id]; r != nil {
+		r.participant.Wipe()
+		delete(d.sessions, id)
+	}
+	if err := d.cfg.Device.DestroyKey(hsmLabel(id)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
+		return err
+	}
+	return os.Remove(filepath.Join(d.cfg.Dir, fileName(id)))
+}
+
+const suffix = ".sealed"
+
+func fileName(id api.Digest) string { return id.String() + suffix }
+
+func hsmLabel(id api.Digest) string { return "session." + id.String()[:32] }
+
+func (d *Driver) aad(id api.Digest) []byte {
+	return tag.List(tag.CeremonySealing, d.cfg.Cluster[:], []byte(d.cfg.Node), id[:])
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package node
+
+import "time"
+
+var processStart = time.Now()
+
+// bootTime is the time since this process started: without a boot-time clock, a
+// suspended machine counts less time than passed.
+func bootTime() time.Duration { return time.Since(processStart) }

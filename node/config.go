@@ -1,0 +1,96 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"warifu.dev/api"
+)
+
+// Config is a node's own configuration: local facts only. It is the file
+// node.toml in the node's directory; nothing in it can be set over the wire.
+type Config struct {
+	Node   string `toml:"node"`   // id on the roster
+	Region string `toml:"region"` // as on the roster
+	Client string `toml:"client"` // host:port to listen on for clients, UDP
+	Peer   string `toml:"peer"`   // host:port to listen on for other nodes, UDP
+
+	HSM HSMConfig `toml:"hsm"`
+
+	// AuditReserve is kept free for the record that says the audit is full, in
+	// bytes; 0 means 64 MiB.
+	AuditReserve int64 `toml:"audit_reserve,omitempty"`
+}
+
+// HSMConfig names the token that seals this node's secrets.
+type HSMConfig struct {
+	Kind    string `toml:"kind"`               // "pkcs11", or "soft", which protects nothing
+	Module  string `toml:"module,omitempty"`   // path of the PKCS#11 module
+	Token   string `toml:"token,omitempty"`    // its label
+	Serial  string `toml:"serial,omitempty"`   // pinned at init; another token is refused
+	PINFile string `toml:"pin_file,omitempty"` // path, relative to the node's directory
+}
+
+// ErrConfig is returned, wrapped, for a configuration that is not usable.
+var ErrConfig = errors.New("not a usable node.toml")
+
+const (
+	configName    = "node.toml"
+	maxConfigFile = 64 << 10
+)
+
+// LoadConfig reads DIR/node.toml; unknown fields are refused.
+func LoadConfig(dir string) (Config, error) {
+	path := filepath.Join(dir, configName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(b) > maxConfigFile {
+		return Config{}, fmt.Errorf("%w: %s has %d bytes", ErrConfig, path, len(b))
+	}
+	var c Config
+	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return Config{}, fmt.Errorf("%w: %s: unknown field: %s", ErrConfig, path, strict.String())
+		}
+		return Config{}, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+	}
+	return c, c.validate()
+}
+
+func (c *Config) validate() error {
+	for what, name := range map[string]string{"node": c.Node, "region": c.Region} {
+		if err := api.CheckName(name); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrConfig, what, err)
+		}
+	}
+	for what, address := range map[string]string{"client": c.Client, "peer": c.Peer} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrConfig, what, err)
+		}
+	}
+	switch c.HSM.Kind {
+	case "pkcs11":
+		if c.HSM.Module == "" || c.HSM.Token == "" || c.HSM.PINFile == "" {
+			return fmt.Errorf("%w: hsm: pkcs11 needs module, token and pin_file", ErrConfig)
+		}
+	case "soft":
+	default:
+		return fmt.Errorf("%w: hsm: unknown kind %q", ErrConfig, c.HSM.Kind)
+	}
+	if c.AuditReserve < 0 {
+		return fmt.Errorf("%w: audit_reserve is negative", ErrConfig)
+	}
+	return nil
+}
+
+func (c *Config) encode() ([]byte, error) { return toml.Marshal(c) }

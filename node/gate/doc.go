@@ -1,0 +1,17 @@
+// Package gate is the one place where a node decides to release a partial, and
+// the one path on which a partial leaves.
+//
+// For each item, in this order: is the node unsealed? fresh? is the key usable?
+// is the principal known? does policy say yes in both states? do the budgets
+// allow it? does the envelope's proof, or an endorsement, hold? Then the record
+// of the decision is appended and synced, what could have been denied meanwhile
+// is asked once more, and only then is the partial made and handed over; a deny
+// that came in between leaves a withheld record and no partial.
+//
+// Two states are asked: committed, whose keys, epochs and policy are used, and
+// tail, which the stored log leads to and which can only refuse. A release needs
+// a yes from both.
+//
+// Refusals are recorded too. To the caller an unknown key, a denied request and
+// a caller that is no longer admitted look the same.
+package gate

@@ -1,0 +1,394 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/tag"
+	"warifu.dev/node/keyring"
+	"warifu.dev/policy"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tdh2"
+)
+
+// Caller is who asks, as the connection proved it.
+type Caller struct {
+	Principal string     // SPIFFE ID
+	Source    netip.Addr // where the connection comes from
+	// Standing says whether this caller is admitted under a state, at a time:
+	// its CA in force, its certificate valid. It is asked of both states.
+	Standing func(*ledger.State, time.Time) error
+}
+
+// Recorder is the audit log: Append returns when the records are durable.
+type Recorder interface {
+	Append(ctx context.Context, records ...audit.Record) (uint64, error)
+}
+
+// Config is what a [Gate] needs; every field is required.
+type Config struct {
+	Node   string
+	Region string
+	// States returns committed and tail; each call may return later ones.
+	States func() (committed, tail *ledger.State)
+	// Unsealed and Fresh say nil, or why nothing is released.
+	Unsealed func() *api.Error
+	Fresh    func() *api.Error
+	// Share returns this node's share of a key in one epoch.
+	Share func(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, bool)
+	// Policy compiles, or finds compiled, the policy of a state.
+	Policy func(*ledger.State) (*policy.Policy, error)
+	Audit  Recorder
+	Now    func() time.Time
+	Rand   io.Reader
+	// Cap bounds the recorded refusals of one principal.
+	Cap *RefusalCap
+}
+
+// Gate decides and records. It is safe for concurrent use.
+type Gate struct {
+	cfg     Config
+	publics sync.Map // versionID → *tdh2.PublicKey; as many as the ledger has keys
+}
+
+type versionID struct {
+	key     api.KeyID
+	version uint32
+}
+
+// New makes a gate.
+func New(cfg Config) *Gate { return &Gate{cfg: cfg} }
+
+// denied is what a caller hears for everything that must not be told apart (R28).
+func denied() *api.Error { return api.Refuse(api.CodeDenied, "the request is not permitted") }
+
+// item is one envelope on its way through the gate.
+type item struct {
+	request  api.UnwrapItem
+	envelope *tdh2.Envelope
+	key      *ledger.Key
+	share    *keyring.Share
+	public   *tdh2.PublicKey
+	verified *tdh2.VerifiedEnvelope
+	rules    []string
+	why      string // for the record: what the caller does not hear
+	refusal  *api.Error
+}
+
+// Unwrap decides on each item of a request and answers with partials and
+// refusals, in order. The error, if any, is an *[api.Error] about the whole
+// request.
+func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
+	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
+		return nil, api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
+	}
+	committed, tail := g.cfg.States()
+	items := make([]*item, len(req.Items))
+	for i := range req.Items {
+		items[i] = g.decide(caller, req, req.Items[i], committed, tail)
+	}
+	if err := g.record(ctx, caller, req, items, committed); err != nil {
+		return nil, err
+	}
+	if err := g.denyAgain(ctx, caller, req, items, committed, tail); err != nil {
+		return nil, err
+	}
+	answer := &api.UnwrapAnswer{Header: Header(g.cfg.Node, committed), Items: make([]api.ItemAnswer, len(items))}
+	for i, it := range items {
+		answer.Items[i] = g.release(it)
+	}
+	return answer, nil
+}
+
+// Header says what was decided on.
+func Header(node string, s *ledger.State) api.AnswerHeader {
+	at, milestone := s.Position(), s.LastMilestone()
+	h := api.AnswerHeader{
+		Node: node, Index: at.Index, Link: at.Link,
+		MilestoneIndex: milestone.Index, MilestoneLink: milestone.Link,
+	}
+	if p := s.Policy(); p != nil {
+		h.PolicyDigest = p.Digest
+	}
+	return h
+}
+
+// decide is every step before the record. The order is the contract's.
+func (g *Gate) decide(caller *Caller, req *api.UnwrapRequest, request api.UnwrapItem, committed, tail *ledger.State) *item {
+	it := &item{request: request}
+	for _, step := range []func() *api.Error{
+		g.cfg.Unsealed,
+		g.cfg.Fresh,
+		func() *api.Error { return g.findKey(it, committed, tail) },
+		func() *api.Error { return g.checkPrincipal(it, caller, committed, tail) },
+		func() *api.Error { return g.checkPolicy(it, caller, req, committed, tail) },
+		func() *api.Error { return checkBudgets(it, committed, tail) },
+		func() *api.Error { return g.checkEnvelope(it, committed) },
+	} {
+		if it.refusal = step(); it.refusal != nil {
+			return it
+		}
+	}
+	return it
+}
+
+// findKey reads the envelope's head and finds the key, this node's share of its
+// current epoch, and that the tail has the key in the same epoch still.
+func (g *Gate) findKey(it *item, committed, tail *ledger.State) *api.Error {
+	if err := it.request.Context.Check(); err != nil {
+		return api.Refuse(api.CodeMalformed, "%v", err)
+	}
+	e, err := tdh2.Parse(it.request.Envelope)
+	if err != nil {
+		return api.Refuse(api.CodeEnvelope, "the bytes are not an envelope")
+	}
+	it.envelope = e
+	id := api.KeyID(e.KeyID())
+	k := committed.Key(id)
+	if k == nil || k.Purpose != authority.PurposeUnwrap || k.Version != e.Version() {
+		it.why = "unknown key"
+		return denied()
+	}
+	it.key = k
+	if t := tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
+		it.why = "the key is changing"
+		return api.Retry(api.CodeStale, "the key's epoch is changing")
+	}
+	share, ok := g.cfg.Share(k.ID, k.Version, k.Epoch)
+	index := k.IndexOf(g.cfg.Node)
+	if !ok || index == 0 || share.Index != index {
+		return api.Retry(api.CodeNoShare, "this node holds no share of the key's current epoch")
+	}
+	it.share = share
+	return nil
+}
+
+// checkPrincipal asks both states whether the caller is still admitted.
+func (g *Gate) checkPrincipal(it *item, caller *Caller, committed, tail *ledger.State) *api.Error {
+	now := g.cfg.Now()
+	for _, s := range []*ledger.State{committed, tail} {
+		if err := caller.Standing(s, now); err != nil {
+			it.why = err.Error()
+			return denied()
+		}
+	}
+	return nil
+}
+
+// checkPolicy asks the policies of both states.
+func (g *Gate) checkPolicy(it *item, caller *Caller, req *api.UnwrapRequest, committed, tail *ledger.State) *api.Error {
+	for _, s := range []*ledger.State{committed, tail} {
+		p, err := g.cfg.Policy(s)
+		if err != nil {
+			it.why = err.Error()
+			return denied()
+		}
+		d := p.Decide(policy.Request{
+			Principal:  caller.Principal,
+			Action:     policy.Unwrap,
+			KeyID:      it.key.ID,
+			KeyName:    it.key.Name,
+			Context:    it.request.Context,
+			SourceIP:   caller.Source,
+			NodeRegion: g.cfg.Region,
+			Reason:     req.Reason,
+			Now:        g.cfg.Now(),
+		})
+		it.rules = d.Rules
+		if !d.Allowed {
+			it.why = "policy"
+			if len(d.Errors) > 0 {
+				it.why = "policy: " + d.Errors[0]
+			}
+			return denied()
+		}
+	}
+	return nil
+}
+
+// checkBudgets holds the request against grants, rates and use counts. No
+// policy can name one yet, so each of the three lists is empty.
+func checkBudgets(it *item, committed, tail *ledger.State) *api.Error {
+	for _, budget := range budgets(it.key, committed, tail) {
+		if err := budget(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// budgets lists what limits the use of a key in either state.
+func budgets(*ledger.Key, *ledger.State, *ledger.State) []func(*item) *api.Error { return nil }
+
+// checkEnvelope accepts an endorsement of this node, or verifies the proof.
+func (g *Gate) checkEnvelope(it *item, committed *ledger.State) *api.Error {
+	pk, err := g.publicKey(committed, it.key)
+	if err != nil {
+		return api.Refuse(api.CodeInternal, "the key's record is not usable")
+	}
+	it.public = pk
+	canonical := it.request.Context.Canonical()
+	if len(it.request.Endorsement) > 0 {
+		if v, ok := tdh2.CheckEndorsement(it.share.Endorsement, g.cfg.Node, pk, canonical, it.envelope, it.request.Endorsement); ok {
+			it.verified = v
+			return nil
+		}
+	}
+	v, err := pk.Verify(it.envelope, canonical)
+	if err != nil {
+		return api.Refuse(api.CodeEnvelope, "the envelope's proof fails: it was altered, or its context is another")
+	}
+	it.verified = v
+	return nil
+}
+
+// publicKey makes the key's public half, once for each key and version: it never
+// changes after that.
+func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error) {
+	id := versionID{k.ID, k.Version}
+	if pk, ok := g.publics.Load(id); ok {
+		return pk.(*tdh2.PublicKey), nil
+	}
+	y, err := group.DecodePoint(k.Record.Y)
+	if err != nil {
+		return nil, err
+	}
+	pk, err := tdh2.NewPublicKey(s.Genesis().Cluster, k.ID, k.Version, int(k.T), len(k.Holders), y)
+	if err != nil {
+		return nil, err
+	}
+	g.publics.Store(id, pk)
+	return pk, nil
+}
+
+// record appends one record for each item, and returns when they are durable.
+func (g *Gate) record(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, s *ledger.State) error {
+	var records []audit.Record
+	for _, it := range items {
+		if it.refusal != nil && !g.cfg.Cap.Allow(caller.Principal, g.cfg.Now()) {
+			continue
+		}
+		records = append(records, g.describe(caller, req, it, s))
+	}
+	return g.append(ctx, records)
+}
+
+func (g *Gate) append(ctx context.Context, records []audit.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if _, err := g.cfg.Audit.Append(ctx, records...); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return api.Retry(api.CodeOverloaded, "the record was not durable in time")
+		}
+		return api.Retry(api.CodeAudit, "this node cannot record decisions")
+	}
+	return nil
+}
+
+func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *ledger.State) audit.Record {
+	at := s.Position()
+	r := audit.Record{
+		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
+		RequestID: req.RequestID, Principal: caller.Principal, Action: policy.Unwrap,
+		Reason: req.Reason, Rules: it.rules, LedgerIndex: at.Index,
+		Context: tag.Hash(tag.Context, it.request.Context.Canonical()),
+	}
+	if caller.Source.IsValid() {
+		r.Source = caller.Source.String()
+	}
+	if p := s.Policy(); p != nil {
+		r.PolicyDigest = p.Digest
+	}
+	if it.envelope != nil {
+		r.Envelope = it.envelope.Hash()
+		r.Key, r.Version = it.envelope.KeyID(), it.envelope.Version()
+	}
+	if it.key != nil {
+		r.KeyName, r.Epoch = it.key.Name, it.key.Epoch
+	}
+	if it.refusal != nil {
+		r.Kind, r.Code = audit.Refusal, string(it.refusal.Code)
+		if it.why != "" {
+			r.Code += ": " + it.why
+		}
+	}
+	return r
+}
+
+// denyAgain asks once more what could have been denied while the record was
+// being written. Nothing has moved when both states are the same values.
+func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, committed, tail *ledger.State) error {
+	nowCommitted, nowTail := g.cfg.States()
+	moved := nowCommitted != committed || nowTail != tail
+	var withheld []audit.Record
+	for _, it := range items {
+		if it.refusal != nil {
+			continue
+		}
+		err := g.cfg.Unsealed()
+		if err == nil && moved {
+			err = g.decideAgain(it, caller, req, nowCommitted, nowTail)
+		}
+		if err != nil {
+			it.refusal = err
+			r := g.describe(caller, req, it, nowCommitted)
+			r.Kind = audit.Withheld
+			withheld = append(withheld, r)
+		}
+	}
+	return g.append(ctx, withheld)
+}
+
+// decideAgain repeats the steps that a ledger entry can turn into a no.
+func (g *Gate) decideAgain(it *item, caller *Caller, req *api.UnwrapRequest, committed, tail *ledger.State) *api.Error {
+	epoch := it.key.Epoch
+	if err := g.findKey(it, committed, tail); err != nil {
+		return err
+	}
+	if it.key.Epoch != epoch {
+		return api.Retry(api.CodeStale, "the key's epoch has changed")
+	}
+	if err := g.checkPrincipal(it, caller, committed, tail); err != nil {
+		return err
+	}
+	if err := g.checkPolicy(it, caller, req, committed, tail); err != nil {
+		return err
+	}
+	return checkBudgets(it, committed, tail)
+}
+
+// release makes the partial of an item that passed every step, and nothing for
+// any other.
+func (g *Gate) release(it *item) api.ItemAnswer {
+	if it.refusal != nil {
+		return api.ItemAnswer{Refusal: it.refusal}
+	}
+	partial := it.verified.Partial(it.share.Scalar)
+	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)
+	a := api.ItemAnswer{
+		Epoch: it.key.Epoch, Index: it.share.Index,
+		Partial: partial.Bytes(), Endorsement: endorsement[:],
+	}
+	if it.request.Prove {
+		id := tdh2.ShareID{
+			Cluster: it.public.Cluster, KeyID: it.key.ID, Version: it.key.Version,
+			Epoch: it.key.Epoch, Index: sharing.Index(it.share.Index),
+		}
+		proof, err := tdh2.ProveShare(g.cfg.Rand, it.share.Scalar, id, group.BaseMul(it.share.Scalar), partial, it.envelope)
+		if err != nil {
+			return api.ItemAnswer{Refusal: api.Retry(api.CodeInternal, "the share proof failed")}
+		}
+		a.Proof = proof
+	}
+	return a
+}

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"warifu.dev/authority"
+	"warifu.dev/hsm"
+	"warifu.dev/internal/secret"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/node/keyring"
+)
+
+// The identity key signs posts, receipts, anchors and checkpoints, and is the
+// key of the node's TLS certificate. It rests sealed under an HSM key of its own.
+const (
+	identityName  = "identity.sealed"
+	identityLabel = "identity"
+)
+
+// ErrIdentity means the identity does not open here: altered, another node's, or
+// sealed by another token.
+var ErrIdentity = errors.New("the node's identity does not open with this token")
+
+type identityFile struct {
+	Format uint32 `cbor:"1,keyasint"`
+	Public []byte `cbor:"2,keyasint"` // 65 bytes
+	Blob   []byte `cbor:"3,keyasint"` // PKCS#8, sealed
+}
+
+func identityAAD(node string, public []byte) []byte {
+	return tag.List(tag.SealedBlob, []byte(node), []byte("identity"), public)
+}
+
+// createIdentity makes and seals the identity key of a new node.
+func createIdentity(random io.Reader, dir, node string, dev hsm.Device) (*authority.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), random)
+	if err != nil {
+		return nil, fmt.Errorf("make the identity key: %w", err)
+	}
+	public := authority.EncodePublicKey(&key.PublicKey)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode the identity key: %w", err)
+	}
+	plain := secret.New(der)
+	defer plain.Wipe()
+	if err := dev.CreateKey(identityLabel); err != nil {
+		return nil, fmt.Errorf("make the sealing key of the identity: %w", err)
+	}
+	blob, err := dev.Seal(identityLabel, plain, identityAAD(node, public))
+	if err != nil {
+		return nil, fmt.Errorf("seal the identity key: %w", err)
+	}
+	if err := keyring.WriteFile(dir, identityName, wire.Encode(identityFile{Format: 1, Public: public, Blob: blob})); err != nil {
+		return nil, err
+	}
+	return authority.NewSigner(key)
+}
+
+// openIdentity opens the identity key with the token.
+func openIdentity(dir, node string, dev hsm.Device) (*ecdsa.PrivateKey, error) {
+	raw, err := keyring.ReadFile(dir, identityName)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no identity: run warifud init: %w", dir, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var f identityFile
+	if err := wire.Decode(raw, &f); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	plain, err := dev.Open(identityLabel, f.Blob, identityAAD(node, f.Public))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	defer plain.Wipe()
+	parsed, err := x509.ParsePKCS8PrivateKey(plain.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: not a P-256 key", ErrIdentity)
+	}
+	return key, nil
+}
+
+// signMessage signs audit checkpoints: ECDSA over SHA-256 of the message, hedged.
+func signMessage(key *ecdsa.PrivateKey) func([]byte) ([]byte, error) {
+	return func(msg []byte) ([]byte, error) {
+		digest := sha256.Sum256(msg)
+		return ecdsa.SignASN1(rand.Reader, key, digest[:])
+	}
+}

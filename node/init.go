@@ -1,0 +1,86 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"warifu.dev/authority"
+	"warifu.dev/hsm"
+	"warifu.dev/node/keyring"
+)
+
+// Init makes a node's directory: its configuration, its identity key sealed by
+// dev, and the places where things will rest. It returns the node's roster line.
+// The directory may exist; a node that is there already is not touched.
+func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node, error) {
+	var none authority.Node
+	if err := c.validate(); err != nil {
+		return none, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, identityName)); err == nil {
+		return none, fmt.Errorf("%s: %w", dir, ErrNotEmpty)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return none, err
+	}
+	for _, d := range []string{"", sealDir, ceremonyDir, auditDir} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			return none, fmt.Errorf("make the node's directory: %w", err)
+		}
+	}
+	c.HSM.Serial = dev.Serial()
+	text, err := c.encode()
+	if err != nil {
+		return none, fmt.Errorf("encode the configuration: %w", err)
+	}
+	signer, err := createIdentity(rand, dir, c.Node, dev)
+	if err != nil {
+		return none, err
+	}
+	if err := keyring.WriteFile(dir, configName, text); err != nil {
+		return none, err
+	}
+	claim, err := authority.SignClaim(rand, signer, authority.AddressClaim{
+		Node: c.Node, Counter: 1, Client: c.Client, Peer: c.Peer,
+	})
+	if err != nil {
+		return none, err
+	}
+	return authority.Node{ID: c.Node, Region: c.Region, Key: signer.PublicKey(), Claim: claim}, nil
+}
+
+// Join gives a node the genesis document, once. Another document is refused: a
+// node belongs to one cluster for ever.
+func Join(dir string, document []byte) error {
+	s, _, err := authority.ParseSignedGenesis(document)
+	if err != nil {
+		return err
+	}
+	g, err := s.Verify()
+	if err != nil {
+		return err
+	}
+	have, err := keyring.ReadFile(dir, genesisName)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return keyring.WriteFile(dir, genesisName, document)
+	case err != nil:
+		return err
+	}
+	old, _, err := authority.ParseSignedGenesis(have)
+	if err != nil {
+		return err
+	}
+	if old.Hash() != g.Hash() {
+		return fmt.Errorf("%s: %w: of the genesis %s", dir, ErrNotEmpty, old.Hash())
+	}
+	return nil
+}
+
+// RosterLine renders a node's roster line as text.
+func RosterLine(n authority.Node) string { return authority.FormatNode(n) }
+
+// ErrGenesis is [authority.ErrGenesis]: a genesis document that breaks a rule.
+var ErrGenesis = authority.ErrGenesis

@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+)
+
+// journal writes what the ledger took into the audit log: changes and
+// activations whole, ceremonies by name, each once, also across restarts. Posts
+// on boards are never written.
+//
+// Raft's goroutine hands entries over and does not wait; one goroutine writes.
+type journal struct {
+	node string
+	log  *audit.Log
+
+	mu      sync.Mutex
+	waiting []audit.Record // guarded by mu
+	wake    chan struct{}  // of room 1
+	after   uint64         // entries up to this index are in the log already
+}
+
+func newJournal(node string, log *audit.Log) (*journal, error) {
+	after, err := lastJournaled(log)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{node: node, log: log, after: after, wake: make(chan struct{}, 1)}, nil
+}
+
+// lastJournaled finds the Raft index of the newest entry that the log holds.
+func lastJournaled(log *audit.Log) (uint64, error) {
+	for i := log.Size(); i > 0; i-- {
+		r, err := log.Read(i - 1)
+		if err != nil {
+			return 0, fmt.Errorf("look for the last ledger entry in the audit: %w", err)
+		}
+		switch r.Kind {
+		case audit.Change, audit.Activate, audit.Ceremony, audit.Start:
+			return r.LedgerIndex, nil
+		}
+	}
+	return 0, nil
+}
+
+// take is told of every committed entry, on Raft's goroutine.
+func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
+	if r.Err != nil || index <= j.after {
+		return
+	}
+	record := audit.Record{Time: time.Now().UnixMilli(), Node: j.node, LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
+	switch {
+	case authority.IsChangeKind(r.Kind):
+		record.Kind, record.Entry = audit.Change, entry
+	case r.Kind == authority.KindActivate:
+		record.Kind, record.Entry = audit.Activate, entry
+	case r.Kind == authority.KindOpen:
+		record.Kind = audit.Ceremony
+	default:
+		return
+	}
+	j.mu.Lock()
+	j.waiting = append(j.waiting, record)
+	j.mu.Unlock()
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (j *journal) run(ctx context.Context, failed func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.wake:
+		}
+		j.mu.Lock()
+		records := j.waiting
+		j.waiting = nil
+		j.mu.Unlock()
+		for _, r := range records {
+			if _, err := j.log.Append(ctx, r); err != nil && ctx.Err() == nil {
+				failed(err)
+				return
+			}
+		}
+	}
+}
+
+// anchors posts this node's clock, its view of the chain and its audit's head:
+// often while a ceremony is open, else once a minute.
+const (
+	anchorOpen  = 10 * time.Second
+	anchorQuiet = 60 * time.Second
+	anchorLook  = time.Second
+)
+
+func (n *Node) runAnchors(ctx context.Context) {
+	tick := time.NewTicker(anchorLook)
+	defer tick.Stop()
+	var last time.Duration
+	for {
+		s := n.consensus.Committed()
+		period := anchorQuiet
+		for _, o := range s.Orders() {
+			if o.Key == (api.KeyID{}) {
+				period = anchorOpen
+			}
+		}
+		if now := bootTime(); n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
+			last = now
+			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
+				n.log.Warn("an anchor was not taken", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) anchor(s *ledger.State) authority.Anchor {
+	at := s.Position()
+	a := authority.Anchor{
+		Counter: 1, Time: time.Now().UnixMilli(), Index: at.Index, Link: at.Link,
+		AuditSize: n.audit.Size(), AuditRoot: n.audit.Root(),
+	}
+	for _, state := range []*ledger.State{s, n.consensus.Tail().State} {
+		if before := state.Anchor(n.cfg.Node); before != nil {
+			a.Counter = max(a.Counter, before.Anchor.Counter+1)
+		}
+	}
+	return a
+}

@@ -1,0 +1,398 @@
+package keyring
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"warifu.dev/api"
+	"warifu.dev/hsm"
+	"warifu.dev/internal/secret"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/group"
+)
+
+// Errors of a keyring.
+var (
+	// ErrNone means this node has no sealed root share yet.
+	ErrNone = errors.New("keyring: this node has no root share")
+	// ErrOpen means a file was altered, or belongs to another node, cluster or generation.
+	ErrOpen = errors.New("keyring: it does not open: altered, or another node's")
+	// ErrReadBack means a file reads differently from what was written.
+	ErrReadBack = errors.New("keyring: what was written does not read back")
+)
+
+// format is the version byte of both files.
+const format = 1
+
+// SaltSize is the length of s_g and of an endorsement key, in bytes.
+const SaltSize = 32
+
+// Config says whose keyring it is and what seals it; every field is required.
+type Config struct {
+	Dir     string // exists, mode 0700
+	Cluster api.ClusterID
+	Node    string
+	Device  hsm.Device
+	Rand    io.Reader
+}
+
+// Root is a node's share of the cluster's root key.
+type Root struct {
+	Session api.Digest // it was born in
+	Epoch   uint64
+	Index   uint32
+	Share   *group.Scalar
+}
+
+// Share is a node's share of a named key in one epoch.
+type Share struct {
+	Key         api.KeyID
+	Version     uint32
+	Epoch       uint64
+	Index       uint32
+	Scalar      *group.Scalar
+	Endorsement secret.Bytes // key for endorsements, of this node and epoch
+}
+
+// Keyring is an open generation. It is safe for concurrent use.
+type Keyring struct {
+	cfg        Config
+	generation uint64
+	root       Root
+	key        secret.Bytes // of the keyring file
+
+	mu     sync.RWMutex
+	shares map[shareID]*Share // guarded by mu
+}
+
+type shareID struct {
+	key     api.KeyID
+	version uint32
+	epoch   uint64
+}
+
+type rootFile struct {
+	Format     uint32 `cbor:"1,keyasint"`
+	Generation uint64 `cbor:"2,keyasint"`
+	Epoch      uint64 `cbor:"3,keyasint"`
+	Blob       []byte `cbor:"4,keyasint"` // sealed by the token
+}
+
+type rootSecret struct {
+	Session api.Digest `cbor:"1,keyasint"`
+	Index   uint32     `cbor:"2,keyasint"`
+	Share   []byte     `cbor:"3,keyasint"`
+	Salt    []byte     `cbor:"4,keyasint"`
+}
+
+type sharesFile struct {
+	Format uint32        `cbor:"1,keyasint"`
+	Shares []shareSecret `cbor:"2,keyasint,omitempty"`
+}
+
+type shareSecret struct {
+	Key         api.KeyID `cbor:"1,keyasint"`
+	Version     uint32    `cbor:"2,keyasint"`
+	Epoch       uint64    `cbor:"3,keyasint"`
+	Index       uint32    `cbor:"4,keyasint"`
+	Scalar      []byte    `cbor:"5,keyasint"`
+	Endorsement []byte    `cbor:"6,keyasint"`
+}
+
+// Create seals root as a new generation with an empty keyring, durably, reads
+// it back, and then destroys every older generation: it serves births, after
+// which no older root share can be of use.
+func Create(cfg Config, root Root) (*Keyring, error) {
+	old, err := generations(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	g := uint64(1)
+	if n := len(old); n > 0 {
+		g = old[n-1] + 1
+	}
+	if err := cfg.Device.CreateKey(hsmLabel(g)); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+		return nil, fmt.Errorf("make the sealing key of generation %d: %w", g, err)
+	}
+	salt := make([]byte, SaltSize)
+	if _, err := io.ReadFull(cfg.Rand, salt); err != nil {
+		return nil, fmt.Errorf("draw the salt of generation %d: %w", g, err)
+	}
+	k := &Keyring{cfg: cfg, generation: g, root: root, shares: map[shareID]*Share{}}
+	if k.key, err = deriveKey(cfg, root.Share, salt, g); err != nil {
+		return nil, err
+	}
+	if err := k.writeShares(k.shares); err != nil {
+		return nil, err
+	}
+	plain := secret.New(wire.Encode(rootSecret{Session: root.Session, Index: root.Index, Share: root.Share.Bytes(), Salt: salt}))
+	defer plain.Wipe()
+	blob, err := cfg.Device.Seal(hsmLabel(g), plain, rootAAD(cfg, root.Epoch, g))
+	if err != nil {
+		return nil, fmt.Errorf("seal the root share of generation %d: %w", g, err)
+	}
+	if err := WriteFile(cfg.Dir, rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob})); err != nil {
+		return nil, err
+	}
+	// From here, a crash recovers forward: Open finds generation g.
+	again, err := Open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrReadBack, err)
+	}
+	if again.generation != g || !again.root.Share.Equal(root.Share) || again.root.Session != root.Session {
+		return nil, ErrReadBack
+	}
+	for _, o := range old {
+		if err := destroy(cfg, o); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// Open opens the newest generation. [ErrNone] means there is none.
+func Open(cfg Config) (*Keyring, error) {
+	all, err := generations(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, ErrNone
+	}
+	g := all[len(all)-1]
+	raw, err := ReadFile(cfg.Dir, rootName(g))
+	if err != nil {
+		return nil, err
+	}
+	var f rootFile
+	if err := wire.Decode(raw, &f); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrOpen, rootName(g), err)
+	}
+	if f.Format != format || f.Generation != g {
+		return nil, fmt.Errorf("%w: %s says format %d, generation %d", ErrOpen, rootName(g), f.Format, f.Generation)
+	}
+	plain, err := cfg.Device.Open(hsmLabel(g), f.Blob, rootAAD(cfg, f.Epoch, g))
+	if err != nil {
+		return nil, fmt.Errorf("open the root share of generation %d: %w", g, err)
+	}
+	defer plain.Wipe()
+	var s rootSecret
+	if err := wire.Decode(plain.Reveal(), &s); err != nil {
+		return nil, fmt.Errorf("%w: root share: %w", ErrOpen, err)
+	}
+	defer clear(s.Share)
+	share, err := group.DecodeScalar(s.Share)
+	if err != nil {
+		return nil, fmt.Errorf("%w: root share: %w", ErrOpen, err)
+	}
+	k := &Keyring{
+		cfg: cfg, generation: g, shares: map[shareID]*Share{},
+		root: Root{Session: s.Session, Epoch: f.Epoch, Index: s.Index, Share: share},
+	}
+	if k.key, err = deriveKey(cfg, share, s.Salt, g); err != nil {
+		return nil, err
+	}
+	if k.shares, err = k.readShares(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Generation is the number of this seal.
+func (k *Keyring) Generation() uint64 { return k.generation }
+
+// Root is the node's share of the root key.
+func (k *Keyring) Root() Root { return k.root }
+
+// Share returns the share of a key in one epoch, if this node has it.
+func (k *Keyring) Share(key api.KeyID, version uint32, epoch uint64) (*Share, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	s, ok := k.shares[shareID{key, version, epoch}]
+	return s, ok
+}
+
+// Count is the number of shares.
+func (k *Keyring) Count() int {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return len(k.shares)
+}
+
+// Put adds a share, with a fresh endorsement key, and returns when it is durable
+// and was read back. Putting the same share again changes nothing.
+func (k *Keyring) Put(s Share) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := shareID{s.Key, s.Version, s.Epoch}
+	if have, ok := k.shares[id]; ok && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
+		return nil
+	}
+	endorsement := make([]byte, SaltSize)
+	if _, err := io.ReadFull(k.cfg.Rand, endorsement); err != nil {
+		return fmt.Errorf("draw an endorsement key: %w", err)
+	}
+	s.Endorsement = secret.New(endorsement)
+	next := make(map[shareID]*Share, len(k.shares)+1)
+	for i, have := range k.shares {
+		next[i] = have
+	}
+	next[id] = &s
+	if err := k.writeShares(next); err != nil {
+		return err
+	}
+	back, err := k.readShares()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReadBack, err)
+	}
+	if got, ok := back[id]; !ok || !got.Scalar.Equal(s.Scalar) || len(back) != len(next) {
+		return ErrReadBack
+	}
+	k.shares = next
+	return nil
+}
+
+// Wipe overwrites what this process holds of the keyring.
+func (k *Keyring) Wipe() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.shares {
+		s.Scalar.Wipe()
+		s.Endorsement.Wipe()
+	}
+	k.shares = map[shareID]*Share{}
+	k.root.Share.Wipe()
+	k.key.Wipe()
+}
+
+func (k *Keyring) writeShares(shares map[shareID]*Share) error {
+	f := sharesFile{Format: format}
+	for _, s := range shares {
+		f.Shares = append(f.Shares, shareSecret{
+			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
+			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(),
+		})
+	}
+	slices.SortFunc(f.Shares, func(a, b shareSecret) int {
+		return bytes.Compare(wire.Encode([]any{a.Key, a.Version, a.Epoch}), wire.Encode([]any{b.Key, b.Version, b.Epoch}))
+	})
+	plain := wire.Encode(f)
+	defer clear(plain)
+	aead, err := k.aead()
+	if err != nil {
+		return err
+	}
+	return WriteFile(k.cfg.Dir, sharesName(k.generation), aead.Seal(nil, nil, plain, k.aad()))
+}
+
+func (k *Keyring) readShares() (map[shareID]*Share, error) {
+	raw, err := ReadFile(k.cfg.Dir, sharesName(k.generation))
+	if err != nil {
+		return nil, err
+	}
+	aead, err := k.aead()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := aead.Open(nil, nil, raw, k.aad())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrOpen, sharesName(k.generation))
+	}
+	defer clear(plain)
+	var f sharesFile
+	if err := wire.Decode(plain, &f); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
+	}
+	if f.Format != format {
+		return nil, fmt.Errorf("%w: format %d", ErrOpen, f.Format)
+	}
+	out := make(map[shareID]*Share, len(f.Shares))
+	for _, s := range f.Shares {
+		scalar, err := group.DecodeScalar(s.Scalar)
+		if err != nil {
+			return nil, fmt.Errorf("%w: share of the key %s: %w", ErrOpen, s.Key, err)
+		}
+		clear(s.Scalar)
+		out[shareID{s.Key, s.Version, s.Epoch}] = &Share{
+			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
+			Scalar: scalar, Endorsement: secret.New(s.Endorsement),
+		}
+	}
+	return out, nil
+}
+
+func (k *Keyring) aead() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(k.key.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("keyring cipher: %w", err)
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func (k *Keyring) aad() []byte {
+	return tag.List(tag.KeyringBlob, k.cfg.Cluster[:], []byte(k.cfg.Node), tag.Uint64(k.generation))
+}
+
+func deriveKey(cfg Config, root *group.Scalar, salt []byte, g uint64) (secret.Bytes, error) {
+	ikm := root.Bytes()
+	defer clear(ikm)
+	info := tag.List(tag.KeyringKey, cfg.Cluster[:], []byte(cfg.Node), tag.Uint64(g))
+	key, err := hkdf.Key(sha256.New, ikm, salt, string(info), 32)
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("derive the keyring key: %w", err)
+	}
+	return secret.New(key), nil
+}
+
+// rootAAD binds a sealed root share to cluster, node, kind, epoch and generation.
+func rootAAD(cfg Config, epoch, g uint64) []byte {
+	return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte("root"), tag.Uint64(epoch), tag.Uint64(g))
+}
+
+// destroy makes generation g unreadable for ever, backups of its files included.
+func destroy(cfg Config, g uint64) error {
+	if err := cfg.Device.DestroyKey(hsmLabel(g)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
+		return fmt.Errorf("destroy the sealing key of generation %d: %w", g, err)
+	}
+	for _, name := range []string{rootName(g), sharesName(g)} {
+		if err := os.Remove(filepath.Join(cfg.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove generation %d: %w", g, err)
+		}
+	}
+	return syncDir(cfg.Dir)
+}
+
+func hsmLabel(g uint64) string   { return "root." + strconv.FormatUint(g, 10) }
+func rootName(g uint64) string   { return "root-" + strconv.FormatUint(g, 10) + ".sealed" }
+func sharesName(g uint64) string { return "keyring-" + strconv.FormatUint(g, 10) + ".sealed" }
+
+// generations lists those whose root share is on disk, ascending.
+func generations(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for sealed root shares: %w", err)
+	}
+	var out []uint64
+	for _, e := range entries {
+		s, isRoot := strings.CutPrefix(e.Name(), "root-")
+		s, isSealed := strings.CutSuffix(s, ".sealed")
+		if g, err := strconv.ParseUint(s, 10, 64); isRoot && isSealed && err == nil {
+			out = append(out, g)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}

@@ -1,0 +1,311 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/hsm"
+	"warifu.dev/node/ceremony"
+	"warifu.dev/node/gate"
+	"warifu.dev/node/keyring"
+	"warifu.dev/transport"
+)
+
+// Node is a running member of a cluster.
+type Node struct {
+	cfg       Config
+	log       *slog.Logger
+	device    hsm.Device
+	genesis   *authority.VerifiedGenesis
+	signer    *authority.Signer
+	audit     *audit.Log
+	consensus *consensus.Consensus[*ledger.State, ledger.Result]
+	peers     *transport.Peers
+	secrets   *secrets
+	policies  policies
+	fresh     freshness
+	gate      *gate.Gate
+	cap       *gate.RefusalCap
+	driver    *ceremony.Driver
+	journal   *journal
+	strangers atomic.Uint64
+}
+
+// Options is what [Run] needs; every field is required.
+type Options struct {
+	Dir    string
+	Device hsm.Device // open; Run does not close it
+	Log    *slog.Logger
+}
+
+// ErrNoGenesis means the directory was not given the genesis document yet.
+var ErrNoGenesis = errors.New("this node has no genesis document yet")
+
+// ErrWrongToken means that the token is not the one this node was made with.
+var ErrWrongToken = errors.New("this directory was made with another token")
+
+// Run runs the node until ctx ends, and returns when all is quiet. Each deferred
+// call below undoes the step above it, so that stopping is starting backwards.
+func Run(ctx context.Context, o Options) (err error) {
+	cfg, err := LoadConfig(o.Dir)
+	if err != nil {
+		return err
+	}
+	release, err := lockDirectory(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if err := checkModes(o.Dir); err != nil {
+		return err
+	}
+	if cfg.HSM.Serial != o.Device.Serial() {
+		return fmt.Errorf("%w: serial %s, configured is %s", ErrWrongToken, o.Device.Serial(), cfg.HSM.Serial)
+	}
+	if err := o.Device.Check(); err != nil {
+		return err
+	}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, cap: gate.NewRefusalCap()}
+	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
+		return err
+	}
+	key, err := openIdentity(o.Dir, cfg.Node, o.Device)
+	if err != nil {
+		return err
+	}
+	if n.signer, err = authority.NewSigner(key); err != nil {
+		return err
+	}
+	if string(n.signer.PublicKey()) != string(n.genesis.NodeByID(cfg.Node).Key) {
+		return fmt.Errorf("%w: the roster has another key for %s", ErrIdentity, cfg.Node)
+	}
+	if err := n.openAudit(o.Dir, key); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.audit.Close()) }()
+	if n.journal, err = newJournal(cfg.Node, n.audit); err != nil {
+		return err
+	}
+	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.after})
+	defer func() { n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop}) }()
+
+	n.secrets = &secrets{cfg: keyring.Config{
+		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader,
+	}}
+	if err := n.secrets.open(); err != nil {
+		return err
+	}
+	defer n.secrets.wipe()
+	return n.serve(ctx, o.Dir, key)
+}
+
+// serve opens the sockets, joins the cluster and runs every loop until ctx ends.
+func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (err error) {
+	cert, err := transport.SelfSigned(key, n.cfg.Node, time.Now())
+	if err != nil {
+		return err
+	}
+	peerSocket, err := net.ListenPacket("udp", n.cfg.Peer)
+	if err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
+	}
+	lookup, identify, err := n.rosterPins()
+	if err != nil {
+		return errors.Join(err, peerSocket.Close())
+	}
+	n.peers, err = transport.NewPeers(transport.PeerConfig{
+		Conn: peerSocket, Certificate: cert, Lookup: lookup, Identify: identify,
+		Handler: peerServer{n}, Log: n.log,
+	})
+	if err != nil {
+		return errors.Join(err, peerSocket.Close())
+	}
+	var voters []string
+	for _, m := range n.genesis.Roster {
+		voters = append(voters, m.ID)
+	}
+	n.fresh.majority = len(voters)/2 + 1
+	n.consensus, err = consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
+		Dir: dir, Node: n.cfg.Node, Voters: voters, Streams: raftStreams{n.peers}, Log: n.log,
+		Machine: consensus.Machine[*ledger.State, ledger.Result]{
+			Genesis: ledger.New(n.genesis),
+			Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
+		},
+		Applied: n.journal.take,
+	})
+	if err != nil {
+		return errors.Join(err, peerSocket.Close())
+	}
+	defer func() { err = errors.Join(err, n.consensus.Close()) }()
+	if err := n.wire(dir); err != nil {
+		return err
+	}
+	clientSocket, err := net.ListenPacket("udp", n.cfg.Client)
+	if err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	clients, err := transport.Listen(transport.ServerConfig{
+		Conn: clientSocket, Certificate: cert, ALPN: api.ClientProtocol,
+		Admit: n.admit, Handler: clientServer{n}, Log: n.log,
+	})
+	if err != nil {
+		return errors.Join(err, clientSocket.Close())
+	}
+	return n.run(ctx, clients)
+}
+
+// wire makes what stands on consensus: the gate and the ceremonies' driver.
+func (n *Node) wire(dir string) error {
+	n.gate = gate.New(gate.Config{
+		Node: n.cfg.Node, Region: n.cfg.Region,
+		States: func() (*ledger.State, *ledger.State) {
+			return n.consensus.Committed(), n.consensus.Tail().State
+		},
+		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
+		Audit: n.audit, Now: time.Now, Rand: rand.Reader, Cap: n.cap,
+	})
+	n.driver = ceremony.New(ceremony.Config{
+		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),
+		Device: n.device, Rand: rand.Reader, Now: time.Now, Submit: n.say, Confirm: n.secrets.confirm,
+		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
+			return authority.SignRecord(rand.Reader, n.signer, r)
+		},
+		Log: n.log,
+	})
+	return nil
+}
+
+// run owns every goroutine of the node. Clients stop first, peers last.
+func (n *Node) run(ctx context.Context, clients *transport.Server) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failure atomic.Pointer[error]
+	fail := func(err error) {
+		failure.CompareAndSwap(nil, &err)
+		stop()
+	}
+	peerCtx, stopPeers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPeers()
+	var peersDone, loops sync.WaitGroup
+	peersDone.Go(func() {
+		if err := n.peers.Run(peerCtx); err != nil {
+			fail(fmt.Errorf("serve peers: %w", err))
+		}
+	})
+	loops.Go(func() {
+		if err := clients.Serve(ctx); err != nil {
+			fail(fmt.Errorf("serve clients: %w", err))
+		}
+	})
+	loops.Go(func() { n.runFreshness(ctx) })
+	loops.Go(func() { n.runAnchors(ctx) })
+	loops.Go(func() { n.runCeremonies(ctx) })
+	loops.Go(func() {
+		n.journal.run(ctx, func(err error) {
+			// Nothing is released without its audit: the gate refuses by itself.
+			n.log.Error("the audit does not take ledger entries", "error", err)
+		})
+	})
+	n.log.Info("node is up", "region", n.cfg.Region, "clients", n.cfg.Client, "peers", n.cfg.Peer, "hsm", n.device.Kind())
+	loops.Wait()
+	stopPeers()
+	peersDone.Wait()
+	if err := failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// rosterPins gives transport the roster: keys from genesis, addresses from the
+// newest claims.
+func (n *Node) rosterPins() (lookup func(string) (string, transport.SPKI, bool), identify func(transport.SPKI) (string, bool), err error) {
+	keys := map[string]transport.SPKI{}
+	ids := map[transport.SPKI]string{}
+	for _, m := range n.genesis.Roster {
+		pub, err := authority.ParsePublicKey(m.Key)
+		if err != nil {
+			return nil, nil, err
+		}
+		spki, err := transport.SPKIOf(pub)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys[m.ID], ids[spki] = spki, m.ID
+	}
+	lookup = func(id string) (string, transport.SPKI, bool) {
+		key, ok := keys[id]
+		if !ok {
+			return "", transport.SPKI{}, false
+		}
+		address := n.genesis.NodeByID(id).Claim.Peer
+		if n.consensus != nil {
+			address = n.consensus.Committed().Claim(id).Peer
+		}
+		return address, key, true
+	}
+	identify = func(s transport.SPKI) (string, bool) {
+		id, ok := ids[s]
+		return id, ok
+	}
+	return lookup, identify, nil
+}
+
+func (n *Node) openAudit(dir string, key *ecdsa.PrivateKey) (err error) {
+	n.audit, err = audit.Open(audit.Config{
+		Dir:          filepath.Join(dir, auditDir),
+		Origin:       "warifu/" + n.genesis.Cluster.String()[:16] + "/" + n.cfg.Node,
+		Public:       &key.PublicKey,
+		Signer:       signMessage(key),
+		ReserveBytes: n.cfg.AuditReserve,
+		Log:          n.log,
+	})
+	return err
+}
+
+func loadGenesis(dir string, cfg Config) (*authority.VerifiedGenesis, error) {
+	b, err := keyring.ReadFile(dir, genesisName)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoGenesis)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := authority.ParseSignedGenesis(b)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.Verify()
+	if err != nil {
+		return nil, err
+	}
+	m := g.NodeByID(cfg.Node)
+	if m == nil || m.Region != cfg.Region {
+		return nil, fmt.Errorf("%w: %s in %s is not on the roster", authority.ErrGenesis, cfg.Node, cfg.Region)
+	}
+	return g, nil
+}
+
+// raftStreams shows the peers' connections to consensus.
+type raftStreams struct{ peers *transport.Peers }
+
+func (r raftStreams) Accept() (net.Conn, error) { return r.peers.RaftListener().Accept() }
+func (r raftStreams) Close() error              { return r.peers.RaftListener().Close() }
+func (r raftStreams) Addr() net.Addr            { return r.peers.RaftListener().Addr() }
+func (r raftStreams) Dial(node string, timeout time.Duration) (net.Conn, error) {
+	return r.peers.DialRaft(node, timeout)
+}

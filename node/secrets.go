@@ -1,0 +1,192 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+)
+
+// secrets is what this node has opened, and what it may do with it.
+type secrets struct {
+	cfg keyring.Config
+
+	mu    sync.RWMutex
+	ring  *keyring.Keyring // nil while none is open; guarded by mu
+	state seal.State       // guarded by mu
+}
+
+// open opens the keyring that is on disk, if there is one.
+func (s *secrets) open() error {
+	ring, err := keyring.Open(s.cfg)
+	if err != nil && !errors.Is(err, keyring.ErrNone) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = seal.Sealed
+	if err == nil {
+		s.ring = ring
+	}
+	return nil
+}
+
+func (s *secrets) wipe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ring != nil {
+		s.ring.Wipe()
+		s.ring = nil
+	}
+	s.state = seal.Sealed
+}
+
+func (s *secrets) current() (seal.State, *keyring.Keyring) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.state, s.ring
+}
+
+// look decides the state anew from the ledger, and reports whether it changed.
+func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var key *seal.RootKey
+	if k := state.RootKey(); k != nil {
+		key = &seal.RootKey{Session: k.Session, Index: k.IndexOf(node), YI: k.Record.YI}
+	}
+	var share *seal.RootShare
+	if s.ring != nil {
+		r := s.ring.Root()
+		share = &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}
+	}
+	next := seal.Decide(key, share, false)
+	changed := next != s.state
+	s.state = next
+	return next, changed
+}
+
+// confirm makes this node's share of a session durable: the root share as a new
+// generation, any other in the keyring.
+func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing.Index, share *group.Scalar) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own, err := group.DecodeScalar(share.Bytes()) // the driver wipes its copy
+	if err != nil {
+		return err
+	}
+	if o.Purpose == authority.PurposeRoot {
+		if s.ring != nil && s.ring.Root().Session == ses.ID {
+			return nil
+		}
+		ring, err := keyring.Create(s.cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
+		if err != nil {
+			return fmt.Errorf("seal the root share: %w", err)
+		}
+		s.ring = ring
+		return nil
+	}
+	if s.ring == nil || s.state != seal.Unsealed {
+		return errors.New("this node is not unsealed")
+	}
+	return s.ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Index: uint32(index), Scalar: own})
+}
+
+// unsealed says nil, or why nothing is released.
+func (n *Node) unsealed() *api.Error {
+	switch state, _ := n.secrets.current(); state {
+	case seal.Unsealed:
+		return nil
+	case seal.Unborn:
+		return api.Retry(api.CodeUnborn, "the cluster's root key is not born yet")
+	case seal.Stranded:
+		return api.Refuse(api.CodeSealed, "this node has no share of the root key's current epoch")
+	default:
+		return api.Retry(api.CodeSealed, "this node is sealed")
+	}
+}
+
+// freshEnough says nil, or that the node may be behind.
+func (n *Node) freshEnough() *api.Error {
+	if n.fresh.left(bootTime(), n.consensus.AppliedIndex()) > 0 {
+		return nil
+	}
+	return api.Retry(api.CodeStale, "this node has not heard from a majority in the last %v", maxStaleness)
+}
+
+func (n *Node) share(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, bool) {
+	state, ring := n.secrets.current()
+	if state != seal.Unsealed {
+		return nil, false
+	}
+	return ring.Share(key, version, epoch)
+}
+
+// sealState names what the node does, for status.
+func (n *Node) sealState() string {
+	state, _ := n.secrets.current()
+	switch {
+	case state != seal.Unsealed:
+		return string(state)
+	case n.freshEnough() != nil:
+		return "stale"
+	default:
+		return "serving"
+	}
+}
+
+// ceremonyTick is how often ceremonies are looked at when the ledger is quiet.
+const ceremonyTick = time.Second
+
+// runCeremonies follows the ledger: it unseals when the root key is there, and
+// takes this node's part in every ceremony.
+func (n *Node) runCeremonies(ctx context.Context) {
+	tick := time.NewTicker(ceremonyTick)
+	defer tick.Stop()
+	for {
+		changed := n.consensus.Changed()
+		s := n.consensus.Committed()
+		if state, moved := n.secrets.look(s, n.cfg.Node); moved {
+			n.log.Info("seal", "state", state)
+			if state == seal.Unsealed {
+				n.note(ctx, audit.Record{Kind: audit.Unseal, LedgerIndex: s.Position().Index})
+			}
+		}
+		n.driver.Step(ctx, s)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+			n.noteCounts(ctx)
+		}
+	}
+}
+
+// note appends a record of the node's own doing.
+func (n *Node) note(ctx context.Context, r audit.Record) {
+	r.Time, r.Node = time.Now().UnixMilli(), n.cfg.Node
+	if _, err := n.audit.Append(ctx, r); err != nil && ctx.Err() == nil {
+		n.log.Error("the audit does not take a record", "kind", r.Kind, "error", err)
+	}
+}
+
+// noteCounts writes down how many strangers came, and what was over a cap.
+func (n *Node) noteCounts(ctx context.Context) {
+	if c := n.strangers.Swap(0); c > 0 {
+		n.note(ctx, audit.Record{Kind: audit.Strangers, Count: c})
+	}
+	for principal, c := range n.cap.TakeOver() {
+		n.note(ctx, audit.Record{Kind: audit.Capped, Principal: principal, Count: c})
+	}
+}

@@ -1,0 +1,248 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/wire"
+	"warifu.dev/node/gate"
+	"warifu.dev/transport"
+)
+
+// maxTail bounds the audit records of one answer.
+const maxTail = 1000
+
+// clientServer answers clients: one method each.
+type clientServer struct{ n *Node }
+
+// Serve implements [transport.Handler].
+func (c clientServer) Serve(ctx context.Context, caller *transport.Caller, method uint16, body []byte) ([]byte, error) {
+	s := caller.Identity.(*session)
+	who, err := c.n.classOf(s)
+	if err == nil {
+		body, err = c.answer(ctx, s, who, method, body)
+	}
+	return body, refusal(err)
+}
+
+func (c clientServer) answer(ctx context.Context, s *session, who class, method uint16, body []byte) ([]byte, error) {
+	n := c.n
+	only := func(allowed ...class) error {
+		if slices.Contains(allowed, who) {
+			return nil
+		}
+		return api.Refuse(api.CodeDenied, "the class %s may not ask for this", who)
+	}
+	switch method {
+	case api.MethodCluster:
+		return wire.Encode(n.cluster()), nil
+	case api.MethodKeyRecord:
+		return decodeThen(body, n.keyRecord)
+	case api.MethodKeyList:
+		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed())}), nil
+	case api.MethodUnwrap:
+		if err := only(classApplication); err != nil {
+			return nil, err
+		}
+		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
+			return n.gate.Unwrap(ctx, &gate.Caller{Principal: s.principal, Source: s.source, Standing: s.standing}, q)
+		})
+	case api.MethodSubmit:
+		if !s.submitted.allow(time.Now()) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
+		}
+		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
+	case api.MethodStatus:
+		if err := only(classCustodian, classOperator, classAuditor); err != nil {
+			return nil, err
+		}
+		return wire.Encode(n.status()), nil
+	case api.MethodPolicy:
+		if err := only(classCustodian, classOperator, classAuditor); err != nil {
+			return nil, err
+		}
+		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
+	case api.MethodAuditTail:
+		if err := only(classOperator, classAuditor); err != nil {
+			return nil, err
+		}
+		return decodeThen(body, n.auditTail)
+	}
+	return nil, api.Refuse(api.CodeMalformed, "no such method: %d", method)
+}
+
+// peerServer answers the other nodes.
+type peerServer struct{ n *Node }
+
+// Serve implements [transport.Handler].
+func (p peerServer) Serve(ctx context.Context, _ *transport.Caller, method uint16, body []byte) ([]byte, error) {
+	switch method {
+	case api.MethodPeerFresh:
+		b, err := p.n.answerFresh(body)
+		return b, refusal(err)
+	case api.MethodPeerSubmit:
+		b, err := decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) {
+			a, err := p.n.submitHere(ctx, q.Entry)
+			if errors.Is(err, errNoLeader) {
+				err = api.Retry(api.CodeOverloaded, "this node does not lead")
+			}
+			return a, err
+		})
+		return b, refusal(err)
+	}
+	return nil, refusal(api.Refuse(api.CodeMalformed, "no such method: %d", method))
+}
+
+func decodeThen[Q, A any](body []byte, answer func(*Q) (*A, error)) ([]byte, error) {
+	var q Q
+	if err := wire.Decode(body, &q); err != nil {
+		return nil, malformed(err)
+	}
+	a, err := answer(&q)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(a), nil
+}
+
+func malformed(err error) error { return api.Refuse(api.CodeMalformed, "the request: %v", err) }
+
+// refusal lets an *api.Error cross the wire; everything else stays inside.
+func refusal(err error) error {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return &transport.Refusal{Code: string(e.Code), Sentence: e.Sentence, Retryable: e.Retryable}
+	}
+	return err
+}
+
+func (n *Node) cluster() *api.ClusterAnswer {
+	a := &api.ClusterAnswer{Genesis: n.genesis.Signed().Encode()}
+	s := n.consensus.Committed()
+	for _, m := range n.genesis.Roster {
+		if c := s.Claim(m.ID); c != nil && c.Counter > m.Claim.Counter {
+			a.Claims = append(a.Claims, wire.Encode(c))
+		}
+	}
+	return a
+}
+
+func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) {
+	s := n.consensus.Committed()
+	k := s.Key(q.ID)
+	if q.Name != "" {
+		k = s.KeyNamed(q.Name)
+	}
+	if k == nil || k.Purpose == authority.PurposeRoot {
+		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
+	}
+	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures}
+	return &api.KeyRecordAnswer{Record: r.Encode()}, nil
+}
+
+func keyList(s *ledger.State) []api.KeySummary {
+	var out []api.KeySummary
+	for _, o := range s.Orders() {
+		if o.Order.Purpose == authority.PurposeRoot {
+			continue
+		}
+		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered"}
+		if ses := s.Session(o.Live); ses != nil {
+			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
+		}
+		if key := s.Key(o.Key); key != nil {
+			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Epoch, "active", uint32(len(key.Signed))
+		}
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b api.KeySummary) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func policyAnswer(s *ledger.State) *api.PolicyAnswer {
+	p := s.Policy()
+	if p == nil {
+		return &api.PolicyAnswer{}
+	}
+	return &api.PolicyAnswer{Document: p.Document, Digest: p.Digest, Change: p.Change}
+}
+
+// submitChange takes what custodians signed. What nodes sign comes from nodes.
+func (n *Node) submitChange(ctx context.Context, q *api.SubmitRequest) (*api.SubmitAnswer, error) {
+	e, err := authority.ParseEntry(q.Entry)
+	if err != nil {
+		return nil, api.Refuse(api.CodeMalformed, "%v", err)
+	}
+	if e.Author != "" {
+		return nil, api.Refuse(api.CodeRefusedEntry, "only changes that custodians signed are taken here")
+	}
+	return n.submit(ctx, q.Entry)
+}
+
+func (n *Node) auditTail(q *api.AuditTailRequest) (*api.AuditTailAnswer, error) {
+	records, err := n.audit.Tail(int(min(q.Count, maxTail)))
+	if err != nil {
+		return nil, err
+	}
+	a := &api.AuditTailAnswer{}
+	for i, r := range records {
+		if i == 0 {
+			a.First = r.Index
+		}
+		b, err := audit.EncodeRecord(r.Record)
+		if err != nil {
+			return nil, err
+		}
+		a.Records = append(a.Records, b)
+	}
+	if a.Checkpoint, err = n.audit.Checkpoint(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (n *Node) status() *api.StatusAnswer {
+	s, tail := n.consensus.Committed(), n.consensus.Tail()
+	at := s.Position()
+	a := &api.StatusAnswer{
+		Node: n.cfg.Node, Region: n.cfg.Region, Cluster: n.genesis.Cluster,
+		State: string(n.sealState()), Leader: n.consensus.Leader(),
+		Index: at.Index, TailIndex: tail.State.Position().Index, Link: at.Link, Root: s.Root(),
+		FreshFor: n.fresh.left(bootTime(), n.consensus.AppliedIndex()).Milliseconds(),
+		HSM:      n.device.Kind(), TokenSerial: n.device.Serial(),
+		Audit: n.audit.State(), AuditRecords: n.audit.Size(),
+		LedgerTime: s.Time(), RaftIndex: tail.End, Anchors: map[string]uint64{},
+	}
+	if p := s.Policy(); p != nil {
+		a.PolicyDigest = p.Digest
+	}
+	for _, k := range s.Keys() {
+		if k.Purpose != authority.PurposeRoot {
+			a.Keys++
+		}
+		if len(k.Struck) > 0 {
+			name := k.Name
+			if name == "" {
+				name = "the root key"
+			}
+			a.Warnings = append(a.Warnings, fmt.Sprintf("%s has no share at: %s", name, strings.Join(k.Struck, ", ")))
+		}
+	}
+	for _, m := range n.genesis.Roster {
+		if anchor := s.Anchor(m.ID); anchor != nil {
+			a.Anchors[m.ID] = anchor.Anchor.Counter
+		}
+	}
+	if a.HSM == "soft" {
+		a.Warnings = append(a.Warnings, "the HSM is soft: it protects nothing")
+	}
+	return a
+}

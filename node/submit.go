@@ -1,0 +1,121 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/wire"
+	"warifu.dev/transport"
+)
+
+// submitTimeout bounds one submission, elections included.
+const submitTimeout = 15 * time.Second
+
+// submit hands an entry to the leader, wherever it is, and says what became of
+// it. What this node can see to be a no-op is not appended at all.
+func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
+	if a, err := n.foresee(entry); a != nil || err != nil {
+		return a, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
+	for {
+		a, err := n.submitOnce(ctx, entry)
+		if !errors.Is(err, errNoLeader) {
+			return a, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, api.Retry(api.CodeUnknownOutcome, "no leader took the entry in time")
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// foresee answers for entries that are in the ledger already, and refuses those
+// that neither the committed state nor the tail would take.
+func (n *Node) foresee(entry []byte) (*api.SubmitAnswer, error) {
+	committed := n.consensus.Committed()
+	next := committed.Position().Index + 1
+	_, result := committed.Apply(next, entry)
+	if errors.Is(result.Err, ledger.ErrTaken) {
+		return answerOf(result)
+	}
+	if result.Err == nil {
+		return nil, nil
+	}
+	tail := n.consensus.Tail().State
+	if _, again := tail.Apply(tail.Position().Index+1, entry); again.Err == nil || errors.Is(again.Err, ledger.ErrTaken) {
+		return nil, nil
+	}
+	return answerOf(result)
+}
+
+var errNoLeader = errors.New("no leader is known")
+
+func (n *Node) submitOnce(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
+	leader := n.consensus.Leader()
+	switch leader {
+	case "":
+		return nil, errNoLeader
+	case n.cfg.Node:
+		return n.submitHere(ctx, entry)
+	}
+	b, err := n.peers.Call(ctx, leader, api.MethodPeerSubmit, wire.Encode(api.SubmitRequest{Entry: entry}))
+	var refusal *transport.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Code == string(api.CodeOverloaded):
+		return nil, errNoLeader
+	case errors.As(err, &refusal):
+		return nil, &api.Error{Code: api.Code(refusal.Code), Sentence: refusal.Sentence, Retryable: refusal.Retryable}
+	case errors.Is(err, transport.ErrUnreachable):
+		return nil, errNoLeader
+	case err != nil:
+		return nil, api.Retry(api.CodeUnknownOutcome, "the leader did not answer")
+	}
+	var a api.SubmitAnswer
+	if err := wire.Decode(b, &a); err != nil {
+		return nil, fmt.Errorf("answer of the leader %s: %w", leader, err)
+	}
+	return &a, nil
+}
+
+// submitHere appends the entry as the leader.
+func (n *Node) submitHere(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
+	result, err := n.consensus.Submit(ctx, entry)
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader):
+		return nil, errNoLeader
+	case err != nil:
+		return nil, api.Retry(api.CodeUnknownOutcome, "the entry may or may not have been committed")
+	}
+	return answerOf(result)
+}
+
+func answerOf(r ledger.Result) (*api.SubmitAnswer, error) {
+	switch {
+	case r.Err == nil:
+		return &api.SubmitAnswer{ID: r.ID, Index: r.Index, Taken: true}, nil
+	case errors.Is(r.Err, ledger.ErrTaken):
+		return &api.SubmitAnswer{ID: r.ID, Index: r.Index}, nil
+	default:
+		return nil, api.Refuse(api.CodeRefusedEntry, "%v", r.Err)
+	}
+}
+
+// say signs body as this node's statement and submits it.
+func (n *Node) say(ctx context.Context, kind string, body any) error {
+	e, err := authority.SignStatement(rand.Reader, n.signer, n.genesis.Cluster, n.cfg.Node, kind, body)
+	if err != nil {
+		return err
+	}
+	_, err = n.submit(ctx, e.Encode())
+	return err
+}
