@@ -338,6 +338,9 @@ func TestPostsOutOfPlaceAreRefused(t *testing.T) {
 			c.refuse(i, kind, c.body(2), sharing.ErrIndex)
 		}
 		mine := c.body(2)
+		if stale, ok := overAnotherList(t, kind, mine); ok {
+			c.refuse(2, kind, stale, dkg.ErrPrevious)
+		}
 		c.accept(2, kind, mine)
 		c.refuse(2, kind, mine, ErrTwice)
 		for _, i := range []sharing.Index{1, 3, 4, 5} {
@@ -347,6 +350,35 @@ func TestPostsOutOfPlaceAreRefused(t *testing.T) {
 			c.refuse(2, kind, mine, ErrPhase)
 		}
 	}
+}
+
+// overAnotherList is a post as one would make it who had seen another list.
+func overAnotherList(t *testing.T, kind dkg.Kind, body []byte) (stale []byte, ok bool) {
+	t.Helper()
+	switch kind {
+	case dkg.KindCommit:
+		p, err := dkg.DecodeCommit(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Previous[0] ^= 1
+		return wire.Encode(p), true
+	case dkg.KindDeal:
+		p, err := dkg.DecodeDeal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Previous[0] ^= 1
+		return wire.Encode(p), true
+	case dkg.KindVerdict:
+		p, err := dkg.DecodeVerdict(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Previous[0] ^= 1
+		return wire.Encode(p), true
+	}
+	return nil, false
 }
 
 // One holder's posts do not serve another.

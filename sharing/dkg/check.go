@@ -166,10 +166,8 @@ func CheckVerdict(s Session, author sharing.Index, previous [32]byte, joins []*J
 	if v.Previous != previous {
 		return nil, fmt.Errorf("check the verdict of holder %d: %w", author, ErrPrevious)
 	}
-	if len(v.Complaints) > s.H-1 {
-		return nil, fmt.Errorf("check the verdict of holder %d: %d complaints: %w", author, len(v.Complaints), ErrComplaints)
-	}
-	// All are held against the rules before the first box is opened, which costs more.
+	// Ascending, so at most h-1. All are held against the rules before the first box
+	// is opened, which costs more.
 	last := sharing.Index(0)
 	for _, c := range v.Complaints {
 		if s.params().CheckIndex(c.Dealer) != nil || c.Dealer <= last || c.Dealer == author || deals[c.Dealer-1] == nil {
