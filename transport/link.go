@@ -60,7 +60,7 @@ type link struct {
 	up      *established  // guarded by mu; may have ended
 	dialing chan struct{} // guarded by mu; closed when the dial in progress is over, nil if none is
 	err     error         // guarded by mu; why the last attempt failed
-	wait    time.Duration // guarded by mu; doubles with each failure
+	wait    time.Duration // guarded by mu; doubles with each failure, until a connection settles
 	notTill time.Time     // guarded by mu; no dial before it
 }
 
@@ -119,7 +119,10 @@ func (p *Peers) attempt(l *link, alpn, addr string, key SPKI) (*established, <-c
 		}
 		l.up = nil
 		p.background(up.close)
-		if end != nil && now.Sub(up.since) < settled {
+		switch {
+		case now.Sub(up.since) >= settled:
+			l.wait = 0
+		case end != nil:
 			l.failed(end, now)
 		}
 	}
