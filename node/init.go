@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -31,6 +32,9 @@ func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node,
 		}
 	}
 	c.HSM.Serial = dev.Serial()
+	if err := choosePorts(&c); err != nil {
+		return none, err
+	}
 	text, err := c.encode()
 	if err != nil {
 		return none, fmt.Errorf("encode the configuration: %w", err)
@@ -49,6 +53,22 @@ func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node,
 		return none, err
 	}
 	return authority.Node{ID: c.Node, Region: c.Region, Key: signer.PublicKey(), Claim: claim}, nil
+}
+
+// choosePorts replaces port 0 by one that is free now.
+func choosePorts(c *Config) error {
+	for _, address := range []*string{&c.Client, &c.Peer} {
+		if _, port, err := net.SplitHostPort(*address); err != nil || port != "0" {
+			continue
+		}
+		socket, err := net.ListenPacket("udp", *address)
+		if err != nil {
+			return fmt.Errorf("choose a free port: %w", err)
+		}
+		*address = socket.LocalAddr().String()
+		defer socket.Close() // after the other is chosen, so that they differ
+	}
+	return nil
 }
 
 // Join gives a node the genesis document, once. Another document is refused: a
