@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"warifu.dev/audit"
+
+	"github.com/spf13/cobra"
+)
+
+// maxTail bounds what is asked for at once; the node has a bound of its own.
+const maxTail = 1000
+
+func (a *app) auditCommand() *cobra.Command {
+	return group("audit", "Read what nodes recorded",
+		"Each node records every decision before it acts on it. The request id of one\nunwrap stands in the audit of every node that took part.",
+		"  warifu audit tail tokyo -n 20",
+		a.auditTailCommand())
+}
+
+// recordView is an audit record in words. Fields that do not apply are left out.
+type recordView struct {
+	Index       uint64   `json:"index"`
+	Time        string   `json:"time"`
+	Kind        string   `json:"kind"`
+	Node        string   `json:"node,omitempty"`
+	RequestID   string   `json:"request_id,omitempty"`
+	Principal   string   `json:"principal,omitempty"`
+	Source      string   `json:"source,omitempty"`
+	Session     string   `json:"session,omitempty"`
+	Action      string   `json:"action,omitempty"`
+	Key         string   `json:"key,omitempty"`
+	KeyName     string   `json:"key_name,omitempty"`
+	Version     uint32   `json:"version,omitempty"`
+	Epoch       uint64   `json:"epoch,omitempty"`
+	Reason      string   `json:"reason,omitempty"`
+	Context     string   `json:"context_digest,omitempty"`
+	Envelope    string   `json:"envelope_hash,omitempty"`
+	Code        string   `json:"code,omitempty"`
+	Rules       []string `json:"rules,omitempty"`
+	Policy      string   `json:"policy_digest,omitempty"`
+	LedgerIndex uint64   `json:"ledger_index,omitempty"`
+	EntryID     string   `json:"entry_id,omitempty"`
+	EntryBytes  int      `json:"entry_bytes,omitempty"`
+	Count       uint64   `json:"count,omitempty"`
+}
+
+func viewRecord(index uint64, r audit.Record) recordView {
+	return recordView{
+		Index: index, Time: instant(r.Time), Kind: string(r.Kind), Node: r.Node,
+		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Session: r.Session,
+		Action: r.Action, Key: hexOrNothing(r.Key[:]), KeyName: r.KeyName, Version: r.Version, Epoch: r.Epoch,
+		Reason: r.Reason, Context: hexOrNothing(r.Context[:]), Envelope: hexOrNothing(r.Envelope[:]),
+		Code: r.Code, Rules: r.Rules, Policy: hexOrNothing(r.PolicyDigest[:]), LedgerIndex: r.LedgerIndex,
+		EntryID: hexOrNothing(r.EntryID[:]), EntryBytes: len(r.Entry), Count: r.Count,
+	}
+}
+
+// hexOrNothing is empty for zero bytes, which stand for "does not apply".
+func hexOrNothing(b []byte) string {
+	for _, x := range b {
+		if x != 0 {
+			return hex.EncodeToString(b)
+		}
+	}
+	return ""
+}
+
+func (a *app) auditTailCommand() *cobra.Command {
+	var n int
+	c := &cobra.Command{
+		Use:     "tail NODE",
+		Short:   "Show the last records of one node's audit",
+		Long:    "Shows the last records of one node's audit, oldest first. -o json shows every field.",
+		Example: "  warifu audit tail tokyo -n 20\n  warifu audit tail tokyo -o json",
+		Args:    exactly("NODE"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if n < 1 || n > maxTail {
+				return fail(exitUsage, "-n is 1 to %d", maxTail)
+			}
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			answer, err := cluster.AuditTail(c.Context(), args[0], n)
+			if err != nil {
+				return err
+			}
+			records := []recordView{}
+			for i, b := range answer.Records {
+				r, err := audit.DecodeRecord(b)
+				if err != nil {
+					return fmt.Errorf("record %d of %s: %w", answer.First+uint64(i), args[0], err)
+				}
+				records = append(records, viewRecord(answer.First+uint64(i), r))
+			}
+			return a.show(records, func(w io.Writer) {
+				var rows [][]string
+				for _, r := range records {
+					rows = append(rows, []string{
+						fmt.Sprint(r.Index), r.Time, r.Kind, orWord(r.Principal, "-"), orWord(r.KeyName, "-"),
+						orWord(r.Code, "-"), orWord(r.RequestID, "-"), r.Reason,
+					})
+				}
+				table(w, "INDEX TIME KIND PRINCIPAL KEY CODE REQUEST REASON", rows)
+			})
+		},
+	}
+	c.Flags().IntVarP(&n, "number", "n", 20, "how many records")
+	a.addCallerFlags(c)
+	return c
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultExpiry is how long a new change may wait for signatures.
+const defaultExpiry = 7 * 24 * time.Hour
+
+func (a *app) changeCommand() *cobra.Command {
+	return group("change", "Read, sign and submit what changes the cluster",
+		`Whatever changes the cluster is a change: a file that policy put, ca put and
+key create write, that custodians read in words and sign, each on their own
+machine, and that anyone may then submit. Its signatures authorise it.`,
+		"  warifu change show photos.change\n  warifu change sign photos.change --custodian alice.custodian\n  warifu change submit photos.change --wait",
+		a.changeShowCommand(), a.changeSignCommand(), a.changeSubmitCommand())
+}
+
+// changeFlags are those of every verb that writes a change.
+type changeFlags struct {
+	out, genesis string
+	expires      time.Duration
+}
+
+func (f *changeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.out, "out", "", "file to write the change to")
+	c.Flags().StringVar(&f.genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
+	c.Flags().DurationVar(&f.expires, "expires", defaultExpiry, "how long it may wait to be signed and submitted")
+	required(c, "out")
+}
+
+// write makes the change and says what it is and what comes next.
+func (f *changeFlags) write(a *app, g *authority.Genesis, kind string, body []byte, base api.Digest) error {
+	if f.expires <= 0 {
+		return fail(exitUsage, "--expires must be more than nothing")
+	}
+	c := authority.Change{Cluster: g.Cluster, Kind: kind, Body: body, Base: base, NotAfter: now().Add(f.expires).UnixMilli()}
+	if _, err := rand.Read(c.Nonce[:]); err != nil {
+		return fmt.Errorf("make a nonce: %w", err)
+	}
+	e := authority.NewChange(c)
+	if len(e.Encode()) > authority.MaxEntrySize-authority.MaxSignatures*128 {
+		return fail(exitInput, "the change is larger than a ledger entry may be (%d KiB)", authority.MaxEntrySize>>10)
+	}
+	v, err := viewChange(e, g)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(f.out, modePublic, e.Encode()); err != nil {
+		return err
+	}
+	return a.show(struct {
+		File string `json:"file"`
+		*changeView
+	}{f.out, v}, func(w io.Writer) {
+		v.words(a, w)
+		fmt.Fprintf(w, "\nwritten to %s; each custodian runs: warifu change sign %s --custodian FILE\n", f.out, f.out)
+	})
+}
+
+func readChange(name string) (*authority.Entry, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return nil, err
+	}
+	e, err := authority.ParseEntry(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if _, err := authority.ParseChange(e); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return e, nil
+}
+
+func (a *app) changeShowCommand() *cobra.Command {
+	var genesis string
+	c := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Say in words what a change does, and who signed it",
+		Long: `Says in words what a change does, what it replaces, until when it may be taken,
+who signed it and how many signatures it still needs. Text that others wrote
+stands behind a bar; what a terminal could act on in it is written as \u{...}.`,
+		Example: "  warifu change show photos.change",
+		Args:    exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			g, err := a.knownGenesis(genesis)
+			if err != nil {
+				return err
+			}
+			e, err := readChange(args[0])
+			if err != nil {
+				return err
+			}
+			v, err := viewChange(e, g)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if err := a.show(v, func(w io.Writer) { v.words(a, w) }); err != nil {
+				return err
+			}
+			return spoiled(v.Signers)
+		},
+	}
+	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
+	return c
+}
+
+func (a *app) changeSignCommand() *cobra.Command {
+	var genesis, custodianFile, passphraseFile string
+	c := &cobra.Command{
+		Use:   "sign FILE --custodian FILE",
+		Short: "Show a change, then sign it as a custodian",
+		Long: `Shows what a change does and then asks for the custodian's passphrase: giving it
+is what signs. The signature is added to the file, in place. Signing twice
+changes nothing.`,
+		Example: "  warifu change sign photos.change --custodian alice.custodian",
+		Args:    exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			g, err := a.knownGenesis(genesis)
+			if err != nil {
+				return err
+			}
+			e, err := readChange(args[0])
+			if err != nil {
+				return err
+			}
+			before, err := viewChange(e, g)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if err := spoiled(before.Signers); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if before.Expired {
+				return fail(exitAuthority, "%s was good until %s; make it anew", args[0], before.NotAfter)
+			}
+			if before.Policy != nil && before.Policy.Broken != "" {
+				return fail(exitInput, "%s: the policy does not compile: %s", args[0], before.Policy.Broken)
+			}
+			if a.format == formatTable {
+				before.words(a, a.out)
+				fmt.Fprintln(a.out)
+			}
+			signer, name, err := openSigner(custodianFile, passphraseFile, "to sign this")
+			if err != nil {
+				return err
+			}
+			if g != nil && g.CustodianByKey(authority.FingerprintOf(signer.PublicKey())) == nil {
+				return fmt.Errorf("%w: %s is not a custodian of this cluster", authority.ErrSignature, name)
+			}
+			if err := authority.SignChange(rand.Reader, e, signer); err != nil {
+				return err
+			}
+			if err := writeReplacing(args[0], modePublic, e.Encode()); err != nil {
+				return err
+			}
+			after, err := viewChange(e, g)
+			if err != nil {
+				return err
+			}
+			return a.show(after, func(w io.Writer) {
+				fmt.Fprintf(w, "signed by %s; %s\n", name, after.standing())
+			})
+		},
+	}
+	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
+	addSignerFlags(c, &custodianFile, &passphraseFile)
+	return c
+}
+
+// standing says how far a change is, in half a sentence.
+func (v *changeView) standing() string {
+	switch {
+	case !v.known:
+		return plural(len(v.Signers), "signature") + " in all"
+	case v.Missing > 0:
+		return fmt.Sprintf("%d more needed", v.Missing)
+	default:
+		return "that is enough: submit it with warifu change submit"
+	}
+}
+
+// addSignerFlags adds the flags that name a custodian and its passphrase.
+func addSignerFlags(c *cobra.Command, custodianFile, passphraseFile *string) {
+	c.Flags().StringVar(custodianFile, "custodian", "", "the custodian's file")
+	c.Flags().StringVar(passphraseFile, "passphrase-file", "", "file with its passphrase, mode 0600 (default: ask on the terminal)")
+	required(c, "custodian")
+}

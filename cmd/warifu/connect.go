@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+
+	"github.com/spf13/cobra"
+)
+
+// caller is as whom an online verb calls, and how long it waits.
+type caller struct {
+	custodianFile  string
+	passphraseFile string
+	timeout        time.Duration
+}
+
+// addCallerFlags adds the flags of every verb that may call the cluster.
+func (a *app) addCallerFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&a.caller.custodianFile, "custodian", "", "call as this custodian, in place of the application's certificate")
+	f.StringVar(&a.caller.passphraseFile, "passphrase-file", "", "file with the custodian's passphrase, mode 0600 (default: ask on the terminal)")
+	f.DurationVar(&a.caller.timeout, "timeout", client.DefaultTimeout, "how long to wait for the cluster")
+}
+
+// connect makes a client of the cluster that is pinned here. It calls nobody
+// yet. The caller closes it.
+func (a *app) connect() (*client.Client, error) {
+	if a.caller.timeout <= 0 {
+		return nil, fail(exitUsage, "--timeout must be more than nothing")
+	}
+	s, g, err := a.loadHome()
+	if err != nil {
+		return nil, err
+	}
+	var cert tls.Certificate
+	if a.caller.custodianFile == "" {
+		cert, err = a.loadIdentity()
+	} else {
+		cert, err = custodianCertificate(a.caller.custodianFile, a.caller.passphraseFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{
+		Genesis: g, Certificate: cert, Region: s.Region, Timeout: a.caller.timeout,
+		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+}
+
+// custodianLife bounds a custodian's client certificate, which is made anew for
+// each call. Nodes know its key from genesis.
+const custodianLife = time.Hour
+
+func custodianCertificate(file, passphraseFile string) (tls.Certificate, error) {
+	c, err := openCustodian(file, passphraseFile, "to call the cluster")
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return selfSigned(c.SignKey(), c.Name())
+}
+
+// selfSigned makes a client certificate that only its key vouches for.
+func selfSigned(key crypto.Signer, name string) (tls.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: now().Add(-custodianLife), NotAfter: now().Add(custodianLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make the client certificate of %s: %w", name, err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// askPolicy asks the cluster for the policy in force.
+func (a *app) askPolicy(ctx context.Context) (*api.PolicyAnswer, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Policy(ctx)
+}
+
+// findKey reads a key from a saved record, or asks the cluster for it. An empty
+// name takes whatever key the saved record is of.
+func (a *app) findKey(ctx context.Context, name, saved string) (*client.Key, *authority.VerifiedGenesis, error) {
+	if saved != "" {
+		return a.savedKey(name, saved)
+	}
+	c, err := a.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.Close()
+	k, err := c.Record(ctx, name)
+	return k, c.Genesis(), err
+}
+
+func (a *app) savedKey(name, saved string) (*client.Key, *authority.VerifiedGenesis, error) {
+	_, g, err := a.loadHome()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := readSmall(saved)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := client.ParseKey(g, b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", saved, err)
+	}
+	if name != "" && name != k.Name() && name != k.ID().String() {
+		return nil, nil, fail(exitInput, "%s is the record of the key %s, not of %s", saved, k.Name(), name)
+	}
+	return k, g, nil
+}

@@ -1,0 +1,28 @@
+// Command warifu is the command line of operators, custodians, users and
+// auditors. It is thin: each verb reads its flags, calls one room, and says what
+// came of it.
+//
+// # Where things lie
+//
+//	main.go, root.go       from arguments to an exit code
+//	exitcode.go            every exit code, and which error gets which
+//	output.go              tables, JSON, and text that a terminal cannot be hurt by
+//	streams.go             data in and out: a file, stdin, stdout
+//	localfile.go           files: private ones, new ones, replaced ones, never half of one
+//	passphrase.go          secrets from a file or a terminal without echo, never from a flag
+//	home.go, connect.go    what a client knows, and as whom it calls
+//	change.go, words.go    the object of authority: made, shown in words, signed, submitted
+//	the others             one file for each noun on the command line
+//
+// # Whatever changes the cluster is a change
+//
+// `policy put`, `ca put` and `key create` change nothing. They write a file that
+// custodians read back in words and sign on their own machines, and that anyone
+// may then submit: its signatures are what authorises it.
+//
+// # Files
+//
+// A file that exists is never overwritten without being asked to. What is
+// written appears under its name when it is complete and synced, or not at all.
+// Secrets are 0600 whatever the umask; a looser one is refused on reading (R27).
+package main

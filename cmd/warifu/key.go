@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/internal/wire"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) keyCommand() *cobra.Command {
+	return group("key", "Order a key's birth, and show the keys there are",
+		"A key is born in shares among its holders, and is never whole. Its order is a\nchange that custodians sign; its public record is what wrapping needs.",
+		`  warifu key create photos --out photos.change
+  warifu key list
+  warifu key show photos --out photos.record`,
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand())
+}
+
+func (a *app) keyCreateCommand() *cobra.Command {
+	var f changeFlags
+	var threshold, tolerate, phase uint32
+	var holders []string
+	c := &cobra.Command{
+		Use:   "create NAME --out FILE.change",
+		Short: "Write a change that orders the birth of a key",
+		Long: `Writes a change that orders the birth of a key, for custodians to sign, and says
+what its numbers mean: who can be lost, who may lie, and whether a revoke surely
+finishes. What is not given is as for the cluster's root key.`,
+		Example: `  warifu key create photos --out photos.change
+  warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
+		Args: exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			g, err := a.needGenesis(f.genesis)
+			if err != nil {
+				return err
+			}
+			o := authority.Order{
+				Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: args[0],
+				T: g.Root.T, F: g.Root.F, Holders: g.Root.Holders, PhaseSeconds: g.Root.PhaseSeconds,
+			}
+			given := c.Flags().Changed
+			if given("threshold") {
+				o.T = threshold
+			}
+			if given("holders") {
+				o.Holders = holders
+			}
+			if given("phase-seconds") {
+				o.PhaseSeconds = phase
+			}
+			if given("threshold") || given("holders") || given("tolerate") {
+				o.F = defaultTolerate(c, tolerate, o.T, o.Holders)
+			}
+			if err := o.Check(); err != nil {
+				return err
+			}
+			if o.T < g.Root.T {
+				return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, o.T, g.Root.T)
+			}
+			for _, h := range o.Holders {
+				if g.NodeByID(h) == nil {
+					return fmt.Errorf("%w: %q is not on the roster, which has %s", authority.ErrOrder, h, strings.Join(rosterIDs(g), ", "))
+				}
+			}
+			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
+		},
+	}
+	f.add(c)
+	c.Flags().Uint32Var(&threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
+	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
+	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
+	c.Flags().Uint32Var(&phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	return c
+}
+
+func rosterIDs(g *authority.Genesis) []string {
+	var ids []string
+	for _, n := range g.Roster {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+func (a *app) keyListCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "list", Short: "List the keys of the cluster",
+		Long:    "Lists the keys of the cluster with threshold, holders and state.",
+		Example: "  warifu key list\n  warifu key list -o json",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			keys, err := cluster.Keys(c.Context())
+			if err != nil {
+				return err
+			}
+			if keys == nil {
+				keys = []api.KeySummary{}
+			}
+			return a.show(keys, func(w io.Writer) {
+				var rows [][]string
+				for _, k := range keys {
+					rows = append(rows, []string{
+						orWord(k.Name, "(root)"), fmt.Sprint(k.Version), fmt.Sprint(k.Epoch), fmt.Sprintf("%d of %d", k.T, len(k.Holders)),
+						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)), k.ID.String(),
+					})
+				}
+				table(w, "NAME VERSION EPOCH THRESHOLD STATE SIGNED ID", rows)
+			})
+		},
+	}
+	a.addCallerFlags(c)
+	return c
+}
+
+func (a *app) keyShowCommand() *cobra.Command {
+	var out, saved string
+	c := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a key's record, and save it to wrap with offline",
+		Long: `Shows a key's public record, once it is believed: the custodians ordered it, and
+enough of its holders signed it. --out saves it, so that encrypt and wrap need no
+cluster; --record shows a saved one.`,
+		Example: "  warifu key show photos --out photos.record\n  warifu key show photos --record photos.record",
+		Args:    exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			k, g, err := a.findKey(c.Context(), args[0], saved)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				if err := writeNew(out, modePublic, k.Encode()); err != nil {
+					return err
+				}
+			}
+			o := k.Record().Order()
+			v := struct {
+				ID        api.KeyID  `json:"id"`
+				Version   uint32     `json:"version"`
+				Epoch     uint64     `json:"epoch"`
+				PublicKey string     `json:"public_key"` // Y, uncompressed, hexadecimal
+				Order     *orderView `json:"order"`
+				File      string     `json:"file,omitempty"`
+			}{k.ID(), k.Version(), k.Epoch(), fmt.Sprintf("%x", k.Record().Y), viewOrder(o, &g.Genesis), out}
+			return a.show(v, func(w io.Writer) {
+				facts(w, "key", o.Name, "id", v.ID.String(), "version", fmt.Sprint(v.Version), "epoch", fmt.Sprint(v.Epoch),
+					"threshold", fmt.Sprintf("%d of %d", o.T, o.H()), "holders", strings.Join(o.Holders, ", "),
+					"public key", v.PublicKey)
+				for _, m := range v.Order.Means {
+					fmt.Fprintf(w, "  - %s\n", m)
+				}
+				for _, m := range v.Order.Warnings {
+					fmt.Fprintln(w, a.loud("  ! "+oneLine(m)))
+				}
+				if out != "" {
+					fmt.Fprintf(w, "record written to %s\n", out)
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "file to save the record to")
+	c.Flags().StringVar(&saved, "record", "", "a saved record to show, in place of asking the cluster")
+	a.addCallerFlags(c)
+	return c
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// Formats of the output.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// show prints v as JSON when that was asked for, and otherwise what words writes.
+func (a *app) show(v any, words func(w io.Writer)) error {
+	if a.format != formatJSON {
+		words(a.out)
+		return nil
+	}
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
+}
+
+// table writes rows in aligned columns under a heading.
+func table(w io.Writer, heading string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ReplaceAll(heading, " ", "\t"))
+	for _, r := range rows {
+		for i, cell := range r {
+			r[i] = oneLine(cell)
+		}
+		fmt.Fprintln(t, strings.Join(r, "\t"))
+	}
+	t.Flush()
+}
+
+// facts writes "name  value" lines, aligned. An empty name continues the one above.
+func facts(w io.Writer, pairs ...string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		fmt.Fprintf(t, "%s\t%s\n", pairs[i], oneLine(pairs[i+1]))
+	}
+	t.Flush()
+}
+
+// escaped makes text of others harmless to a terminal: every rune that does not
+// print, line breaks and tabs apart, is written as \u{hex} or \x{hex}. So a
+// policy cannot repaint what a custodian reads before signing it.
+func escaped(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x{%02x}`, s[i])
+		case r == '\n' || r == '\t' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// oneLine is [escaped] on one line.
+func oneLine(s string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(escaped(s))
+}
+
+// indented puts escaped text under a heading, so that none of its lines can be
+// taken for ours.
+func indented(s string) string {
+	return "  | " + strings.ReplaceAll(strings.TrimRight(escaped(s), "\n"), "\n", "\n  | ")
+}
+
+// loud marks what must not be overlooked: red where colours are wanted, and in
+// words everywhere.
+func (a *app) loud(s string) string {
+	if !a.colour {
+		return s
+	}
+	return "\x1b[1;31m" + s + "\x1b[0m"
+}
+
+// wantsColour follows https://no-color.org.
+func wantsColour(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// instant says a time in Unix milliseconds.
+func instant(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// plural says "1 node", "2 nodes".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

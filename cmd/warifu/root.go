@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the command line.
+type app struct {
+	in        io.Reader
+	out, errs io.Writer
+	colour    bool
+	format    string // formatTable or formatJSON
+	home      string // --home
+	began     bool   // a verb began: errors are no longer about the command line
+	caller    caller // as whom an online verb calls
+}
+
+// root builds the whole tree of commands.
+func (a *app) root() *cobra.Command {
+	root := group("warifu", "A key vault with no place in it where a key is whole",
+		`warifu speaks to a cluster that holds keys only in shares: a data key is opened when
+enough independent nodes agree, and by nobody else.
+
+  users       encrypt, decrypt, wrap, unwrap      key list, key show
+  custodians  custodian, genesis, change
+  operators   status, client init                 policy show, audit tail
+  whoever     policy put, key create, ca put      write a change for custodians to sign`,
+		`  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
+  warifu decrypt beach.jpg.age --out beach.jpg
+  warifu status`,
+		a.custodianCommand(),
+		a.genesisCommand(),
+		a.changeCommand(),
+		a.policyCommand(),
+		a.keyCommand(),
+		a.caCommand(),
+		a.identityCommand(),
+		a.clientCommand(),
+		a.statusCommand(),
+		a.encryptCommand(),
+		a.decryptCommand(),
+		a.wrapCommand(),
+		a.unwrapCommand(),
+		a.auditCommand(),
+		a.versionCommand(),
+		exitCodesTopic(),
+	)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentFlags().StringVarP(&a.format, "output", "o", formatTable, "format of what is printed: table or json (files are written with --out)")
+	root.PersistentFlags().StringVar(&a.home, "home", "", "directory of this client's settings (default $WARIFU_HOME, else ~/.config/warifu)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.format != formatTable && a.format != formatJSON {
+			return fmt.Errorf("--output is table or json, not %q; a file is named with --out", a.format)
+		}
+		return nil
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
+	})
+	a.markBeginnings(root)
+	return root
+}
+
+// markBeginnings lets every verb note that it began, so that what fails before
+// is known to be a mistake on the command line.
+func (a *app) markBeginnings(c *cobra.Command) {
+	if verb := c.RunE; verb != nil && !c.HasSubCommands() {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.began = true
+			return verb(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		a.markBeginnings(sub)
+	}
+}
+
+// group makes a command that only has verbs under it. Without one it prints its
+// help; with one that does not exist it says which was probably meant.
+func group(use, short, long, example string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("%s has no command %q%s", c.CommandPath(), args[0], meant(c.SuggestionsFor(args[0]), c.CommandPath()))
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.AddCommand(verbs...)
+	return c
+}
+
+func meant(names []string, path string) string {
+	if len(names) == 0 {
+		return "; see: " + path + " --help"
+	}
+	return "; did you mean " + strings.Join(names, " or ") + "?"
+}
+
+// exactly is cobra.ExactArgs that says what is missing.
+func exactly(words ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == len(words) {
+			return nil
+		}
+		if len(args) < len(words) {
+			return fmt.Errorf("%s needs %s; see: %s --help", c.CommandPath(), strings.Join(words[len(args):], " and "), c.CommandPath())
+		}
+		if len(words) == 0 {
+			return fmt.Errorf("%s takes no argument, and was given %q", c.CommandPath(), args[0])
+		}
+		return fmt.Errorf("%s takes %s, and was given %q as well", c.CommandPath(), strings.Join(words, " and "), args[len(words)])
+	}
+}
+
+// required marks flags that must be given.
+func required(c *cobra.Command, flags ...string) {
+	for _, f := range flags {
+		if err := c.MarkFlagRequired(f); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// now is the clock of this command line.
+func now() time.Time { return time.Now() }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/client"
+
+	"github.com/spf13/cobra"
+)
+
+// hsmSoft is the kind of a device that protects nothing.
+const hsmSoft = "soft"
+
+func (a *app) statusCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what each node says of itself",
+		Long: `Shows what each node says of itself: its state, who it takes for the leader, how
+far it has applied the ledger, how long what it knows stays fresh, its audit, and
+what seals its secrets. A node that does not answer has its reason there.
+
+It fails only if no node answers.`,
+		Example: "  warifu status\n  warifu status -o json",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			type line struct {
+				Node   string              `json:"node"`
+				Region string              `json:"region"`
+				Status *api.StatusAnswer   `json:"status"`
+				Reason []client.NodeReason `json:"reason,omitempty"`
+			}
+			var lines []line
+			var failures error
+			answered := false
+			for _, s := range cluster.Status(c.Context()) {
+				l := line{Node: s.Node, Status: s.Answer}
+				if n := cluster.Genesis().NodeByID(s.Node); n != nil {
+					l.Region = n.Region
+				}
+				var nodes *client.NodesError
+				if errors.As(s.Err, &nodes) {
+					l.Reason = nodes.Reasons
+				}
+				answered = answered || s.Err == nil
+				failures = errors.Join(failures, s.Err)
+				lines = append(lines, l)
+			}
+			if !answered {
+				return failures
+			}
+			return a.show(lines, func(w io.Writer) {
+				var rows [][]string
+				var notes []string
+				for _, l := range lines {
+					if l.Status == nil {
+						rows = append(rows, []string{l.Node, l.Region, "no answer", "-", "-", "-", "-", "-"})
+						for _, r := range l.Reason {
+							notes = append(notes, oneLine(r.String()))
+						}
+						continue
+					}
+					s, device := l.Status, l.Status.HSM
+					if device == hsmSoft {
+						device = "SOFT!"
+						notes = append(notes, a.loud(l.Node+" has no HSM: its device is soft and protects nothing"))
+					}
+					for _, n := range s.Warnings {
+						notes = append(notes, a.loud(l.Node+": "+oneLine(n)))
+					}
+					rows = append(rows, []string{
+						l.Node, l.Region, s.State, orWord(s.Leader, "-"), fmt.Sprint(s.Index), freshness(s.FreshFor),
+						fmt.Sprintf("%s, %d records", s.Audit, s.AuditRecords), device,
+					})
+				}
+				table(w, "NODE REGION STATE LEADER INDEX FRESH AUDIT HSM", rows)
+				if len(notes) > 0 {
+					fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
+				}
+			})
+		},
+	}
+	a.addCallerFlags(c)
+	return c
+}
+
+// freshness says how long what a node knows may still be used.
+func freshness(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	if ms < 0 {
+		return "stale for " + (-d).Round(100*time.Millisecond).String()
+	}
+	return "for " + d.Round(100*time.Millisecond).String()
+}

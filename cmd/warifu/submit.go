@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	// submitTimeout is how long a submission is tried: an election takes seconds.
+	submitTimeout = 30 * time.Second
+	// birthTimeout is how long --wait waits for a key: a birth in which a holder
+	// is silent waits for the deadline of each phase.
+	birthTimeout = 10 * time.Minute
+)
+
+func (a *app) changeSubmitCommand() *cobra.Command {
+	var wait bool
+	var waiting time.Duration
+	c := &cobra.Command{
+		Use:   "submit FILE",
+		Short: "Hand a signed change to the cluster",
+		Long: `Hands a signed change to the cluster and prints where in the ledger it stands.
+Submitting again is harmless: a change is taken once, and the answer is the same.
+
+With --wait, after the order of a key, it returns when the key is born and enough
+of its holders have signed its record.`,
+		Example: "  warifu change submit photos.change --wait\n  warifu change submit policy.change --custodian alice.custodian",
+		Args:    exactly("FILE"),
+		RunE: func(c *cobra.Command, args []string) error {
+			e, err := readChange(args[0])
+			if err != nil {
+				return err
+			}
+			_, g, err := a.loadHome()
+			if err != nil {
+				return err
+			}
+			// The ledger would say the same; this says it without a call.
+			change, err := authority.VerifyChange(&g.Genesis, e)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			ctx, cancel := context.WithTimeout(c.Context(), a.caller.timeout)
+			defer cancel()
+			answer, err := cluster.Submit(ctx, e.Encode())
+			if err != nil {
+				return err
+			}
+			v := struct {
+				api.SubmitAnswer
+				Kind string `json:"kind"`
+				Key  string `json:"key,omitempty"` // the born key's id
+			}{SubmitAnswer: answer, Kind: change.Kind}
+			if wait && change.Kind == authority.KindKey {
+				o, err := authority.ParseOrder(change)
+				if err != nil {
+					return err
+				}
+				ctx, cancel := context.WithTimeout(c.Context(), waiting)
+				defer cancel()
+				k, err := cluster.WaitKey(ctx, o.Name)
+				if err != nil {
+					return fail(exitUnknownOutcome, "the order is taken at index %d, and the key is not born yet: %w", answer.Index, err)
+				}
+				v.Key = k.ID().String()
+			}
+			return a.show(v, func(w io.Writer) {
+				word := "taken"
+				if !v.Taken {
+					word = "was taken before"
+				}
+				facts(w, "change", v.ID.String(), word, fmt.Sprintf("at index %d", v.Index))
+				if v.Key != "" {
+					facts(w, "key", v.Key, "state", "active")
+				}
+			})
+		},
+	}
+	c.Flags().BoolVar(&wait, "wait", false, "after the order of a key: wait until it is born")
+	c.Flags().DurationVar(&waiting, "wait-timeout", birthTimeout, "how long --wait waits")
+	a.addCallerFlags(c)
+	a.setTimeout(c, submitTimeout)
+	return c
+}
+
+// setTimeout gives a verb another default for --timeout.
+func (a *app) setTimeout(c *cobra.Command, d time.Duration) {
+	f := c.Flags().Lookup("timeout")
+	f.DefValue = d.String()
+	c.PreRun = func(c *cobra.Command, _ []string) {
+		if !f.Changed {
+			a.caller.timeout = d
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/policy"
+)
+
+// changeView is a change in words.
+type changeView struct {
+	ID       api.Digest    `json:"id"`
+	Kind     string        `json:"kind"`
+	Cluster  api.ClusterID `json:"cluster"`
+	Base     api.Digest    `json:"base"`
+	NotAfter string        `json:"not_after"`
+	Expired  bool          `json:"expired"`
+	Signers  []signerView  `json:"signers"`
+	Required int           `json:"required"` // 0: no genesis document is known here
+	Missing  int           `json:"missing"`
+	Policy   *policyView   `json:"policy,omitempty"`
+	CA       *caView       `json:"ca,omitempty"`
+	Key      *orderView    `json:"key,omitempty"`
+	known    bool
+}
+
+type signerView struct {
+	Name        string `json:"name,omitempty"`
+	Fingerprint string `json:"fingerprint"`
+	State       string `json:"state"` // signed, bad signature, not a custodian, not checked
+}
+
+const (
+	stateSigned    = "signed"
+	stateNotSigned = "not signed"
+	stateBad       = "bad signature"
+	stateStranger  = "not a custodian"
+	stateUnchecked = "not checked"
+)
+
+type policyView struct {
+	Digest   api.Digest `json:"digest"`
+	Text     string     `json:"text"`
+	Schema   string     `json:"schema,omitempty"`
+	Entities string     `json:"entities,omitempty"`
+	Zone     string     `json:"zone,omitempty"`
+	Describe string     `json:"describe,omitempty"`
+	Broken   string     `json:"does_not_compile,omitempty"`
+}
+
+type caView struct {
+	Name        string `json:"name"`
+	Subject     string `json:"subject"`
+	NotBefore   string `json:"not_before"`
+	NotAfter    string `json:"not_after"`
+	Fingerprint string `json:"sha256"`
+}
+
+type orderView struct {
+	Name         string   `json:"name"`
+	Purpose      string   `json:"purpose"`
+	Threshold    uint32   `json:"threshold"`
+	Tolerate     uint32   `json:"tolerate"`
+	Holders      []string `json:"holders"`
+	PhaseSeconds uint32   `json:"phase_seconds"`
+	Means        []string `json:"means"`
+	Warnings     []string `json:"warnings,omitempty"`
+}
+
+// viewChange reads everything that a change says. g may be nil: then signers are
+// listed by fingerprint, unchecked.
+func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
+	c, err := authority.ParseChange(e)
+	if err != nil {
+		return nil, err
+	}
+	v := &changeView{
+		ID: e.ID(), Kind: c.Kind, Cluster: c.Cluster, Base: c.Base,
+		NotAfter: instant(c.NotAfter), Expired: now().UnixMilli() > c.NotAfter,
+		Signers: viewSigners(e.Signatures, g, tag.ChangeSignature, e.Body), known: g != nil,
+	}
+	if g != nil {
+		if g.Cluster != c.Cluster {
+			return nil, fmt.Errorf("%w: it is for the cluster %s, the one known here is %s", authority.ErrChange, c.Cluster, g.Cluster)
+		}
+		v.Required = g.RequiredFor(c.Kind)
+		v.Missing = max(0, v.Required-countSigned(v.Signers))
+	}
+	switch c.Kind {
+	case authority.KindPolicy:
+		v.Policy, err = viewPolicy(c.Body)
+	case authority.KindCA:
+		v.CA, err = viewCA(c.Body)
+	case authority.KindKey:
+		var o *authority.Order
+		if o, err = authority.ParseOrder(c); err == nil {
+			v.Key = viewOrder(o, g)
+		}
+	default:
+		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// viewSigners holds each signature against the custodians.
+func viewSigners(sigs []authority.Signature, g *authority.Genesis, t tag.Tag, body []byte) []signerView {
+	views := []signerView{}
+	for _, s := range sigs {
+		v := signerView{Fingerprint: s.Signer.String(), State: stateUnchecked}
+		if g != nil {
+			v.State = stateStranger
+			if c := g.CustodianByKey(s.Signer); c != nil {
+				v.Name, v.State = c.Name, stateBad
+				if s.Verify(c.Sign, t, body) == nil {
+					v.State = stateSigned
+				}
+			}
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+func countSigned(signers []signerView) int {
+	distinct := map[string]bool{}
+	for _, s := range signers {
+		if s.State == stateSigned {
+			distinct[s.Fingerprint] = true
+		}
+	}
+	return len(distinct)
+}
+
+// spoiled reports a signature that makes the whole unacceptable.
+func spoiled(signers []signerView) error {
+	for _, s := range signers {
+		if s.State == stateBad || s.State == stateStranger {
+			return fmt.Errorf("%w: that of %s: %s", authority.ErrSignature, shown(s), s.State)
+		}
+	}
+	return nil
+}
+
+func shown(s signerView) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return short(s.Fingerprint)
+}
+
+// short cuts a fingerprint for the eye; what is compared is always the whole.
+func short(hexDigits string) string { return hexDigits[:min(16, len(hexDigits))] }
+
+func viewPolicy(body []byte) (*policyView, error) {
+	d, err := policy.DecodeDocument(body)
+	if err != nil {
+		return nil, err
+	}
+	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Zone: d.Zone}
+	p, err := policy.Compile(d)
+	if err != nil {
+		v.Broken = err.Error()
+		return v, nil
+	}
+	v.Describe = p.Describe()
+	return v, nil
+}
+
+func viewCA(body []byte) (*caView, error) {
+	var ca authority.CA
+	if err := wire.Decode(body, &ca); err != nil {
+		return nil, fmt.Errorf("%w: %w", authority.ErrChange, err)
+	}
+	cert, err := x509.ParseCertificate(ca.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its certificate: %w", authority.ErrChange, err)
+	}
+	sum := sha256.Sum256(ca.Certificate)
+	return &caView{
+		Name: ca.Name, Subject: cert.Subject.String(), Fingerprint: hex.EncodeToString(sum[:]),
+		NotBefore: instant(cert.NotBefore.UnixMilli()), NotAfter: instant(cert.NotAfter.UnixMilli()),
+	}, nil
+}
+
+// viewOrder says what the numbers of an order mean for those who will live with
+// them. g may be nil.
+func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
+	v := &orderView{
+		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds,
+	}
+	h, t, f := int(o.H()), int(o.T), int(o.F)
+	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
+	warn := func(format string, args ...any) { v.Warnings = append(v.Warnings, fmt.Sprintf(format, args...)) }
+
+	say("any %d of the %d holders open what is wrapped; %d together learn nothing", t, h, t-1)
+	if h == t {
+		warn("every holder is needed: when one is lost, everything wrapped under this key is lost")
+	} else {
+		say("%d may be down and it still opens", h-t)
+	}
+	say("its birth survives %d that lie or are silent", f)
+	// Crypto.md's R: receipts for Activate; the design's R: holders that must have
+	// signed "in force and durable here" before a revoke is done.
+	done := h - t + 1 + f
+	say("a revoke is done when %d of %d holders have signed that it is in force", done, h)
+	if 2*f > t-1 {
+		warn("%d silent holders can keep a revoke pending: it surely finishes only if 2f <= t-1", f)
+	} else {
+		say("a revoke surely finishes: %d silent holders cannot keep it pending", f)
+	}
+	if g == nil {
+		return v
+	}
+	regions := map[string]int{}
+	for _, holder := range o.Holders {
+		if n := g.NodeByID(holder); n != nil {
+			regions[n.Region]++
+		} else {
+			warn("%s is not on the roster", holder)
+		}
+	}
+	for _, region := range sortedKeys(regions) {
+		if h-regions[region] < t {
+			warn("without the region %s only %s remain: nothing opens", region, plural(h-regions[region], "holder"))
+		} else {
+			say("without the region %s it still opens", region)
+		}
+	}
+	return v
+}
+
+func sortedKeys(m map[string]int) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// words writes the change for a custodian's eyes.
+func (v *changeView) words(a *app, w io.Writer) {
+	base := "nothing: it is new"
+	if !v.Base.IsZero() {
+		base = "the change " + v.Base.String()
+	}
+	notAfter := v.NotAfter
+	if v.Expired {
+		notAfter += " (over: it has no effect any more)"
+	}
+	facts(w, "change", v.ID.String(), "kind", v.Kind, "cluster", v.Cluster.String(), "replaces", base, "not after", notAfter)
+	fmt.Fprintln(w)
+	switch {
+	case v.Policy != nil:
+		v.Policy.words(a, w)
+	case v.CA != nil:
+		fmt.Fprintln(w, "Certificates under this authority will be known to the cluster:")
+		facts(w, "  name", v.CA.Name, "  subject", v.CA.Subject, "  valid from", v.CA.NotBefore, "  valid to", v.CA.NotAfter, "  sha256", v.CA.Fingerprint)
+	case v.Key != nil:
+		v.Key.words(a, w)
+	}
+	fmt.Fprintln(w)
+	for _, s := range v.Signers {
+		fmt.Fprintf(w, "%s by %s (%s)\n", s.State, orWord(s.Name, "?"), s.Fingerprint)
+	}
+	switch {
+	case !v.known:
+		fmt.Fprintln(w, a.loud("No genesis document is known here: cluster and signers are not checked (--genesis FILE)."))
+	case v.Missing > 0:
+		fmt.Fprintf(w, "%d of %d required signatures; %d more needed\n", v.Required-v.Missing, v.Required, v.Missing)
+	default:
+		fmt.Fprintf(w, "signed by enough custodians (%d required); submit it with: warifu change submit FILE\n", v.Required)
+	}
+}
+
+func orWord(s, word string) string {
+	if s == "" {
+		return word
+	}
+	return s
+}
+
+func (v *policyView) words(a *app, w io.Writer) {
+	fmt.Fprintln(w, "This becomes the whole policy of the cluster:")
+	fmt.Fprintln(w, indented(v.Text))
+	for _, part := range []struct{ name, text string }{{"entities", v.Entities}, {"schema", v.Schema}} {
+		if part.text != "" {
+			fmt.Fprintf(w, "%s:\n%s\n", part.name, indented(part.text))
+		}
+	}
+	if v.Describe != "" {
+		fmt.Fprintf(w, "in words:\n%s\n", indented(v.Describe))
+	}
+	facts(w, "zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String())
+	if v.Broken != "" {
+		fmt.Fprintln(w, a.loud("It does not compile, and would deny everything: "+oneLine(v.Broken)))
+	}
+}
+
+func (v *orderView) words(a *app, w io.Writer) {
+	fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
+	facts(w, "  name", v.Name, "  purpose", v.Purpose, "  threshold", fmt.Sprintf("%d of %d", v.Threshold, len(v.Holders)),
+		"  holders", strings.Join(v.Holders, ", "), "  a phase lasts", fmt.Sprintf("at most %d s", v.PhaseSeconds))
+	for _, m := range v.Means {
+		fmt.Fprintf(w, "  - %s\n", m)
+	}
+	for _, m := range v.Warnings {
+		fmt.Fprintln(w, a.loud("  ! "+oneLine(m)))
+	}
+}
