@@ -189,6 +189,14 @@ func TestSegmentsMustBeComplete(t *testing.T) {
 	if _, err := Open(cfg); !errors.As(err, &damage) || damage.Index != 2 {
 		t.Errorf("a torn segment in the middle: %v", err)
 	}
+	for _, n := range []int{3, 4} { // begun, with nothing in them
+		if err := os.Truncate(segmentPath(dir, n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(cfg); !errors.As(err, &damage) || damage.Index != 2 {
+		t.Errorf("a torn segment before an empty one, which is begun only when all before is synced: %v", err)
+	}
 }
 
 // A log that ends before its own checkpoint was rolled back or cut, not torn.

@@ -90,6 +90,10 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.Chmod(fileMode); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -147,6 +151,9 @@ func makeReserve(path string, size int64) error {
 	}
 	if err == nil {
 		err = f.Sync()
+	}
+	if err != nil {
+		os.Remove(path) // half a reserve would only take the last room there is
 	}
 	return errors.Join(err, f.Close())
 }

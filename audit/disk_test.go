@@ -73,7 +73,7 @@ func TestBrokenDisk(t *testing.T) {
 			f.onSync = func() error { _ = real.Sync(); return eio }
 		}, ErrBroken, "audit broken", []uint64{3}},
 		{"a sync finds the disk full, which is broken and not full", func(f *flaky, real file) {
-			f.onSync = func() error { return syscall.ENOSPC }
+			f.onSync = func() error { f.onSync = nil; return syscall.ENOSPC }
 		}, ErrBroken, "audit broken", []uint64{3}},
 		{"the disk is full", func(f *flaky, real file) {
 			f.onWrite = func([]byte, int64) (int, error) { f.onWrite = nil; return 0, syscall.ENOSPC }
@@ -119,6 +119,8 @@ func TestBrokenDisk(t *testing.T) {
 			tt.arm(broken, real)
 			if _, err := l.Append(context.Background(), numbered(2)); !errors.Is(err, tt.want) {
 				t.Fatalf("got %v, want %v", err, tt.want)
+			} else if errors.Is(err, ErrBroken) && errors.Is(err, ErrFull) {
+				t.Errorf("%v is two states", err)
 			}
 			fail := func() error { t.Error("the file was touched after it had failed"); return nil }
 			broken.onWrite = func([]byte, int64) (int, error) { return 0, fail() }
@@ -269,4 +271,6 @@ func TestOpenOnAFullDiskIsAuditFull(t *testing.T) {
 	if _, err := Open(cfg); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "audit full") {
 		t.Errorf("got %v", err)
 	}
+	cfg.open = nil
+	mustOpen(t, cfg) // and the lock of the refused one is free again
 }

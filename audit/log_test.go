@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,11 +201,16 @@ func TestConcurrentCallersGetTheirOwnRecords(t *testing.T) {
 // R27: 0600 and 0700 whatever the umask; start refuses looser and names the path.
 func TestLooseModesAreRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	l := mustOpen(t, testConfig(dir))
-	mustAppend(t, l, numbered(0))
-	if _, err := l.Checkpoint(); err != nil {
+	umask := syscall.Umask(0o777)
+	l, err := Open(testConfig(dir))
+	if err == nil {
+		_, err = l.Checkpoint()
+	}
+	syscall.Umask(umask)
+	if err != nil {
 		t.Fatal(err)
 	}
+	mustAppend(t, l, numbered(0))
 	if _, err := Open(testConfig(dir)); !errors.Is(err, ErrLocked) {
 		t.Fatalf("a second log on the same directory: %v", err)
 	}

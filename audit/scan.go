@@ -68,7 +68,7 @@ func scan(dir string, visit func(f frame, at place, tree *frontier) error) (*con
 		if err != nil {
 			return nil, err
 		}
-		offset, lastFirst := 0, uint64(0)
+		offset, lastFirst := 0, ^uint64(0)
 		c.last, c.lastAt = nil, 0
 		for offset < len(b) {
 			next := uint64(c.tree.size)
@@ -89,7 +89,7 @@ func scan(dir string, visit func(f frame, at place, tree *frontier) error) (*con
 			}
 			if f.first == f.index {
 				lastFirst, c.lastAt = f.first, int64(offset)
-			} else if f.first != lastFirst || offset == 0 {
+			} else if f.first != lastFirst {
 				return nil, damaged("it is of a commit whose beginning is missing")
 			}
 			at := place{segment: n, offset: int64(offset)}

@@ -69,6 +69,9 @@ func TestAnOlderCheckpointShowsARewrittenLog(t *testing.T) {
 	if err := verify(nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "its own checkpoint") {
 		t.Errorf("against its own checkpoint: %v", err)
 	}
+	if _, err := Open(cfg); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opened: %v", err)
+	}
 	if err := os.Remove(filepath.Join(dir, "checkpoint")); err != nil {
 		t.Fatal(err)
 	}

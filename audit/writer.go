@@ -99,19 +99,22 @@ func (l *Log) store(batch []*request) (uint64, error) {
 	for _, r := range batch {
 		bodies, leaves = append(bodies, r.bodies...), append(leaves, r.leaves...)
 	}
-	if err := l.writeCommit(bodies, leaves); isFull(err) {
+	switch err := l.writeCommit(bodies, leaves); {
+	case isFull(err):
 		return 0, l.full(batch, err)
-	} else if err != nil {
-		return 0, err
+	case errors.Is(err, errWrite):
+		return 0, fmt.Errorf("%w: %w", ErrBroken, err)
+	default:
+		return first, err
 	}
-	return first, nil
 }
 
 // errWrite marks a write that failed before anything was synced.
-var errWrite = errors.New("write")
+var errWrite = errors.New("not written")
 
 // writeCommit appends one commit to the current segment and syncs it. From the
-// return of Sync on, a crash recovers forward; before, the commit may be cut.
+// return of Sync on, a crash recovers forward; before, the commit may be cut. It
+// returns errWrite when nothing was synced yet, else a named state.
 func (l *Log) writeCommit(bodies [][]byte, leaves []tlog.Hash) error {
 	n := len(l.segments) - 1
 	start := l.segments[n].size
@@ -128,7 +131,7 @@ func (l *Log) writeCommit(bodies [][]byte, leaves []tlog.Hash) error {
 		tree.add(f.leaf)
 	}
 	if _, err := l.current.WriteAt(b, start); err != nil {
-		return fmt.Errorf("%w: %w: %w", ErrBroken, errWrite, err)
+		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	if err := l.current.Sync(); err != nil {
 		return fmt.Errorf("%w: sync: %v", ErrBroken, err) // not wrapped: a full disk found here is broken, not full

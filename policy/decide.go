@@ -142,8 +142,7 @@ func (p *Policy) context(r Request) types.Record {
 		}),
 	}
 	if r.SourceIP.IsValid() {
-		// An IPv4 caller on a dual-stack socket is an IPv4 caller, and a zone is no part of a network.
-		ip := r.SourceIP.Unmap().WithZone("")
+		ip := r.SourceIP.Unmap() // an IPv4 caller on a dual-stack socket is an IPv4 caller; PrefixFrom drops a zone
 		context["source"] = types.IPAddr(netip.PrefixFrom(ip, ip.BitLen()))
 	}
 	return types.NewRecord(context)
