@@ -7,7 +7,7 @@ import (
 )
 
 // ErrIdentifier is returned, wrapped, for text that is not the identifier asked for.
-var ErrIdentifier = errors.New("not an identifier of 64 hexadecimal digits")
+var ErrIdentifier = errors.New("not an identifier of 64 lower-case hexadecimal digits")
 
 // Digest is a SHA-256 hash. As text it is 64 lower-case hexadecimal digits.
 type Digest [32]byte
@@ -41,7 +41,8 @@ func (r RequestID) MarshalText() ([]byte, error) { return []byte(r.String()), ni
 // IsZero reports whether d is the 32 zero bytes that stand for "nothing before".
 func (d Digest) IsZero() bool { return d == Digest{} }
 
-// ParseDigest reads 64 hexadecimal digits. Failures wrap [ErrIdentifier].
+// ParseDigest reads 64 lower-case hexadecimal digits, the one spelling of a
+// digest. Failures wrap [ErrIdentifier].
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	b, err := hex.DecodeString(s)
@@ -49,6 +50,9 @@ func ParseDigest(s string) (Digest, error) {
 		return Digest{}, fmt.Errorf("%w: %q", ErrIdentifier, abbreviate(s))
 	}
 	copy(d[:], b)
+	if d.String() != s {
+		return Digest{}, fmt.Errorf("%w: %q", ErrIdentifier, abbreviate(s))
+	}
 	return d, nil
 }
 

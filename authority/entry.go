@@ -31,8 +31,8 @@ var ErrEntry = errors.New("not a ledger entry")
 //	signatures                   1-byte count, each: 32-byte fingerprint ‖ 1-byte length ‖ ASN.1
 //	body                         4-byte length ‖ bytes
 //
-// The body is what is signed; it repeats kind and author, and [Entry.Check]
-// refuses a frame that says otherwise.
+// The body is what is signed; it repeats kind and author, and [ParseChange] and
+// [VerifyStatement] refuse a frame that says otherwise.
 type Entry struct {
 	Author     string
 	Kind       string

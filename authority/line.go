@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"warifu.dev/api"
 	"warifu.dev/internal/wire"
 )
 
@@ -32,6 +33,11 @@ func ParseNode(line string) (Node, error) {
 	if fields[1] != n.ID || fields[2] != n.Region || n.Claim.Node != n.ID {
 		return Node{}, fmt.Errorf("%w: the roster line of %q is about %q", ErrGenesis, fields[1], n.ID)
 	}
+	for _, name := range []string{n.ID, n.Region} {
+		if err := api.CheckName(name); err != nil {
+			return Node{}, fmt.Errorf("%w: roster line: %w", ErrGenesis, err)
+		}
+	}
 	if err := n.Claim.Verify(n.Key); err != nil {
 		return Node{}, fmt.Errorf("%w: roster line of %s: %w", ErrGenesis, n.ID, err)
 	}
@@ -52,6 +58,9 @@ func ParseCustodian(line string) (Custodian, error) {
 	}
 	if fields[1] != c.Name {
 		return Custodian{}, fmt.Errorf("%w: the line of the custodian %q is about %q", ErrGenesis, fields[1], c.Name)
+	}
+	if err := api.CheckName(c.Name); err != nil {
+		return Custodian{}, fmt.Errorf("%w: custodian line: %w", ErrGenesis, err)
 	}
 	if _, err := ParsePublicKey(c.Sign); err != nil {
 		return Custodian{}, fmt.Errorf("%w: custodian %s: %w", ErrGenesis, c.Name, err)

@@ -100,6 +100,8 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: its key id is not that of its session", ErrRecord)
 	case len(r.YI) != len(o.Holders):
 		return nil, fmt.Errorf("%w: %d verification keys for %d holders", ErrRecord, len(r.YI), len(o.Holders))
+	case len(s.Signatures) > MaxSignatures: // each may cost a verification (R24)
+		return nil, fmt.Errorf("%w: %d signatures", ErrRecord, len(s.Signatures))
 	}
 	seen := map[Fingerprint]bool{}
 	for _, sig := range s.Signatures {
