@@ -103,3 +103,55 @@ func TestABoardNeverChanges(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDigestHoldsEveryEntryInItsOrder(t *testing.T) {
+	c := begin(t, session(2, 3, "digest"))
+	other := begin(t, c.s) // the same randomness up to here
+	fresh, err := dkg.NewParticipant(c.s, 2, c.rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.parts[2] = fresh
+	take := func(b *Board, entries ...entry) [32]byte {
+		t.Helper()
+		for _, e := range entries {
+			next, err := b.Post(e.author, e.kind, e.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = next
+		}
+		return b.Digest()
+	}
+	one := entry{1, dkg.KindJoin, c.body(1)}
+	two := entry{2, dkg.KindJoin, c.body(2)}
+	two2 := entry{2, dkg.KindJoin, other.body(2)}
+	elsewhere := New(session(2, 3, "another"))
+	seen := map[[32]byte]bool{}
+	for k, digest := range [][32]byte{
+		take(c.b), elsewhere.Digest(), take(c.b, one), take(c.b, two), take(c.b, two2), take(c.b, one, two), take(c.b, two, one), take(c.b, one, two2),
+	} {
+		if seen[digest] {
+			t.Errorf("digest %d stands for something else already", k)
+		}
+		seen[digest] = true
+	}
+	if take(c.b, one, two) != take(New(c.s), one, two) {
+		t.Error("the same entries have two digests")
+	}
+}
+
+// What is sealed is let go of when nobody needs it any more.
+func TestAFinishedBoardForgetsTheDeals(t *testing.T) {
+	c := begin(t, session(2, 3, "forget"))
+	c.finish(1, 2, 3)
+	v := c.b.View()
+	for k := range v.Joins {
+		if v.Joins[k] != nil || v.Commits[k] != nil || v.Deals[k] != nil {
+			t.Errorf("the posts of holder %d are still there", k+1)
+		}
+	}
+	if o, ok := c.b.Outcome(); !ok || v.Outcome != o || len(c.b.Receipts()) != 3 {
+		t.Error("the outcome or the receipts are gone")
+	}
+}

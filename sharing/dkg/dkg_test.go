@@ -254,12 +254,15 @@ func TestTheTranscriptHoldsQualAndAllPosts(t *testing.T) {
 	if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], nil, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
 		t.Errorf("a missing deal: got %v, want %v", err, ErrOutcome)
 	}
-	cancel := make(sharing.Commitments, 2)
-	for k, p := range d.deals[0].commitments {
-		cancel[k] = p.Neg()
-	}
-	if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], {commitments: cancel}, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
-		t.Errorf("dealings that cancel out: got %v, want %v", err, ErrOutcome)
+	c, g := d.deals[0].commitments, group.Generator()
+	for name, cancel := range map[string]sharing.Commitments{
+		"the key":                {c[0].Neg(), g},
+		"the share of holder 1":  {g, c[0].Add(g).Add(c[1]).Neg()},
+		"the key and all shares": {c[0].Neg(), c[1].Neg()},
+	} {
+		if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], {commitments: cancel}, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
+			t.Errorf("dealings that cancel out in %s: got %v, want %v", name, err, ErrOutcome)
+		}
 	}
 }
 
@@ -289,6 +292,16 @@ func TestTheLargestPostsFit(t *testing.T) {
 	}
 	if sizes[KindDeal] < 15*BoxSize+16*group.PointSize || sizes[KindJoin] < 15*ReceiveKeySize {
 		t.Errorf("these are not the largest: %v", sizes)
+	}
+}
+
+// A share that does not match its verification key is never confirmed.
+func TestAShareIsHeldAgainstItsVerificationKey(t *testing.T) {
+	d := deal(t, testSession(2, 3))
+	o := d.confirm(t)
+	o.YI[0] = o.YI[1]
+	if ready, err := d.parts[0].Step(d.view, testRand()); !errors.Is(err, ErrNoShare) || ready.Post != nil || ready.Share != nil {
+		t.Errorf("got %v, want %v", err, ErrNoShare)
 	}
 }
 
@@ -369,6 +382,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"a lower threshold":           func(st *state) { st.Polynomial = st.Polynomial[32:] },
 		"a coefficient above q":       func(st *state) { copy(st.Polynomial, bytes.Repeat([]byte{0xff}, 32)) },
 		"a post too few":              func(st *state) { st.Posts = st.Posts[1:] },
+		"another's index":             func(st *state) { st.Me = 2 },
 		"a share of zero":             func(st *state) { st.Share = make([]byte, 32) },
 		"a share that is a byte long": func(st *state) { st.Share = []byte{1} },
 	} {
@@ -408,6 +422,14 @@ func TestPersistIsAskedForUntilTheStateIsTaken(t *testing.T) {
 	v.Posted = []bool{true, false, false, false, false}
 	if ready, err := p.Step(v, testRand()); err != nil || ready.Post != nil {
 		t.Errorf("after the post was taken: %v, %v", ready.Post, err)
+	}
+	mine, err := DecodeJoin(p.posts[KindJoin])
+	if err != nil {
+		t.Fatal(err)
+	}
+	v = View{Session: p.session, Phase: PhaseCommit, Joins: []*Join{mine, nil, nil, nil, nil}}
+	if ready, err := p.Step(v, testRand()); err != nil || !ready.Persist || ready.Post == nil {
+		t.Errorf("with a new post: %v, %v", ready.Persist, err)
 	}
 }
 
