@@ -62,11 +62,17 @@ func (n *Node) admit(c *transport.Caller) error {
 		}
 	}
 	uri, err := transport.VerifyClientChain(c.Chain, roots(n.consensus.Committed()), time.Now())
-	if err != nil {
+	switch {
+	case err == nil:
+		s.principal = uri
+	case errors.Is(err, transport.ErrUnknownCA) && len(s.leaf.URIs) == 1 && n.freshEnough() != nil:
+		// This node may not have read of the CA yet. Each request asks again, and
+		// hears that the node is stale until it is not.
+		s.principal = s.leaf.URIs[0].String()
+	default:
 		n.strangers.Add(1)
 		return err
 	}
-	s.principal = uri
 	c.Identity = s
 	return nil
 }
@@ -117,6 +123,9 @@ func (n *Node) classOf(s *session) (class, error) {
 	}
 	committed := n.consensus.Committed()
 	if err := s.standing(committed, time.Now()); err != nil {
+		if stale := n.freshEnough(); stale != nil {
+			return "", stale
+		}
 		return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
 	}
 	p, err := n.policies.of(committed)

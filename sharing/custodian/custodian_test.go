@@ -229,7 +229,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("age-encryption.org/v1\n-> scrypt AAAA 19\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if bytes.Contains(b, []byte("-> scrypt")) {
-			t.Skip("what scrypt costs is tested elsewhere")
+			return // what scrypt costs is tested elsewhere
 		}
 		got, err := custodian.Open(b, pass("right"))
 		if (got == nil) == (err == nil) {

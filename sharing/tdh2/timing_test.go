@@ -1,3 +1,5 @@
+//go:build timing
+
 package tdh2
 
 import (
@@ -15,9 +17,6 @@ import (
 // since other tests share the machine: what it is to find is a multiplication
 // that depends on the length or the digits of the share, which is off by hundreds.
 func TestPartialTakesNoTimeOfTheShare(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures time")
-	}
 	f := newFixture(t, "timing", 3, 5)
 	const rounds = 3000
 	var shares [2][]*group.Scalar

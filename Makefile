@@ -1,0 +1,51 @@
+# Everything a newcomer needs: make demo, make test. Both set up what is missing.
+SHELL := /bin/bash
+.PHONY: help demo demo-down demo-tour demo-check test lint fuzz bench timing build deps
+
+help:
+	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
+	@echo "make demo-tour   the commands of the demo's closing screen, one by one"
+	@echo "make demo-check  kill every pair of nodes, and then a third; measured"
+	@echo "make demo-down   stop the demo and remove .demo"
+	@echo "make test        every test, with the race detector, SoftHSM included"
+	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
+	@echo "make fuzz        every fuzz target for FUZZTIME each (default 20s)"
+	@echo "make timing      the timing test of the partial (R18)"
+	@echo "make bench       what one unwrap costs, step by step"
+
+deps:
+	@script/deps
+
+build: deps
+	@mkdir -p bin
+	@go build -o bin/ ./cmd/...
+
+demo: build
+	@script/demo up
+
+demo-down:
+	@script/demo down
+
+demo-tour: build
+	@script/demo up
+	@script/demo tour
+
+demo-check: build
+	@script/demo up
+	@script/demo check
+
+test: deps
+	@script/test
+
+lint:
+	@script/lint
+
+FUZZTIME ?= 20s
+fuzz:
+	@script/fuzz $(FUZZTIME)
+
+timing:
+	go test -tags timing -count=1 -run TakesNoTime -v ./sharing/tdh2/
+
+bench: build
+	bin/warifu-bench decrypt --start

@@ -1,0 +1,172 @@
+// Package warifu_test holds the house in order: which room may import which.
+package warifu_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A room is a package; may lists the rooms of ours that its own files (not its
+// tests) may import. "x/..." is x and everything below it. Every room may also
+// import internal/secret, internal/tag and internal/wire. A pure room imports no
+// network, no file system, no clock and no randomness: those come in as
+// arguments. Change the table when the house should change, in its own commit.
+var rooms = []struct {
+	room string
+	pure bool
+	may  []string
+}{
+	{"cmd/warifud", false, []string{"node", "hsm/..."}},
+	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "hsm/..."}},
+	{"cmd/warifu-bench", false, []string{"bench/..."}},
+	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
+	{"client/agefile", false, []string{"client", "api", "sharing/tdh2"}},
+	{"client/internal/dealt", false, []string{"sharing/...", "authority"}}, // for tests
+	{"api", true, nil},
+	{"authority", true, []string{"api"}},
+	{"sharing", true, []string{"sharing/group"}},
+	{"sharing/group", true, nil},
+	{"sharing/tdh2", true, []string{"sharing", "sharing/group"}},
+	{"sharing/dkg", true, []string{"sharing", "sharing/group"}},
+	{"sharing/custodian", true, nil},
+	{"sharing/internal/slow", true, nil}, // for tests
+	{"consensus", false, []string{"api"}},
+	{"consensus/ledger", true, []string{"api", "authority", "sharing/...", "consensus/board"}},
+	{"consensus/board", true, []string{"api", "authority", "sharing/..."}},
+	{"policy", true, []string{"api"}},
+	{"transport", false, []string{"api"}},
+	{"hsm", true, nil},
+	{"hsm/hsmtest", false, []string{"hsm"}},
+	{"hsm/pkcs11", false, []string{"hsm"}},
+	{"hsm/pkcs11/softhsm", false, nil},
+	{"hsm/soft", false, []string{"hsm"}},
+	{"audit", false, []string{"api"}},
+	{"node", false, []string{"api", "audit", "authority", "consensus/...", "hsm", "policy", "sharing/...", "transport", "node/..."}},
+	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
+	{"node/seal", true, []string{"api", "sharing/group"}},
+	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},
+	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
+	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
+	{"bench/cluster", false, []string{"client", "api", "authority", "policy", "sharing/...", "hsm/..."}},
+	{"internal/secret", true, nil},
+	{"internal/tag", true, nil},
+	{"internal/wire", true, nil},
+}
+
+var everywhere = []string{"internal/secret", "internal/tag", "internal/wire"}
+
+// impure are the packages that a pure room may not import. Interfaces of io and
+// io/fs, and the types of net/netip and time, are values.
+var impure = []string{"net", "os", "os/exec", "os/signal", "syscall", "crypto/rand", "math/rand", "math/rand/v2", "net/http", "golang.org/x/sys/unix"}
+
+type listed struct {
+	ImportPath string
+	Module     struct{ Path string }
+	Imports    []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Module,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func permits(list []string, room string) bool {
+	return slices.ContainsFunc(list, func(rule string) bool {
+		if below, ok := strings.CutSuffix(rule, "/..."); ok {
+			return room == below || strings.HasPrefix(room, below+"/")
+		}
+		return room == rule
+	})
+}
+
+func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		module := p.Module.Path + "/"
+		room := strings.TrimPrefix(p.ImportPath, module)
+		if room == p.Module.Path {
+			continue // this test
+		}
+		i := slices.IndexFunc(rooms, func(r struct {
+			room string
+			pure bool
+			may  []string
+		},
+		) bool {
+			return r.room == room
+		})
+		if i < 0 {
+			t.Errorf("%s is not in the table of rooms", room)
+			continue
+		}
+		seen[room] = true
+		for _, imported := range p.Imports {
+			other, ours := strings.CutPrefix(imported, module)
+			switch {
+			case ours && !permits(rooms[i].may, other) && !permits(everywhere, other):
+				t.Errorf("%s may not import %s", room, other)
+			case !ours && rooms[i].pure && slices.Contains(impure, imported):
+				t.Errorf("%s is pure and may not import %s", room, imported)
+			}
+		}
+	}
+	for _, r := range rooms {
+		if !seen[r.room] {
+			t.Errorf("%s is in the table and not in the house", r.room)
+		}
+	}
+}
+
+// The rule itself must be able to fail.
+func TestTheTableRefuses(t *testing.T) {
+	for _, planted := range []struct{ room, imports string }{
+		{"sharing/group", "transport"},
+		{"consensus/ledger", "node"},
+		{"client", "consensus"},
+		{"api", "authority"},
+	} {
+		for _, r := range rooms {
+			if r.room == planted.room && (permits(r.may, planted.imports) || permits(everywhere, planted.imports)) {
+				t.Errorf("the table lets %s import %s", planted.room, planted.imports)
+			}
+		}
+	}
+}
+
+// A pure room has no clock either: time.Now and its like are not called.
+func TestPureRoomsReadNoClock(t *testing.T) {
+	for _, r := range rooms {
+		if !r.pure {
+			continue
+		}
+		out, err := exec.Command("grep", "-lE", `time\.(Now|Since|Until|After|Tick|Sleep)\(`, "-r", "--include=*.go", "--exclude=*_test.go", r.room).Output()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		for _, file := range strings.Fields(string(out)) {
+			if i := strings.LastIndex(file, "/"); file[:i] == r.room {
+				t.Errorf("%s reads the clock, and %s is pure", file, r.room)
+			}
+		}
+	}
+}
