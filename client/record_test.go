@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,7 +228,7 @@ func TestWaitKey(t *testing.T) {
 	for _, n := range c.nodes {
 		n.with(func() { n.record = nil })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 	defer cancel()
 	if _, err := cl.WaitKey(ctx, "payroll"); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, client.ErrUnknownKey) {
 		t.Errorf("got %v", err)
@@ -275,10 +276,9 @@ func TestSubmit(t *testing.T) {
 	}
 
 	// Unknown the first times, then taken: it is the same entry.
-	rounds := 0
-	answer(func(r *api.SubmitRequest) (*api.SubmitAnswer, error) {
-		rounds++
-		if rounds <= 6 {
+	var rounds atomic.Int64
+	answer(func(*api.SubmitRequest) (*api.SubmitAnswer, error) {
+		if rounds.Add(1) <= 6 {
 			return nil, &transport.Refusal{Code: string(api.CodeUnknownOutcome), Sentence: "leadership was lost", Retryable: true}
 		}
 		return &api.SubmitAnswer{ID: e.ID(), Index: 7}, nil
@@ -287,13 +287,13 @@ func TestSubmit(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 
-	calls := 0
+	var calls atomic.Int64
 	answer(func(*api.SubmitRequest) (*api.SubmitAnswer, error) {
-		calls++
+		calls.Add(1)
 		return nil, &transport.Refusal{Code: string(api.CodeRefusedEntry), Sentence: "stale base"}
 	})
-	if _, err := cl.Submit(t.Context(), entry); !errors.Is(err, client.ErrRefusedEntry) || calls != 1 {
-		t.Errorf("%d calls, %v", calls, err)
+	if _, err := cl.Submit(t.Context(), entry); !errors.Is(err, client.ErrRefusedEntry) || calls.Load() != 1 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 
 	answer(func(*api.SubmitRequest) (*api.SubmitAnswer, error) {
