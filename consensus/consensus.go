@@ -23,6 +23,10 @@ const (
 	heartbeatTimeout = 3 * time.Second
 	leaseTimeout     = 1500 * time.Millisecond
 	dialTimeout      = 5 * time.Second
+	maxSubmit        = 10 * time.Second // of one command, queueing included
+	// never is when Raft looks whether a snapshot is due. It adds up to as much
+	// again at random, so the largest duration there is would overflow to "now".
+	never = 100 * 365 * 24 * time.Hour
 	// segmentSize keeps a log segment small enough to rotate on a quiet cluster.
 	segmentSize = 4 << 20
 	cachedLogs  = 512
@@ -37,6 +41,7 @@ var (
 )
 
 // Streams carries Raft between authenticated nodes. Every address is a node id.
+// Close ends Accept, and may be called again.
 type Streams interface {
 	Accept() (net.Conn, error)
 	Close() error
@@ -69,8 +74,18 @@ type Consensus[S any, R any] struct {
 }
 
 // Open opens the log, rebuilds the tail from all of it, and joins the cluster.
-// Every node bootstraps with the same roster. Close releases it.
+// Every node bootstraps with the same roster. From here on the streams are its
+// own: they are closed when it fails, and by [Consensus.Close].
 func Open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
+	c, err := open(cfg)
+	if err != nil {
+		_ = cfg.Streams.Close() // the error that made us give up is the one to report
+		return nil, err
+	}
+	return c, nil
+}
+
+func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	dir := filepath.Join(cfg.Dir, "raft")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
@@ -85,7 +100,7 @@ func Open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 		changed: make(chan struct{}),
 	}
 	if err := c.join(cfg); err != nil {
-		_ = log.Close() // the error that made us give up is the one to report
+		_ = log.Close()
 		return nil, err
 	}
 	return c, nil
@@ -106,7 +121,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.ElectionTimeout = heartbeatTimeout
 	conf.LeaderLeaseTimeout = leaseTimeout
 	conf.SnapshotThreshold = math.MaxUint64
-	conf.SnapshotInterval = 1<<63 - 1 // never: see package comment
+	conf.SnapshotInterval = never // see package comment
 	conf.NoSnapshotRestoreOnStart = true
 	conf.Logger = newLogger(cfg.Log)
 	c.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -133,10 +148,13 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	return nil
 }
 
-// Close leaves the cluster and waits until every goroutine of Raft has ended.
+// Close leaves the cluster and waits until Raft has stopped. What serves a stream
+// that a peer opened ends when that stream does.
 func (c *Consensus[S, R]) Close() error {
 	err := c.raft.Shutdown().Error()
-	return errors.Join(err, c.transport.Close(), c.log.Close())
+	err = errors.Join(err, c.transport.Close())
+	c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open
+	return errors.Join(err, c.log.Close())
 }
 
 // Committed is the state after every applied command.
@@ -145,8 +163,10 @@ func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }
 // Tail is the state that the stored log leads to, and the log's end.
 func (c *Consensus[S, R]) Tail() Tail[S] { return *c.states.tail.Load() }
 
-// AppliedIndex is the last index applied, of commands and others.
-func (c *Consensus[S, R]) AppliedIndex() uint64 { return c.raft.AppliedIndex() }
+// AppliedIndex is the last index, of commands and others, that committed has
+// taken in. Raft's own number is of what it has queued for its FSM, which may not
+// be there yet.
+func (c *Consensus[S, R]) AppliedIndex() uint64 { return c.states.applied(c.raft.AppliedIndex()) }
 
 // Leader is the id of the node that this one takes for the leader, or empty.
 func (c *Consensus[S, R]) Leader() string {
@@ -176,9 +196,12 @@ func (c *Consensus[S, R]) Submit(ctx context.Context, entry []byte) (R, error) {
 	if c.raft.State() != raft.Leader {
 		return none, ErrNotLeader
 	}
-	timeout := 10 * time.Second
+	timeout := maxSubmit
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
+	}
+	if ctx.Err() != nil || timeout <= 0 { // Raft takes 0 for "wait for ever"
+		return none, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
 	}
 	f := c.raft.Apply(entry, timeout)
 	done := make(chan error, 1)

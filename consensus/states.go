@@ -61,6 +61,7 @@ func (s *states[S, R]) truncate(last uint64) {
 
 func (s *states[S, R]) cut(last uint64) {
 	for len(s.ahead) > 0 && s.ahead[len(s.ahead)-1].index > last {
+		s.ahead[len(s.ahead)-1] = step[S, R]{}
 		s.ahead = s.ahead[:len(s.ahead)-1]
 	}
 	s.end = min(s.end, last)
@@ -75,6 +76,7 @@ func (s *states[S, R]) apply(index uint64, entry []byte) R {
 	var result R
 	if len(s.ahead) > 0 && s.ahead[0].index == index && bytes.Equal(s.ahead[0].entry, entry) {
 		next, result = s.ahead[0].state, s.ahead[0].result
+		s.ahead[0] = step[S, R]{} // the array would keep the old state alive
 		s.ahead = s.ahead[1:]
 	} else {
 		// The tail disagrees with what was committed: compute from committed and
@@ -95,6 +97,17 @@ func (s *states[S, R]) apply(index uint64, entry []byte) R {
 	s.committed.Store(&next)
 	s.publish()
 	return result
+}
+
+// applied is how far committed has come, when Raft has queued everything up to
+// queued for it: up to there, or to just before the first command that still waits.
+func (s *states[S, R]) applied(queued uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ahead) > 0 {
+		return min(queued, s.ahead[0].index-1)
+	}
+	return queued
 }
 
 func (s *states[S, R]) last() S {
