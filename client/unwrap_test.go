@@ -198,6 +198,9 @@ func TestALiarIsNamedAndReplaced(t *testing.T) {
 			if !strings.Contains(err.Error(), "\n  n2: false-partial: ") {
 				t.Errorf("the liar is not named: %v", err)
 			}
+			if strings.HasPrefix(name, "a right point only") && !strings.Contains(err.Error(), "its first partial differs") {
+				t.Errorf("what it did is not said: %v", err)
+			}
 			for _, r := range q.Reasons {
 				if r.Code == api.CodeFalsePartial && r.Node != "n2" {
 					t.Errorf("%s is blamed", r.Node)
