@@ -12,8 +12,9 @@
 // exactly 32 bytes below q. What they accept encodes again to the same bytes, so
 // one value has one encoding.
 //
-// Hashing to the curve is RFC 9380 over math/big, for public strings only: it
-// makes one constant, the second generator, and is held to the vectors of the RFC.
+// Hashing to the curve (RFC 9380) is cloudflare/circl's, for public values only,
+// and held to the vectors of the RFC: it makes one constant, the second generator.
+// So is the hash to a scalar of RFC 9497. No secret meets circl or its math/big.
 //
 // A [Scalar] never prints. A [Point] is public and never changes, so it may be
 // shared between goroutines.
