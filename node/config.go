@@ -18,8 +18,13 @@ import (
 type Config struct {
 	Node   string `toml:"node"`   // id on the roster
 	Region string `toml:"region"` // as on the roster
-	Client string `toml:"client"` // host:port to listen on for clients, UDP
-	Peer   string `toml:"peer"`   // host:port to listen on for other nodes, UDP
+	Client string `toml:"client"` // host:port claimed for clients, UDP
+	Peer   string `toml:"peer"`   // host:port claimed for other nodes, UDP
+
+	// ListenClient and ListenPeer are where the node listens when that is not
+	// what it claims: behind a relay or a translation of addresses.
+	ListenClient string `toml:"listen_client,omitempty"`
+	ListenPeer   string `toml:"listen_peer,omitempty"`
 
 	HSM HSMConfig `toml:"hsm"`
 
@@ -73,7 +78,13 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, what, err)
 		}
 	}
-	for what, address := range map[string]string{"client": c.Client, "peer": c.Peer} {
+	addresses := map[string]string{"client": c.Client, "peer": c.Peer}
+	for what, address := range map[string]string{"listen_client": c.ListenClient, "listen_peer": c.ListenPeer} {
+		if address != "" {
+			addresses[what] = address
+		}
+	}
+	for what, address := range addresses {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, what, err)
 		}
@@ -91,6 +102,22 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: audit_reserve is negative", ErrConfig)
 	}
 	return nil
+}
+
+// listenClient is the address of the socket for clients.
+func (c *Config) listenClient() string {
+	if c.ListenClient != "" {
+		return c.ListenClient
+	}
+	return c.Client
+}
+
+// listenPeer is the address of the socket for other nodes.
+func (c *Config) listenPeer() string {
+	if c.ListenPeer != "" {
+		return c.ListenPeer
+	}
+	return c.Peer
 }
 
 func (c *Config) encode() ([]byte, error) { return toml.Marshal(c) }

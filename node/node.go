@@ -120,7 +120,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return err
 	}
-	peerSocket, err := net.ListenPacket("udp", n.cfg.Peer)
+	peerSocket, err := net.ListenPacket("udp", n.cfg.listenPeer())
 	if err != nil {
 		return fmt.Errorf("listen for peers: %w", err)
 	}
@@ -155,7 +155,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err := n.wire(dir); err != nil {
 		return err
 	}
-	clientSocket, err := net.ListenPacket("udp", n.cfg.Client)
+	clientSocket, err := net.ListenPacket("udp", n.cfg.listenClient())
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
