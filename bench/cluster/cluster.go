@@ -1,0 +1,316 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"warifu.dev/authority"
+	"warifu.dev/client"
+	"warifu.dev/hsm/pkcs11/softhsm"
+)
+
+// Kinds of tokens.
+const (
+	HSMToken = "pkcs11" // SoftHSM, by PKCS#11
+	HSMSoft  = "soft"   // a key file, which protects nothing
+)
+
+// Node says which node there is.
+type Node struct{ ID, Region string }
+
+// Config says what cluster to make. Zero values of T, F, Custodians, Required,
+// HSM and PhaseSeconds mean the demo's: 3, 1, 3, 2, pkcs11 and 30.
+type Config struct {
+	Dir          string // made if missing; holds everything
+	Bin          string // directory with warifud, see BuildBinaries
+	Nodes        []Node // in the order of their indices; none means [DemoNodes]
+	T, F         int
+	Custodians   int // how many there are,
+	Required     int // and how many must sign
+	HSM          string
+	PhaseSeconds int   // of the root key's birth
+	AuditReserve int64 // bytes, 0 means the node's default
+
+	// Tap, if not nil, sees every packet on its way to or from a node; a false
+	// answer drops it. It is called from several goroutines.
+	Tap func(Packet) bool
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// DemoNodes are the five nodes of the demo: any region may die.
+var DemoNodes = []Node{
+	{"jp-east-1", "jp-east"}, {"jp-east-2", "jp-east"},
+	{"jp-west-1", "jp-west"}, {"jp-west-2", "jp-west"},
+	{"sg-1", "sg"},
+}
+
+// ErrUnknownNode means that there is no node of this id.
+var ErrUnknownNode = errors.New("no such node")
+
+func (c *Config) fill() error {
+	if c.Dir == "" || c.Bin == "" {
+		return errors.New("cluster: Dir and Bin are required")
+	}
+	var err error
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err
+	}
+	if len(c.Nodes) == 0 {
+		c.Nodes = DemoNodes
+	}
+	for _, f := range []struct {
+		at   *int
+		then int
+	}{{&c.T, 3}, {&c.F, 1}, {&c.Custodians, 3}, {&c.Required, 2}, {&c.PhaseSeconds, 30}} {
+		if *f.at == 0 {
+			*f.at = f.then
+		}
+	}
+	if c.HSM == "" {
+		c.HSM = HSMToken
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	cfg     Config
+	module  string // of the tokens
+	parent  *parent
+	nodes   map[string]*member
+	desk    *desk
+	genesis *authority.VerifiedGenesis
+}
+
+// member is one node with its process.
+type member struct {
+	Node
+	dir  string // nodes/ID; data, token and log are in it
+	pin  string
+	line authority.Node
+	// relays stand in front of the node, by channel; none without a tap.
+	relays map[Channel]*Relay
+
+	mu   sync.Mutex
+	proc *process // guarded by mu; nil while none runs
+}
+
+// Start makes the cluster and returns when every node serves. After a failure
+// nothing is left running.
+func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg, parent: newParent(), nodes: map[string]*member{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("start the cluster in %s: %w", cfg.Dir, err), c.Close())
+		}
+	}()
+	if cfg.HSM == HSMToken {
+		if c.module, err = softhsm.Module(); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range cfg.Nodes {
+		c.nodes[n.ID] = &member{Node: n, dir: filepath.Join(cfg.Dir, "nodes", n.ID)}
+	}
+	if err := c.each(func(m *member) error { return c.makeNode(ctx, m) }); err != nil {
+		return nil, err
+	}
+	if err := c.bear(); err != nil {
+		return nil, err
+	}
+	document := filepath.Join(cfg.Dir, "genesis")
+	if err := os.WriteFile(document, c.genesis.Signed().Encode(), 0o600); err != nil {
+		return nil, err
+	}
+	if err := c.each(func(m *member) error {
+		if _, err := c.warifud(ctx, m, "join", c.Dir(m.ID), document); err != nil {
+			return err
+		}
+		return c.run(m)
+	}); err != nil {
+		return nil, err
+	}
+	return c, c.WaitServing(ctx)
+}
+
+// each does one thing for all nodes at a time.
+func (c *Cluster) each(do func(*member) error) error {
+	errs := make([]error, len(c.cfg.Nodes))
+	var all sync.WaitGroup
+	for i, n := range c.cfg.Nodes {
+		all.Go(func() {
+			if err := do(c.nodes[n.ID]); err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", n.ID, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// makeNode makes a node's token and directory, and keeps its roster line.
+func (c *Cluster) makeNode(ctx context.Context, m *member) error {
+	data := c.Dir(m.ID)
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	var pin [8]byte
+	rand.Read(pin[:])
+	m.pin = hex.EncodeToString(pin[:])
+	client, peer := "127.0.0.1:0", "127.0.0.1:0"
+	if c.cfg.Tap != nil {
+		m.relays = map[Channel]*Relay{}
+		for channel, address := range map[Channel]*string{ToClients: &client, ToPeers: &peer} {
+			r, err := newRelay(m.ID, channel, c.cfg.Tap)
+			if err != nil {
+				return err
+			}
+			*address = r.Address()
+			m.relays[channel] = r
+		}
+	}
+	args := []string{"init", data, "--node", m.ID, "--region", m.Region, "--client", client, "--peer", peer}
+	if c.cfg.AuditReserve != 0 {
+		args = append(args, "--audit-reserve", fmt.Sprint(c.cfg.AuditReserve))
+	}
+	if c.cfg.HSM == HSMToken {
+		if _, err := softhsm.NewToken(c.TokenDir(m.ID), m.ID, m.pin, "so-"+m.pin); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(data, "pin"), []byte(m.pin+"\n"), 0o600); err != nil {
+			return err
+		}
+		args = append(args, "--hsm", "pkcs11", "--module", c.module, "--token", m.ID, "--pin-file", "pin")
+	} else {
+		args = append(args, "--hsm", c.cfg.HSM)
+	}
+	out, err := c.warifud(ctx, m, args...)
+	if err != nil {
+		return err
+	}
+	if m.line, err = authority.ParseNode(strings.TrimSpace(out)); err != nil {
+		return err
+	}
+	return c.hide(m)
+}
+
+// hide makes the node listen on ports of its own, behind its relays.
+func (c *Cluster) hide(m *member) error {
+	var lines strings.Builder
+	for channel, r := range m.relays {
+		socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("choose a free port: %w", err)
+		}
+		defer socket.Close() // after the other is chosen, so that they differ
+		fmt.Fprintf(&lines, "listen_%s = %q\n", channel, socket.LocalAddr())
+		r.aim(socket.LocalAddr())
+	}
+	path := filepath.Join(c.Dir(m.ID), "node.toml")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append([]byte(lines.String()), old...), 0o600)
+}
+
+// Genesis is the cluster's document.
+func (c *Cluster) Genesis() *authority.VerifiedGenesis { return c.genesis }
+
+// IDs are the nodes, in the order of their indices.
+func (c *Cluster) IDs() []string {
+	var ids []string
+	for _, n := range c.cfg.Nodes {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+// NodeDir is where everything of a node is: data, token and log.
+func (c *Cluster) NodeDir(id string) string { return c.nodes[id].dir }
+
+// Dir is a node's own directory, the argument of warifud.
+func (c *Cluster) Dir(id string) string { return filepath.Join(c.nodes[id].dir, "data") }
+
+// TokenDir is the directory of a node's SoftHSM token.
+func (c *Cluster) TokenDir(id string) string { return filepath.Join(c.nodes[id].dir, "token") }
+
+// LogPath is the file with what a node's process printed.
+func (c *Cluster) LogPath(id string) string { return filepath.Join(c.nodes[id].dir, "log") }
+
+// PIN is the PIN of a node's token.
+func (c *Cluster) PIN(id string) string { return c.nodes[id].pin }
+
+// Address is where a node says it listens for clients.
+func (c *Cluster) Address(id string) string { return c.nodes[id].line.Claim.Client }
+
+// statusEvery is how often nodes are asked while something is waited for.
+const statusEvery = 200 * time.Millisecond
+
+// WaitServing returns when every node that runs says that it serves.
+func (c *Cluster) WaitServing(ctx context.Context) error {
+	asks, err := c.Custodian()
+	if err != nil {
+		return err
+	}
+	defer asks.Close()
+	for {
+		var waiting []string
+		for _, s := range asks.Status(ctx) {
+			switch {
+			case c.PID(s.Node) == 0:
+			case s.Err != nil:
+				waiting = append(waiting, s.Err.Error())
+			case s.Answer.State != "serving":
+				waiting = append(waiting, s.Node+" is "+s.Answer.State)
+			}
+		}
+		if len(waiting) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for every node to serve: %w: %s", ctx.Err(), strings.Join(waiting, "; "))
+		case <-time.After(statusEvery):
+		}
+	}
+}
+
+// Custodian is a client that calls as the first custodian. The caller closes it.
+func (c *Cluster) Custodian() (*client.Client, error) {
+	cert, err := c.desk.certificate()
+	if err != nil {
+		return nil, err
+	}
+	return c.Client(cert)
+}
+
+// Close kills what still runs and returns when it is gone. The directory stays.
+func (c *Cluster) Close() error {
+	err := c.each(func(m *member) error {
+		err := c.signalAndWait(m, killed)
+		for _, r := range m.relays {
+			err = errors.Join(err, r.Close())
+		}
+		return err
+	})
+	c.parent.end()
+	return err
+}

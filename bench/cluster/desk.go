@@ -1,0 +1,258 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/url"
+	"sync"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+	"warifu.dev/internal/wire"
+	"warifu.dev/policy"
+	"warifu.dev/sharing/custodian"
+)
+
+// Lives of what is signed here; no cluster of this package lives as long.
+const (
+	certificateLife = 24 * time.Hour
+	changeLife      = time.Hour
+	backdate        = 5 * time.Minute
+)
+
+// desk is where the custodians sit, and the authority of the applications.
+type desk struct {
+	custodians []*custodian.Custodian
+	signers    []*authority.Signer
+	required   int
+
+	ca    *x509.Certificate
+	caKey *ecdsa.PrivateKey
+
+	mu       sync.Mutex
+	policies api.Digest // id of the last change of the policy; guarded by mu
+}
+
+// bear makes the custodians and the genesis document that they sign.
+func (c *Cluster) bear() error {
+	d := &desk{required: c.cfg.Required}
+	g := authority.Genesis{Format: authority.GenesisFormat, Created: time.Now().UnixMilli(), Unseal: authority.UnsealHSM}
+	rand.Read(g.Cluster[:])
+	for i := range c.cfg.Custodians {
+		cust, err := custodian.Create(rand.Reader, fmt.Sprintf("custodian-%d", i+1))
+		if err != nil {
+			return err
+		}
+		signer, err := authority.NewSigner(cust.SignKey())
+		if err != nil {
+			return err
+		}
+		d.custodians, d.signers = append(d.custodians, cust), append(d.signers, signer)
+		name, sign, open := cust.Public()
+		g.Custodians = append(g.Custodians, authority.Custodian{Name: name, Sign: sign, Open: open})
+	}
+	for _, kind := range authority.ChangeKinds() {
+		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: uint32(c.cfg.Required)})
+	}
+	for _, n := range c.cfg.Nodes {
+		g.Roster = append(g.Roster, c.nodes[n.ID].line)
+	}
+	g.Root = authority.Order{
+		Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: uint32(c.cfg.T), F: uint32(c.cfg.F),
+		Holders: c.IDs(), PhaseSeconds: uint32(c.cfg.PhaseSeconds),
+	}
+	if err := g.Check(); err != nil {
+		return err
+	}
+	s := &authority.SignedGenesis{Body: wire.Encode(g)}
+	for _, signer := range d.signers[:d.required] {
+		if err := s.Sign(rand.Reader, signer); err != nil {
+			return err
+		}
+	}
+	var err error
+	c.desk = d
+	c.genesis, err = s.Verify()
+	return err
+}
+
+// CustodianKeys are the private keys of all custodians.
+func (c *Cluster) CustodianKeys() []*custodian.Custodian { return c.desk.custodians }
+
+// Sign makes a change that enough custodians have signed.
+func (c *Cluster) Sign(kind string, body []byte, base api.Digest) (*authority.Entry, error) {
+	change := authority.Change{
+		Cluster: c.genesis.Cluster, Kind: kind, Body: body, Base: base, NotAfter: time.Now().Add(changeLife).UnixMilli(),
+	}
+	rand.Read(change.Nonce[:])
+	e := authority.NewChange(change)
+	for _, s := range c.desk.signers[:c.desk.required] {
+		if err := authority.SignChange(rand.Reader, e, s); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// Submit hands in a change that enough custodians sign, and returns its id.
+func (c *Cluster) Submit(ctx context.Context, kind string, body []byte, base api.Digest) (api.Digest, error) {
+	e, err := c.Sign(kind, body, base)
+	if err != nil {
+		return api.Digest{}, err
+	}
+	carrier, err := c.Custodian()
+	if err != nil {
+		return api.Digest{}, err
+	}
+	defer carrier.Close()
+	if _, err := carrier.Submit(ctx, e.Encode()); err != nil {
+		return api.Digest{}, fmt.Errorf("submit a change of the kind %s: %w", kind, err)
+	}
+	return e.ID(), nil
+}
+
+// PutPolicy puts a policy in the place of the last one that was put here.
+func (c *Cluster) PutPolicy(ctx context.Context, d policy.Document) error {
+	c.desk.mu.Lock()
+	defer c.desk.mu.Unlock()
+	id, err := c.Submit(ctx, authority.KindPolicy, d.Encode(), c.desk.policies)
+	if err == nil {
+		c.desk.policies = id
+	}
+	return err
+}
+
+// PutCA makes an authority for applications, once, and makes the cluster know it.
+func (c *Cluster) PutCA(ctx context.Context) error {
+	if c.desk.ca != nil {
+		return nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "trial"},
+		NotBefore: time.Now().Add(-backdate), NotAfter: time.Now().Add(certificateLife),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	ca, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Submit(ctx, authority.KindCA, wire.Encode(authority.CA{Name: "trial", Certificate: der}), api.Digest{}); err != nil {
+		return err
+	}
+	c.desk.ca, c.desk.caKey = ca, key
+	return nil
+}
+
+// OrderKey submits the order of a key and does not wait for its birth.
+func (c *Cluster) OrderKey(ctx context.Context, name string, phaseSeconds int) error {
+	order := authority.Order{
+		Cluster: c.genesis.Cluster, Purpose: authority.PurposeUnwrap, Name: name, T: uint32(c.cfg.T), F: uint32(c.cfg.F),
+		Holders: c.IDs(), PhaseSeconds: uint32(phaseSeconds),
+	}
+	_, err := c.Submit(ctx, authority.KindKey, wire.Encode(order), api.Digest{})
+	return err
+}
+
+// CreateKey orders a key and returns it when it is born.
+func (c *Cluster) CreateKey(ctx context.Context, name string) (*client.Key, error) {
+	if err := c.OrderKey(ctx, name, c.cfg.PhaseSeconds); err != nil {
+		return nil, err
+	}
+	asks, err := c.Custodian()
+	if err != nil {
+		return nil, err
+	}
+	defer asks.Close()
+	return asks.WaitKey(ctx, name)
+}
+
+// AppURI is the application that [Cluster.Furnish] permits everything.
+const AppURI = "spiffe://trial/app"
+
+// Furnish gives the cluster an authority for applications, a policy that lets
+// [AppURI] unwrap with every key, and a key.
+func (c *Cluster) Furnish(ctx context.Context, key string) (*client.Key, error) {
+	if err := c.PutCA(ctx); err != nil {
+		return nil, err
+	}
+	err := c.PutPolicy(ctx, policy.Document{
+		Format: policy.Format,
+		Text:   `@id("apps-may-unwrap") permit (principal in Warifu::Group::"apps", action == Warifu::Action::"unwrap", resource);`,
+		Entities: `[{"uid": {"type": "Warifu::Principal", "id": "` + AppURI + `"},
+			"parents": [{"type": "Warifu::Group", "id": "apps"}], "attrs": {}}]`,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.CreateKey(ctx, key)
+}
+
+// NewIdentity makes an application's certificate under the authority of PutCA.
+func (c *Cluster) NewIdentity(uri string) (tls.Certificate, error) {
+	name, err := url.Parse(uri)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if c.desk.ca == nil {
+		return tls.Certificate{}, errors.New("cluster: PutCA comes before NewIdentity")
+	}
+	return certify(&x509.Certificate{URIs: []*url.URL{name}}, nil, c.desk.ca, c.desk.caKey)
+}
+
+// Client makes a client that shows a certificate. The caller closes it.
+func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
+	return client.New(client.Config{Genesis: c.genesis, Certificate: cert, Log: c.cfg.Log})
+}
+
+// certificate is a self-signed one of the first custodian's key.
+func (d *desk) certificate() (tls.Certificate, error) {
+	name, _, _ := d.custodians[0].Public()
+	return certify(&x509.Certificate{Subject: pkix.Name{CommonName: name}}, d.custodians[0].SignKey(), nil, nil)
+}
+
+// certify makes a client certificate for key, or a new key if that is nil, under
+// ca, or itself if that is nil.
+func certify(template *x509.Certificate, key crypto.Signer, ca *x509.Certificate, caKey crypto.Signer) (tls.Certificate, error) {
+	if key == nil {
+		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return tls.Certificate{}, err
+		}
+		key = made
+	}
+	var serial [16]byte
+	rand.Read(serial[:])
+	template.SerialNumber = new(big.Int).SetBytes(bytes.TrimLeft(serial[1:], "\x00"))
+	template.NotBefore, template.NotAfter = time.Now().Add(-backdate), time.Now().Add(certificateLife)
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	template.BasicConstraintsValid = true
+	if ca == nil {
+		ca, caKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}

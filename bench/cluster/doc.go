@@ -1,0 +1,14 @@
+// Package cluster starts clusters and breaks them: real ones, of separate
+// warifud processes with a SoftHSM token each, in one directory of one machine.
+//
+//	Start ──▶ tokens, warifud init, custodians, genesis, warifud join, warifud run
+//	       ──▶ every node says "serving"
+//	Furnish ──▶ a CA, a policy, a key         Stop, Kill, Pause, Restart ──▶ what breaks
+//
+// The custodians live in the process that calls Start, and sign whatever it
+// submits: this is for tests and measurements, and for nothing else.
+//
+// With Config.Tap set, every node claims the addresses of a [Relay] in place of
+// its own, so that each packet between clients and nodes, and between nodes, is
+// shown to the caller, who may drop it.
+package cluster

@@ -1,0 +1,86 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"warifu.dev/bench/cluster"
+	"warifu.dev/client"
+)
+
+// bin is where the daemon under test was built.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "warifu-bin-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			err = cluster.BuildBinaries(dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		bin = dir
+		return m.Run()
+	}())
+}
+
+// patience bounds what a busy machine may need; nothing is measured by it.
+const patience = 90 * time.Second
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// start makes a cluster with a key and a client that may unwrap with it.
+func start(t *testing.T, cfg cluster.Config) (*cluster.Cluster, *client.Key, *client.Client) {
+	t.Helper()
+	cfg.Dir, cfg.Bin = t.TempDir(), bin
+	if cfg.AuditReserve == 0 {
+		cfg.AuditReserve = 1 << 20
+	}
+	ctx := within(t, patience)
+	c, err := cluster.Start(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, id := range c.IDs() {
+				b, _ := os.ReadFile(c.LogPath(id))
+				t.Logf("log of %s:\n%s", id, b[max(0, len(b)-4000):])
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	key, err := c.Furnish(ctx, "payroll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, key, app(t, c)
+}
+
+// app is a client that the policy names.
+func app(t *testing.T, c *cluster.Cluster) *client.Client {
+	t.Helper()
+	cert, err := c.NewIdentity(cluster.AppURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := c.Client(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
