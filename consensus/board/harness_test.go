@@ -36,10 +36,10 @@ type entry struct {
 
 func session(t, h int, name string) dkg.Session {
 	f := min(1, h-t)
-	cluster := tag.Hash(tag.SelfTest, []byte("cluster"))
 	return dkg.Session{
-		ID:      dkg.SessionID(cluster, 1, tag.Hash(tag.SelfTest, []byte(name)), 1, tag.Hash(tag.SelfTest, []byte("link"))),
-		Cluster: cluster, T: t, H: h, F: f,
+		ID:      tag.Hash(tag.SelfTest, []byte(name)),
+		Cluster: tag.Hash(tag.SelfTest, []byte("cluster")),
+		T:       t, H: h, F: f,
 	}
 }
 

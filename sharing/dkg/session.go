@@ -18,18 +18,11 @@ var (
 // Session is one attempt at a ceremony. All of it is fixed by the signed order
 // and by where the attempt was opened; nothing of it comes from a dealer (R2).
 type Session struct {
-	ID      [32]byte // made by [SessionID]; of an attempt that failed never used again (R15)
+	ID      [32]byte // names this attempt; that of a failed one is never used again (R15, R17)
 	Cluster [32]byte
 	T       int // how many shares suffice
 	H       int // how many holders there are
 	F       int // how many of them may be in an attacker's hands
-}
-
-// SessionID is the hash that names one attempt (R17). linkBefore is the chain's
-// hash before the entry that opened it, so no attempt can be prepared in advance
-// or moved to another cluster.
-func SessionID(cluster [32]byte, rosterVersion uint64, orderHash [32]byte, attempt uint64, linkBefore [32]byte) [32]byte {
-	return tag.Hash(tag.Session, cluster[:], tag.Uint64(rosterVersion), orderHash[:], tag.Uint64(attempt), linkBefore[:])
 }
 
 // Validate holds 2 <= t <= h <= 16 and 1 <= f <= min(h-t, t-1), where f = 0 is
