@@ -50,8 +50,10 @@ type Config struct {
 
 // DemoNodes are the five nodes of the demo: any region may die.
 var DemoNodes = []Node{
-	{"jp-east-1", "jp-east"}, {"jp-east-2", "jp-east"},
-	{"jp-west-1", "jp-west"}, {"jp-west-2", "jp-west"},
+	{"jp-east-1", "jp-east"},
+	{"jp-east-2", "jp-east"},
+	{"jp-west-1", "jp-west"},
+	{"jp-west-2", "jp-west"},
 	{"sg-1", "sg"},
 }
 
