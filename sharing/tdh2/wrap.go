@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
@@ -47,7 +48,9 @@ func Wrap(rand io.Reader, pk *PublicKey, context []byte, dek secret.Bytes) ([]by
 	b = append(b, commitment...)
 	b = newAEAD(kek).Seal(b, nil, dek.Reveal(), tag.List(tag.EnvelopeAAD, label[:]))
 
-	key := append(r.Bytes(), dek.Reveal()...)
+	encoded := r.Bytes()
+	defer clear(encoded)
+	key := slices.Concat(encoded, dek.Reveal())
 	defer clear(key)
 	s, err := group.HedgedScalar(rand, tag.EnvelopeNonce, key, []byte("s"), label[:], pk.W.Bytes(), b)
 	if err != nil {
