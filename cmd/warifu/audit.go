@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"warifu.dev/audit"
+	"warifu.dev/client"
 
 	"github.com/spf13/cobra"
 )
@@ -86,6 +89,9 @@ func (a *app) auditTailCommand() *cobra.Command {
 			}
 			defer cluster.Close()
 			answer, err := cluster.AuditTail(c.Context(), args[0], n)
+			if errors.Is(err, client.ErrUnknownNode) {
+				return fmt.Errorf("%w; the nodes are %s", err, strings.Join(rosterIDs(&cluster.Genesis().Genesis), ", "))
+			}
 			if err != nil {
 				return err
 			}

@@ -108,9 +108,13 @@ func (a *app) keyListCommand() *cobra.Command {
 			return a.show(keys, func(w io.Writer) {
 				var rows [][]string
 				for _, k := range keys {
+					id := "-"
+					if k.ID != (api.KeyID{}) {
+						id = k.ID.String()
+					}
 					rows = append(rows, []string{
 						orWord(k.Name, "(root)"), fmt.Sprint(k.Version), fmt.Sprint(k.Epoch), fmt.Sprintf("%d of %d", k.T, len(k.Holders)),
-						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)), k.ID.String(),
+						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)), id,
 					})
 				}
 				table(w, "NAME VERSION EPOCH THRESHOLD STATE SIGNED ID", rows)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"warifu.dev/client"
 )
 
 func main() { os.Exit(runMain()) }
@@ -38,10 +41,23 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return codeOf(err)
 }
 
+// leading words say first what the nodes' reasons come to.
+var leading = map[exitCode]string{
+	exitDenied:          "denied",
+	exitUnauthenticated: "unauthenticated",
+	exitUnknownKey:      "unknown key",
+	exitAuthority:       "refused",
+}
+
 // sentence is an error on one line: what it lists on lines of their own, each
 // node's reason, follows after semicolons.
 func sentence(err error) string {
 	var parts []string
+	var quorum *client.QuorumError
+	var nodes *client.NodesError
+	if word := leading[codeOf(err)]; word != "" && (errors.As(err, &quorum) || errors.As(err, &nodes)) {
+		parts = append(parts, word)
+	}
 	for line := range strings.Lines(err.Error()) {
 		parts = append(parts, oneLine(strings.TrimSpace(line)))
 	}

@@ -25,7 +25,7 @@ func TestEscaped(t *testing.T) {
 // TestSentence: an error is one line, whatever it lists.
 func TestSentence(t *testing.T) {
 	err := &client.NodesError{Doing: "ask", Reasons: []client.NodeReason{{Node: "a", Code: "denied", Sentence: "no"}, {Node: "b", Code: "stale", Sentence: "late"}}}
-	const want = "ask: no node could; a: denied: no; b: stale: late"
+	const want = "denied; ask: no node could; a: denied: no; b: stale: late"
 	if got := sentence(err); got != want {
 		t.Errorf("sentence = %q, expected %q", got, want)
 	}

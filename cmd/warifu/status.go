@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// hsmSoft is the kind of a device that protects nothing.
+// hsmSoft is the kind of a device that protects nothing. The node's own warning
+// says so once more, loudly.
 const hsmSoft = "soft"
 
 func (a *app) statusCommand() *cobra.Command {
@@ -71,8 +72,7 @@ It fails only if no node answers.`,
 					}
 					s, device := l.Status, l.Status.HSM
 					if device == hsmSoft {
-						device = "SOFT!"
-						notes = append(notes, a.loud(l.Node+" has no HSM: its device is soft and protects nothing"))
+						device = "SOFT: protects nothing"
 					}
 					for _, n := range s.Warnings {
 						notes = append(notes, a.loud(l.Node+": "+oneLine(n)))

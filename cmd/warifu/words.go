@@ -204,21 +204,23 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
 	warn := func(format string, args ...any) { v.Warnings = append(v.Warnings, fmt.Sprintf(format, args...)) }
 
-	say("any %d of the %d holders open what is wrapped; %d together learn nothing", t, h, t-1)
+	say("any %d of the %d holders open what is wrapped; %s", t, h, together(t-1))
 	if h == t {
 		warn("every holder is needed: when one is lost, everything wrapped under this key is lost")
 	} else {
-		say("%d may be down and it still opens", h-t)
+		say("%s may be down, and it still opens", plural(h-t, "holder"))
 	}
-	say("its birth survives %d that lie or are silent", f)
-	// Crypto.md's R: receipts for Activate; the design's R: holders that must have
-	// signed "in force and durable here" before a revoke is done.
+	if f > 0 {
+		say("its birth survives %s that may lie or be silent", plural(f, "holder"))
+	}
+	// f of those that signed may have lied; the h-t+1 others surely refuse, and leave
+	// at most t-1.
 	done := h - t + 1 + f
 	say("a revoke is done when %d of %d holders have signed that it is in force", done, h)
 	if 2*f > t-1 {
-		warn("%d silent holders can keep a revoke pending: it surely finishes only if 2f <= t-1", f)
-	} else {
-		say("a revoke surely finishes: %d silent holders cannot keep it pending", f)
+		warn("%s can keep a revoke pending: it surely finishes only if 2f <= t-1", plural(f, "silent holder"))
+	} else if f > 0 {
+		say("a revoke surely finishes: %s cannot keep it pending", plural(f, "silent holder"))
 	}
 	if g == nil {
 		return v
@@ -239,6 +241,14 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 		}
 	}
 	return v
+}
+
+// together says what fewer than the threshold have.
+func together(n int) string {
+	if n == 1 {
+		return "1 alone learns nothing"
+	}
+	return fmt.Sprintf("%d together learn nothing", n)
 }
 
 func sortedKeys(m map[string]int) []string {
