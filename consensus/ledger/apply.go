@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,8 @@ var (
 	ErrNotHolder = errors.New("the node is not a holder under this order")
 	// ErrNoOrder means no such order stands in the ledger.
 	ErrNoOrder = errors.New("no such order")
+	// ErrNoKey means no such key, version and epoch stands in the ledger.
+	ErrNoKey = errors.New("no such key, version and epoch")
 	// ErrNoSession means the session does not exist, or no longer runs.
 	ErrNoSession = errors.New("no such session is running")
 	// ErrOutOfTurn means the statement comes at the wrong time, or again.
@@ -203,7 +206,7 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 	if s.OrderNamed(o.Name) != nil {
 		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
 	}
-	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: raw})
+	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw)})
 	d.put(pathName+o.Name, &named{Order: id})
 	return nil
 }
@@ -271,7 +274,11 @@ func (s *State) takePost(d *draft, node string, p *authority.Post) error {
 	if err != nil {
 		return err
 	}
-	b, err := ses.Board.Post(i, dkg.Kind(p.Kind), p.Body)
+	kind := dkg.Kind(p.Kind)
+	if uint32(kind) != p.Kind {
+		return fmt.Errorf("post of the kind %d: %w", p.Kind, board.ErrKind)
+	}
+	b, err := ses.Board.Post(i, kind, p.Body)
 	if err != nil {
 		return err
 	}
@@ -284,7 +291,11 @@ func (s *State) takeDeadline(d *draft, node string, p *authority.Deadline) error
 	if err != nil {
 		return err
 	}
-	b, err := ses.Board.PastDeadline(i, dkg.Phase(p.Phase))
+	phase := dkg.Phase(p.Phase)
+	if uint32(phase) != p.Phase {
+		return fmt.Errorf("deadline of phase %d: %w", p.Phase, board.ErrPhase)
+	}
+	b, err := ses.Board.PastDeadline(i, phase)
 	if err != nil {
 		return err
 	}
@@ -337,7 +348,7 @@ func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) 
 	k := s.Key(b.Key)
 	switch {
 	case k == nil || k.Version != b.Version || k.Epoch != b.Epoch:
-		return fmt.Errorf("%w: no such key, version and epoch", ErrNoOrder)
+		return ErrNoKey
 	case k.IndexOf(node) == 0:
 		return ErrNotHolder
 	case slices.Contains(k.Signed, node):

@@ -68,31 +68,3 @@ func split(a, b *merkle, depth int) *merkle {
 		return innerNode(a, b)
 	}
 }
-
-// remove returns the tree without path; m is unchanged.
-func (m *merkle) remove(path api.Digest, depth int) *merkle {
-	switch {
-	case m == nil:
-		return nil
-	case m.isLeaf():
-		if m.path == path {
-			return nil
-		}
-		return m
-	}
-	left, right := m.left, m.right
-	if bit(path, depth) {
-		right = right.remove(path, depth+1)
-	} else {
-		left = left.remove(path, depth+1)
-	}
-	switch {
-	case left == nil && right == nil:
-		return nil
-	case left == nil && right.isLeaf():
-		return right
-	case right == nil && left.isLeaf():
-		return left
-	}
-	return innerNode(left, right)
-}

@@ -11,7 +11,7 @@ import (
 // value is what stands at a path of the state. digest covers all of it.
 type value interface{ digest() api.Digest }
 
-func digestOf(v any) api.Digest { return tag.Hash(tag.StatePath, wire.Encode(v)) }
+func digestOf(v any) api.Digest { return tag.Hash(tag.StateValue, wire.Encode(v)) }
 
 // Taken remembers the id of a change, so that it is never taken again.
 type Taken struct {
@@ -66,8 +66,8 @@ type Key struct {
 	Holders    []string              `cbor:"9,keyasint"` // by index; those struck stand in Struck
 	Struck     []string              `cbor:"10,keyasint,omitempty"`
 	Record     authority.KeyRecord   `cbor:"11,keyasint"`
-	Signatures []authority.Signature `cbor:"12,keyasint,omitempty"` // of the record, by index of the holder
-	Signed     []string              `cbor:"13,keyasint,omitempty"` // whose they are
+	Signatures []authority.Signature `cbor:"12,keyasint,omitempty"` // of the record, in the order in which they came
+	Signed     []string              `cbor:"13,keyasint,omitempty"` // whose they are, one by one
 }
 
 // IndexOf returns the place of a node among the holders of this epoch, 1..h,
@@ -116,5 +116,5 @@ func (v *named) digest() api.Digest      { return digestOf(v) }
 
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())
-	return tag.Hash(tag.StatePath, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), b[:])
+	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), b[:])
 }

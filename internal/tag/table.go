@@ -53,6 +53,7 @@ const (
 	StateNode        Tag = "warifu/v1/ledger/node"
 	StateEmpty       Tag = "warifu/v1/ledger/empty"
 	StatePath        Tag = "warifu/v1/ledger/path"
+	StateValue       Tag = "warifu/v1/ledger/value"
 	LinkSignature    Tag = "warifu/v1/ledger/link-signature"
 	FreshAnswer      Tag = "warifu/v1/fresh/answer"
 	PolicyDigest     Tag = "warifu/v1/policy"
