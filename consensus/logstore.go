@@ -79,14 +79,12 @@ func (t *tailStore[S, R]) replay() error {
 	if last == 0 {
 		return nil
 	}
-	var logs []*raft.Log
 	for i := first; i <= last; i++ {
 		var l raft.Log
 		if err := t.inner.GetLog(i, &l); err != nil {
 			return fmt.Errorf("read entry %d of the log: %w", i, err)
 		}
-		logs = append(logs, &l)
+		t.states.store(i, i, commands[S, R]([]*raft.Log{&l}))
 	}
-	t.states.store(first, last, commands[S, R](logs))
 	return nil
 }
