@@ -62,7 +62,7 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: %d holders, from %d to %d are possible", ErrOrder, h, MinT, MaxHolders)
 	case t < MinT || t > h:
 		return fmt.Errorf("%w: threshold %d of %d holders, from %d to %d is possible", ErrOrder, t, h, MinT, h)
-	case o.F == 0 && h != t, o.F != 0 && int(o.F) > min(h-t, t-1):
+	case o.F == 0 && h != t, o.F != 0 && o.F > uint32(min(h-t, t-1)):
 		return fmt.Errorf("%w: f = %d, must be 1 to min(h-t, t-1) = %d, or 0 when h = t", ErrOrder, o.F, min(h-t, t-1))
 	case o.PhaseSeconds == 0 || o.PhaseSeconds > MaxPhaseSecond:
 		return fmt.Errorf("%w: a phase lasts 1 to %d seconds", ErrOrder, MaxPhaseSecond)
