@@ -17,14 +17,22 @@ import (
 	"warifu.dev/sharing/group"
 )
 
-// secrets is what this node has opened, and what it may do with it.
+// secrets is what this node has opened, and what it may do with it. Requests
+// read it at any moment, so nothing slow is done under its lock: the device and
+// the disk are asked first, then the result is put in place.
 type secrets struct {
 	cfg keyring.Config
 
 	mu    sync.RWMutex
-	ring  *keyring.Keyring // nil while none is open; guarded by mu
-	state seal.State       // guarded by mu
+	ring  *keyring.Keyring // nil while none is open; written by the ceremonies' goroutine; guarded by mu
+	state seal.State       // written by the ceremonies' goroutine; guarded by mu
 }
+
+// Errors of making a share durable.
+var (
+	errNotUnsealed = errors.New("this node is not unsealed")
+	errBornAlready = errors.New("this node is unsealed: its root share is not replaced by a birth")
+)
 
 // open opens the keyring that is on disk, if there is one.
 func (s *secrets) open() error {
@@ -32,23 +40,25 @@ func (s *secrets) open() error {
 	if err != nil && !errors.Is(err, keyring.ErrNone) {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state = seal.Sealed
-	if err == nil {
-		s.ring = ring
-	}
+	s.put(ring, seal.Sealed)
 	return nil
 }
 
-func (s *secrets) wipe() {
+// wipe overwrites what is open, and reports whether anything was. Nobody may be
+// using it any more.
+func (s *secrets) wipe() bool {
+	_, ring := s.current()
+	s.put(nil, seal.Sealed)
+	if ring != nil {
+		ring.Wipe()
+	}
+	return ring != nil
+}
+
+func (s *secrets) put(ring *keyring.Keyring, state seal.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ring != nil {
-		s.ring.Wipe()
-		s.ring = nil
-	}
-	s.state = seal.Sealed
+	s.ring, s.state = ring, state
 }
 
 func (s *secrets) current() (seal.State, *keyring.Keyring) {
@@ -59,47 +69,50 @@ func (s *secrets) current() (seal.State, *keyring.Keyring) {
 
 // look decides the state anew from the ledger, and reports whether it changed.
 func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var key *seal.RootKey
 	if k := state.RootKey(); k != nil {
 		key = &seal.RootKey{Session: k.Session, Index: k.IndexOf(node), YI: k.Record.YI}
 	}
+	last, ring := s.current()
 	var share *seal.RootShare
-	if s.ring != nil {
-		r := s.ring.Root()
+	if ring != nil {
+		r := ring.Root()
 		share = &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}
 	}
 	next := seal.Decide(key, share, false)
-	changed := next != s.state
-	s.state = next
-	return next, changed
+	if next != last {
+		s.put(ring, next)
+	}
+	return next, next != last
 }
 
 // confirm makes this node's share of a session durable: the root share as a new
 // generation, any other in the keyring.
 func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing.Index, share *group.Scalar) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	own, err := group.DecodeScalar(share.Bytes()) // the driver wipes its copy
-	if err != nil {
-		return err
-	}
-	if o.Purpose == authority.PurposeRoot {
-		if s.ring != nil && s.ring.Root().Session == ses.ID {
-			return nil
-		}
-		ring, err := keyring.Create(s.cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
-		if err != nil {
-			return fmt.Errorf("seal the root share: %w", err)
-		}
-		s.ring = ring
+	state, ring := s.current()
+	root := o.Purpose == authority.PurposeRoot
+	switch {
+	case root && ring != nil && ring.Root().Session == ses.ID:
 		return nil
+	case root && state == seal.Unsealed:
+		return errBornAlready
+	case !root && (ring == nil || state != seal.Unsealed):
+		return errNotUnsealed
 	}
-	if s.ring == nil || s.state != seal.Unsealed {
-		return errors.New("this node is not unsealed")
+	own := share.Add(group.SmallScalar(0)) // the driver wipes its copy
+	if !root {
+		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Index: uint32(index), Scalar: own})
 	}
-	return s.ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Index: uint32(index), Scalar: own})
+	next, err := keyring.Create(s.cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
+	if err != nil {
+		own.Wipe()
+		return fmt.Errorf("seal the root share: %w", err)
+	}
+	s.put(next, state)
+	if ring != nil {
+		ring.Wipe() // of a birth that failed; nothing was given out of it
+	}
+	return nil
 }
 
 // unsealed says nil, or why nothing is released.
@@ -132,16 +145,22 @@ func (n *Node) share(key api.KeyID, version uint32, epoch uint64) (*keyring.Shar
 	return ring.Share(key, version, epoch)
 }
 
-// sealState names what the node does, for status.
-func (n *Node) sealState() string {
+// serving is what [Node.servingState] says of a node that releases.
+const serving = "serving"
+
+// servingState names what the node does, for status: "serving", or why it
+// releases nothing.
+func (n *Node) servingState() string {
 	state, _ := n.secrets.current()
 	switch {
 	case state != seal.Unsealed:
 		return string(state)
+	case n.audit.State() != "ok":
+		return n.audit.State()
 	case n.freshEnough() != nil:
 		return "stale"
 	default:
-		return "serving"
+		return serving
 	}
 }
 
@@ -162,7 +181,11 @@ func (n *Node) runCeremonies(ctx context.Context) {
 				n.note(ctx, audit.Record{Kind: audit.Unseal, LedgerIndex: s.Position().Index})
 			}
 		}
-		n.driver.Step(ctx, s)
+		// What this node sees may be long past while it catches up: it takes part
+		// in what is open now.
+		if n.freshEnough() == nil {
+			n.driver.Step(ctx, s)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -214,7 +214,7 @@ func (n *Node) status() *api.StatusAnswer {
 	at := s.Position()
 	a := &api.StatusAnswer{
 		Node: n.cfg.Node, Region: n.cfg.Region, Cluster: n.genesis.Cluster,
-		State: string(n.sealState()), Leader: n.consensus.Leader(),
+		State: n.servingState(), Leader: n.consensus.Leader(),
 		Index: at.Index, TailIndex: tail.State.Position().Index, Link: at.Link, Root: s.Root(),
 		FreshFor: n.fresh.left(bootTime(), n.consensus.AppliedIndex()).Milliseconds(),
 		HSM:      n.device.Kind(), TokenSerial: n.device.Serial(),

@@ -29,6 +29,10 @@ const (
 	resend = 3 * time.Second // a post that the board does not show yet is sent again
 )
 
+// maxRemembered bounds what the driver remembers of when it posted what. What is
+// forgotten is posted once more, and refused.
+const maxRemembered = 4096
+
 // Config is what a [Driver] needs; every field is required.
 type Config struct {
 	Cluster api.ClusterID
@@ -78,6 +82,10 @@ func New(cfg Config) *Driver {
 // It is called whenever the ledger has moved, and at least every second. A
 // failure concerns one ceremony, is logged, and is tried again.
 func (d *Driver) Step(ctx context.Context, s *ledger.State) {
+	if len(d.sent)+len(d.since) > maxRemembered {
+		clear(d.sent)
+		clear(d.since)
+	}
 	for _, o := range s.Orders() {
 		index := sharing.Index(o.Order.IndexOf(d.cfg.Node))
 		if index == 0 {
@@ -114,37 +122,48 @@ func (d *Driver) stepSession(ctx context.Context, ses *ledger.Session, o *ledger
 		r.phase, r.phaseSince = phase, d.cfg.Now()
 		d.cfg.Log.Info("ceremony", "session", ses.ID, "key", o.Order.Name, "phase", phase)
 	}
+	posted, err := d.takePart(ctx, ses, o, r)
+	if posted {
+		return nil
+	}
+	// A holder that cannot do its own part still sees to it that the others go on.
+	if ses.Board.ReadyToActivate() {
+		return errors.Join(err, d.inTurn(ctx, "activate "+ses.ID.String(), index, authority.KindActivate, authority.Activate{Session: ses.ID}))
+	}
+	if d.cfg.Now().Sub(r.phaseSince) <= time.Duration(o.Order.PhaseSeconds)*time.Second {
+		return err
+	}
+	return errors.Join(err, d.again(ctx, fmt.Sprintf("late %s %v", ses.ID, r.phase), authority.KindDeadline,
+		authority.Deadline{Session: ses.ID, Phase: uint32(r.phase)}))
+}
+
+// takePart posts what the open phase awaits of this holder, and reports whether
+// it did. What a post says is durable before it is sent.
+func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Ordered, r *run) (posted bool, err error) {
 	ready, err := r.participant.Step(ses.Board.View(), d.cfg.Rand)
 	if err != nil {
-		return fmt.Errorf("step in the %v phase: %w", r.phase, err)
-	}
-	if ready.Persist {
-		if err := d.save(ses, r); err != nil {
-			return err
-		}
+		return false, fmt.Errorf("step in the %v phase: %w", r.phase, err)
 	}
 	if ready.Share != nil {
 		defer ready.Share.Wipe()
 	}
-	if ready.Post != nil {
-		if ready.Share != nil {
-			if err := d.cfg.Confirm(ses, &o.Order, index, ready.Share); err != nil {
-				return fmt.Errorf("make the share durable: %w", err)
-			}
+	if ready.Persist {
+		if err := d.save(ses, r); err != nil {
+			return false, err
 		}
-		// From here, a crash recovers forward: the same bytes are posted again.
-		name := fmt.Sprintf("post %s %v", ses.ID, ready.Post.Kind)
-		return d.again(ctx, name, authority.KindPost,
-			authority.Post{Session: ses.ID, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body})
 	}
-	if ses.Board.ReadyToActivate() {
-		return d.inTurn(ctx, "activate "+ses.ID.String(), index, authority.KindActivate, authority.Activate{Session: ses.ID})
+	if ready.Post == nil {
+		return false, nil
 	}
-	if r.phase <= dkg.PhaseConfirm && d.cfg.Now().Sub(r.phaseSince) > time.Duration(o.Order.PhaseSeconds)*time.Second {
-		return d.again(ctx, fmt.Sprintf("late %s %v", ses.ID, r.phase), authority.KindDeadline,
-			authority.Deadline{Session: ses.ID, Phase: uint32(r.phase)})
+	if ready.Share != nil {
+		if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {
+			return false, fmt.Errorf("make the share durable: %w", err)
+		}
 	}
-	return nil
+	// From here, a crash recovers forward: the same bytes are posted again.
+	err = d.again(ctx, fmt.Sprintf("post %s %v", ses.ID, ready.Post.Kind), authority.KindPost,
+		authority.Post{Session: ses.ID, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body})
+	return err == nil, err
 }
 
 // signRecord posts this holder's signature over the record of a named key, once.
@@ -231,7 +250,8 @@ func (d *Driver) save(ses *ledger.Session, r *run) error {
 		err = keyring.WriteFile(d.cfg.Dir, fileName(ses.ID), blob)
 	}
 	if err != nil {
-		delete(d.sessions, ses.ID) // what was not stored must not be posted
+		r.participant.Wipe() // what was not stored must not be posted
+		delete(d.sessions, ses.ID)
 		return fmt.Errorf("seal the state of session %s: %w", ses.ID, err)
 	}
 	return nil
@@ -239,19 +259,24 @@ func (d *Driver) save(ses *ledger.Session, r *run) error {
 
 // forget ends this node's part in every session that no longer runs: the
 // participant is wiped, its HSM key destroyed, its file removed. It goes by what
-// is on disk, so that a crash in the middle is made good.
+// is in memory and on disk, so that a crash in the middle is made good.
 func (d *Driver) forget(s *ledger.State) {
 	entries, err := os.ReadDir(d.cfg.Dir)
 	if err != nil {
 		d.cfg.Log.Error("look for sealed sessions", "error", err)
 		return
 	}
+	ids := map[api.Digest]bool{}
+	for id := range d.sessions {
+		ids[id] = true
+	}
 	for _, e := range entries {
-		hex, ok := strings.CutSuffix(e.Name(), suffix)
-		id, err := api.ParseDigest(hex)
-		if !ok || err != nil {
-			continue
+		hex, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), keyring.Unfinished), suffix)
+		if id, err := api.ParseDigest(hex); ok && err == nil {
+			ids[id] = true
 		}
+	}
+	for id := range ids {
 		ses := s.Session(id)
 		if ses == nil || s.OrderByHash(ses.Order).Live == id {
 			continue // not there yet in this state, or running
@@ -270,7 +295,12 @@ func (d *Driver) destroy(id api.Digest) error {
 	if err := d.cfg.Device.DestroyKey(hsmLabel(id)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
 		return err
 	}
-	return os.Remove(filepath.Join(d.cfg.Dir, fileName(id)))
+	for _, name := range []string{fileName(id) + keyring.Unfinished, fileName(id)} {
+		if err := os.Remove(filepath.Join(d.cfg.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 const suffix = ".sealed"

@@ -12,13 +12,16 @@ const (
 	maxPrincipals     = 4096 // above this, those of the past second are forgotten
 )
 
+// Others stands for the principals above maxPrincipals, which are counted together.
+const Others = "others"
+
 // RefusalCap bounds how many refusals of one principal are written down each
 // second. What is over the cap is counted. It is safe for concurrent use.
 type RefusalCap struct {
 	mu     sync.Mutex
-	second int64          // guarded by mu
-	seen   map[string]int // in this second; guarded by mu
-	over   map[string]uint64
+	second int64             // guarded by mu
+	seen   map[string]int    // in this second; guarded by mu
+	over   map[string]uint64 // not written down; guarded by mu
 }
 
 // NewRefusalCap makes a cap with nothing counted.
@@ -38,9 +41,10 @@ func (c *RefusalCap) Allow(principal string, now time.Time) bool {
 	if c.seen[principal] <= refusalsPerSecond {
 		return true
 	}
-	if len(c.over) < maxPrincipals {
-		c.over[principal]++
+	if _, counted := c.over[principal]; !counted && len(c.over) >= maxPrincipals {
+		principal = Others
 	}
+	c.over[principal]++
 	return false
 }
 

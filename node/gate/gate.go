@@ -57,6 +57,7 @@ type Config struct {
 // Gate decides and records. It is safe for concurrent use.
 type Gate struct {
 	cfg     Config
+	steps   []step
 	publics sync.Map // versionID → *tdh2.PublicKey; as many as the ledger has keys
 }
 
@@ -66,7 +67,11 @@ type versionID struct {
 }
 
 // New makes a gate.
-func New(cfg Config) *Gate { return &Gate{cfg: cfg} }
+func New(cfg Config) *Gate {
+	g := &Gate{cfg: cfg}
+	g.steps = g.contract()
+	return g
+}
 
 // denied is what a caller hears for everything that must not be told apart (R28).
 func denied() *api.Error { return api.Refuse(api.CodeDenied, "the request is not permitted") }
@@ -80,7 +85,7 @@ type item struct {
 	public   *tdh2.PublicKey
 	verified *tdh2.VerifiedEnvelope
 	rules    []string
-	why      string // for the record: what the caller does not hear
+	why      string // for the record: what the code leaves out, and the caller does not hear
 	refusal  *api.Error
 }
 
@@ -94,7 +99,7 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	committed, tail := g.cfg.States()
 	items := make([]*item, len(req.Items))
 	for i := range req.Items {
-		items[i] = g.decide(caller, req, req.Items[i], committed, tail)
+		items[i] = g.decide(&asked{caller, req, committed, tail}, req.Items[i])
 	}
 	if err := g.record(ctx, caller, req, items, committed); err != nil {
 		return nil, err
@@ -122,19 +127,57 @@ func Header(node string, s *ledger.State) api.AnswerHeader {
 	return h
 }
 
-// decide is every step before the record. The order is the contract's.
-func (g *Gate) decide(caller *Caller, req *api.UnwrapRequest, request api.UnwrapItem, committed, tail *ledger.State) *item {
+// asked is what the items of one request have in common, and the two states
+// that it is held against.
+type asked struct {
+	caller          *Caller
+	request         *api.UnwrapRequest
+	committed, tail *ledger.State
+}
+
+// states are the two to be asked, or the one that both are when the log holds
+// nothing that is not committed.
+func (a *asked) states() []*ledger.State {
+	if a.committed == a.tail {
+		return []*ledger.State{a.committed}
+	}
+	return []*ledger.State{a.committed, a.tail}
+}
+
+// step is one question of the gate: nil, or why not.
+type step struct {
+	name  string
+	ask   func(*asked, *item) *api.Error
+	again again
+}
+
+// again says when an answer can turn into a no while the record is written.
+type again int
+
+const (
+	always  again = iota // it depends on this node, or on the time
+	ifMoved              // it depends on the states
+	never                // it depends on the request
+)
+
+// contract lists the steps before the record, in their order.
+func (g *Gate) contract() []step {
+	return []step{
+		{"unsealed", func(*asked, *item) *api.Error { return g.cfg.Unsealed() }, always},
+		{"fresh", func(*asked, *item) *api.Error { return g.cfg.Fresh() }, always},
+		{"key", g.findKey, ifMoved},
+		{"principal", g.checkPrincipal, always},
+		{"policy", g.checkPolicy, ifMoved},
+		{"budgets", checkBudgets, ifMoved},
+		{"envelope", g.checkEnvelope, never},
+	}
+}
+
+// decide is every step before the record.
+func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
 	it := &item{request: request}
-	for _, step := range []func() *api.Error{
-		g.cfg.Unsealed,
-		g.cfg.Fresh,
-		func() *api.Error { return g.findKey(it, committed, tail) },
-		func() *api.Error { return g.checkPrincipal(it, caller, committed, tail) },
-		func() *api.Error { return g.checkPolicy(it, caller, req, committed, tail) },
-		func() *api.Error { return checkBudgets(it, committed, tail) },
-		func() *api.Error { return g.checkEnvelope(it, committed) },
-	} {
-		if it.refusal = step(); it.refusal != nil {
+	for _, s := range g.steps {
+		if it.refusal = s.ask(a, it); it.refusal != nil {
 			return it
 		}
 	}
@@ -142,8 +185,9 @@ func (g *Gate) decide(caller *Caller, req *api.UnwrapRequest, request api.Unwrap
 }
 
 // findKey reads the envelope's head and finds the key, this node's share of its
-// current epoch, and that the tail has the key in the same epoch still.
-func (g *Gate) findKey(it *item, committed, tail *ledger.State) *api.Error {
+// current epoch, and that the tail has the key in the same epoch still. That a key
+// exists is not said to one who may not use it (R28).
+func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
 	}
@@ -153,31 +197,41 @@ func (g *Gate) findKey(it *item, committed, tail *ledger.State) *api.Error {
 	}
 	it.envelope = e
 	id := api.KeyID(e.KeyID())
-	k := committed.Key(id)
+	k := a.committed.Key(id)
 	if k == nil || k.Purpose != authority.PurposeUnwrap || k.Version != e.Version() {
 		it.why = "unknown key"
 		return denied()
 	}
 	it.key = k
-	if t := tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
-		it.why = "the key is changing"
-		return api.Retry(api.CodeStale, "the key's epoch is changing")
+	if t := a.tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
+		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
 	}
 	share, ok := g.cfg.Share(k.ID, k.Version, k.Epoch)
 	index := k.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index {
-		return api.Retry(api.CodeNoShare, "this node holds no share of the key's current epoch")
+		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of the key's current epoch"))
 	}
 	it.share = share
 	return nil
 }
 
+// toPermitted refuses with e, or as denied if the caller may not use the key.
+func (g *Gate) toPermitted(a *asked, it *item, e *api.Error) *api.Error {
+	if err := g.checkPrincipal(a, it); err != nil {
+		return err
+	}
+	if err := g.checkPolicy(a, it); err != nil {
+		return err
+	}
+	return e
+}
+
 // checkPrincipal asks both states whether the caller is still admitted.
-func (g *Gate) checkPrincipal(it *item, caller *Caller, committed, tail *ledger.State) *api.Error {
+func (g *Gate) checkPrincipal(a *asked, it *item) *api.Error {
 	now := g.cfg.Now()
-	for _, s := range []*ledger.State{committed, tail} {
-		if err := caller.Standing(s, now); err != nil {
-			it.why = err.Error()
+	for _, s := range a.states() {
+		if err := a.caller.Standing(s, now); err != nil {
+			it.why = "principal: " + err.Error()
 			return denied()
 		}
 	}
@@ -185,22 +239,22 @@ func (g *Gate) checkPrincipal(it *item, caller *Caller, committed, tail *ledger.
 }
 
 // checkPolicy asks the policies of both states.
-func (g *Gate) checkPolicy(it *item, caller *Caller, req *api.UnwrapRequest, committed, tail *ledger.State) *api.Error {
-	for _, s := range []*ledger.State{committed, tail} {
+func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
+	for _, s := range a.states() {
 		p, err := g.cfg.Policy(s)
 		if err != nil {
-			it.why = err.Error()
+			it.why = "policy: " + err.Error()
 			return denied()
 		}
 		d := p.Decide(policy.Request{
-			Principal:  caller.Principal,
+			Principal:  a.caller.Principal,
 			Action:     policy.Unwrap,
 			KeyID:      it.key.ID,
 			KeyName:    it.key.Name,
 			Context:    it.request.Context,
-			SourceIP:   caller.Source,
+			SourceIP:   a.caller.Source,
 			NodeRegion: g.cfg.Region,
-			Reason:     req.Reason,
+			Reason:     a.request.Reason,
 			Now:        g.cfg.Now(),
 		})
 		it.rules = d.Rules
@@ -217,8 +271,8 @@ func (g *Gate) checkPolicy(it *item, caller *Caller, req *api.UnwrapRequest, com
 
 // checkBudgets holds the request against grants, rates and use counts. No
 // policy can name one yet, so each of the three lists is empty.
-func checkBudgets(it *item, committed, tail *ledger.State) *api.Error {
-	for _, budget := range budgets(it.key, committed, tail) {
+func checkBudgets(a *asked, it *item) *api.Error {
+	for _, budget := range budgets(it.key, a.committed, a.tail) {
 		if err := budget(it); err != nil {
 			return err
 		}
@@ -230,8 +284,8 @@ func checkBudgets(it *item, committed, tail *ledger.State) *api.Error {
 func budgets(*ledger.Key, *ledger.State, *ledger.State) []func(*item) *api.Error { return nil }
 
 // checkEnvelope accepts an endorsement of this node, or verifies the proof.
-func (g *Gate) checkEnvelope(it *item, committed *ledger.State) *api.Error {
-	pk, err := g.publicKey(committed, it.key)
+func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
+	pk, err := g.publicKey(a.committed, it.key)
 	if err != nil {
 		return api.Refuse(api.CodeInternal, "the key's record is not usable")
 	}
@@ -317,31 +371,24 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 		r.KeyName, r.Epoch = it.key.Name, it.key.Epoch
 	}
 	if it.refusal != nil {
-		r.Kind, r.Code = audit.Refusal, string(it.refusal.Code)
-		if it.why != "" {
-			r.Code += ": " + it.why
-		}
+		r.Kind, r.Code, r.Why = audit.Refusal, string(it.refusal.Code), it.why
 	}
 	return r
 }
 
-// denyAgain asks once more what could have been denied while the record was
-// being written. Nothing has moved when both states are the same values.
-func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, committed, tail *ledger.State) error {
-	nowCommitted, nowTail := g.cfg.States()
-	moved := nowCommitted != committed || nowTail != tail
+// denyAgain asks once more, of the states as they are now, what could have been
+// denied while the record was being written.
+func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, wasCommitted, wasTail *ledger.State) error {
+	committed, tail := g.cfg.States()
+	a := &asked{caller, req, committed, tail}
+	moved := committed != wasCommitted || tail != wasTail
 	var withheld []audit.Record
 	for _, it := range items {
 		if it.refusal != nil {
 			continue
 		}
-		err := g.cfg.Unsealed()
-		if err == nil && moved {
-			err = g.decideAgain(it, caller, req, nowCommitted, nowTail)
-		}
-		if err != nil {
-			it.refusal = err
-			r := g.describe(caller, req, it, nowCommitted)
+		if it.refusal = g.decideAgain(a, it, moved); it.refusal != nil {
+			r := g.describe(caller, req, it, committed)
 			r.Kind = audit.Withheld
 			withheld = append(withheld, r)
 		}
@@ -349,22 +396,21 @@ func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapReq
 	return g.append(ctx, withheld)
 }
 
-// decideAgain repeats the steps that a ledger entry can turn into a no.
-func (g *Gate) decideAgain(it *item, caller *Caller, req *api.UnwrapRequest, committed, tail *ledger.State) *api.Error {
+// decideAgain repeats the steps whose answer can have turned into a no.
+func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 	epoch := it.key.Epoch
-	if err := g.findKey(it, committed, tail); err != nil {
-		return err
+	for _, s := range g.steps {
+		if s.again == never || s.again == ifMoved && !moved {
+			continue
+		}
+		if err := s.ask(a, it); err != nil {
+			return err
+		}
 	}
 	if it.key.Epoch != epoch {
 		return api.Retry(api.CodeStale, "the key's epoch has changed")
 	}
-	if err := g.checkPrincipal(it, caller, committed, tail); err != nil {
-		return err
-	}
-	if err := g.checkPolicy(it, caller, req, committed, tail); err != nil {
-		return err
-	}
-	return checkBudgets(it, committed, tail)
+	return nil
 }
 
 // release makes the partial of an item that passed every step, and nothing for

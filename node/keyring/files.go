@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 )
 
-// maxFile bounds what is read back: about 20,000 shares.
+// maxFile bounds what is written and read back: about 50,000 shares.
 const maxFile = 8 << 20
+
+// Unfinished ends the name of a file that a crash may have left half written.
+const Unfinished = ".new"
 
 // WriteFile replaces dir/name by content and returns when it is durable: written
 // beside its place with mode 0600, synced, renamed, the directory synced.
@@ -20,9 +23,13 @@ func WriteFile(dir, name string, content []byte) (err error) {
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path+Unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
+	}
+	// A file left by a crash may have had another mode, and a umask takes bits (R27).
+	if err := f.Chmod(0o600); err != nil {
+		return errors.Join(err, f.Close())
 	}
 	if _, err := f.Write(content); err != nil {
 		return errors.Join(err, f.Close())
@@ -34,7 +41,7 @@ func WriteFile(dir, name string, content []byte) (err error) {
 		return err
 	}
 	// From here, a crash leaves either the old content or the new.
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := os.Rename(path+Unfinished, path); err != nil {
 		return err
 	}
 	return syncDir(dir)

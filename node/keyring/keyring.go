@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +34,10 @@ var (
 	ErrOpen = errors.New("keyring: it does not open: altered, or another node's")
 	// ErrReadBack means a file reads differently from what was written.
 	ErrReadBack = errors.New("keyring: what was written does not read back")
+	// ErrAnother means that this node holds another share of the same key and epoch.
+	ErrAnother = errors.New("keyring: there is another share of this key and epoch")
+	// ErrFull means the keyring would be larger than what is read back.
+	ErrFull = errors.New("keyring: too many shares")
 )
 
 // format is the version byte of both files.
@@ -74,8 +80,10 @@ type Keyring struct {
 	root       Root
 	key        secret.Bytes // of the keyring file
 
+	writing sync.Mutex // held while files are written: readers do not wait for a disk
+
 	mu     sync.RWMutex
-	shares map[shareID]*Share // guarded by mu
+	shares map[shareID]*Share // replaced, never changed; guarded by mu
 }
 
 type shareID struct {
@@ -114,7 +122,8 @@ type shareSecret struct {
 
 // Create seals root as a new generation with an empty keyring, durably, reads
 // it back, and then destroys every older generation: it serves births, after
-// which no older root share can be of use.
+// which no older root share can be of use. The keyring owns root.Share from then
+// on.
 func Create(cfg Config, root Root) (*Keyring, error) {
 	old, err := generations(cfg.Dir)
 	if err != nil {
@@ -124,10 +133,11 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if n := len(old); n > 0 {
 		g = old[n-1] + 1
 	}
-	if err := cfg.Device.CreateKey(hsmLabel(g)); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+	if err := createKey(cfg.Device, hsmLabel(g)); err != nil {
 		return nil, fmt.Errorf("make the sealing key of generation %d: %w", g, err)
 	}
 	salt := make([]byte, SaltSize)
+	defer clear(salt)
 	if _, err := io.ReadFull(cfg.Rand, salt); err != nil {
 		return nil, fmt.Errorf("draw the salt of generation %d: %w", g, err)
 	}
@@ -138,33 +148,67 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if err := k.writeShares(k.shares); err != nil {
 		return nil, err
 	}
-	plain := secret.New(wire.Encode(rootSecret{Session: root.Session, Index: root.Index, Share: root.Share.Bytes(), Salt: salt}))
-	defer plain.Wipe()
-	blob, err := cfg.Device.Seal(hsmLabel(g), plain, rootAAD(cfg, root.Epoch, g))
-	if err != nil {
-		return nil, fmt.Errorf("seal the root share of generation %d: %w", g, err)
-	}
-	if err := WriteFile(cfg.Dir, rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob})); err != nil {
+	if err := sealRoot(cfg, root, salt, g); err != nil {
 		return nil, err
 	}
-	// From here, a crash recovers forward: Open finds generation g.
-	again, err := Open(cfg)
+	// From here, a crash recovers forward: Open finds generation g, and destroys
+	// the older ones.
+	again, err := openNewest(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReadBack, err)
 	}
+	defer again.Wipe()
 	if again.generation != g || !again.root.Share.Equal(root.Share) || again.root.Session != root.Session {
 		return nil, ErrReadBack
 	}
-	for _, o := range old {
-		if err := destroy(cfg, o); err != nil {
-			return nil, err
-		}
+	if err := destroyBefore(cfg, g); err != nil {
+		return nil, err
 	}
 	return k, nil
 }
 
-// Open opens the newest generation. [ErrNone] means there is none.
+// createKey makes a key that has sealed nothing yet. One of that label that is
+// there was left by an attempt whose files never came to stand.
+func createKey(dev hsm.Device, label string) error {
+	err := dev.CreateKey(label)
+	if !errors.Is(err, hsm.ErrKeyExists) {
+		return err
+	}
+	if err := dev.DestroyKey(label); err != nil {
+		return err
+	}
+	return dev.CreateKey(label)
+}
+
+// sealRoot writes the root share of generation g, with its salt, sealed by the token.
+func sealRoot(cfg Config, root Root, salt []byte, g uint64) error {
+	share := root.Share.Bytes()
+	defer clear(share)
+	plain := secret.New(wire.Encode(rootSecret{Session: root.Session, Index: root.Index, Share: share, Salt: salt}))
+	defer plain.Wipe()
+	blob, err := cfg.Device.Seal(hsmLabel(g), plain, rootAAD(cfg, root.Epoch, g))
+	if err != nil {
+		return fmt.Errorf("seal the root share of generation %d: %w", g, err)
+	}
+	return WriteFile(cfg.Dir, rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob}))
+}
+
+// Open opens the newest generation, and destroys older ones that a crash left
+// behind (R10). [ErrNone] means there is none; [ErrOpen] that it was altered, or
+// that this token is not the one that sealed it.
 func Open(cfg Config) (*Keyring, error) {
+	k, err := openNewest(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := destroyBefore(cfg, k.generation); err != nil {
+		k.Wipe()
+		return nil, err
+	}
+	return k, nil
+}
+
+func openNewest(cfg Config) (*Keyring, error) {
 	all, err := generations(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -185,7 +229,10 @@ func Open(cfg Config) (*Keyring, error) {
 		return nil, fmt.Errorf("%w: %s says format %d, generation %d", ErrOpen, rootName(g), f.Format, f.Generation)
 	}
 	plain, err := cfg.Device.Open(hsmLabel(g), f.Blob, rootAAD(cfg, f.Epoch, g))
-	if err != nil {
+	switch {
+	case errors.Is(err, hsm.ErrOpen), errors.Is(err, hsm.ErrNoKey):
+		return nil, fmt.Errorf("%w: %s: %w", ErrOpen, rootName(g), err)
+	case err != nil:
 		return nil, fmt.Errorf("open the root share of generation %d: %w", g, err)
 	}
 	defer plain.Wipe()
@@ -194,18 +241,20 @@ func Open(cfg Config) (*Keyring, error) {
 		return nil, fmt.Errorf("%w: root share: %w", ErrOpen, err)
 	}
 	defer clear(s.Share)
+	defer clear(s.Salt)
 	share, err := group.DecodeScalar(s.Share)
-	if err != nil {
-		return nil, fmt.Errorf("%w: root share: %w", ErrOpen, err)
+	if err != nil || len(s.Salt) != SaltSize {
+		return nil, fmt.Errorf("%w: what %s seals is no root share and salt", ErrOpen, rootName(g))
 	}
 	k := &Keyring{
-		cfg: cfg, generation: g, shares: map[shareID]*Share{},
+		cfg: cfg, generation: g,
 		root: Root{Session: s.Session, Epoch: f.Epoch, Index: s.Index, Share: share},
 	}
 	if k.key, err = deriveKey(cfg, share, s.Salt, g); err != nil {
 		return nil, err
 	}
 	if k.shares, err = k.readShares(); err != nil {
+		k.Wipe()
 		return nil, err
 	}
 	return k, nil
@@ -233,23 +282,25 @@ func (k *Keyring) Count() int {
 }
 
 // Put adds a share, with a fresh endorsement key, and returns when it is durable
-// and was read back. Putting the same share again changes nothing.
+// and was read back. Putting the same share again changes nothing; another share
+// of the same key and epoch is refused with [ErrAnother]. The keyring owns
+// s.Scalar from then on.
 func (k *Keyring) Put(s Share) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.writing.Lock()
+	defer k.writing.Unlock()
 	id := shareID{s.Key, s.Version, s.Epoch}
-	if have, ok := k.shares[id]; ok && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
-		return nil
+	if have, ok := k.Share(s.Key, s.Version, s.Epoch); ok {
+		if have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
+			return nil
+		}
+		return fmt.Errorf("%w: %s, epoch %d", ErrAnother, s.Key, s.Epoch)
 	}
 	endorsement := make([]byte, SaltSize)
 	if _, err := io.ReadFull(k.cfg.Rand, endorsement); err != nil {
 		return fmt.Errorf("draw an endorsement key: %w", err)
 	}
 	s.Endorsement = secret.New(endorsement)
-	next := make(map[shareID]*Share, len(k.shares)+1)
-	for i, have := range k.shares {
-		next[i] = have
-	}
+	next := maps.Clone(k.all())
 	next[id] = &s
 	if err := k.writeShares(next); err != nil {
 		return err
@@ -258,24 +309,40 @@ func (k *Keyring) Put(s Share) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrReadBack, err)
 	}
-	if got, ok := back[id]; !ok || !got.Scalar.Equal(s.Scalar) || len(back) != len(next) {
+	defer wipe(back)
+	if got, ok := back[id]; !ok || !got.Scalar.Equal(s.Scalar) || !got.Endorsement.Equal(s.Endorsement) || len(back) != len(next) {
 		return ErrReadBack
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.shares = next
 	return nil
 }
 
-// Wipe overwrites what this process holds of the keyring.
+func (k *Keyring) all() map[shareID]*Share {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.shares
+}
+
+// Wipe overwrites what this process holds of the keyring, root share included.
+// Nobody may use what the keyring gave out after that.
 func (k *Keyring) Wipe() {
+	k.writing.Lock()
+	defer k.writing.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, s := range k.shares {
-		s.Scalar.Wipe()
-		s.Endorsement.Wipe()
-	}
+	wipe(k.shares)
 	k.shares = map[shareID]*Share{}
 	k.root.Share.Wipe()
 	k.key.Wipe()
+}
+
+func wipe(shares map[shareID]*Share) {
+	for _, s := range shares {
+		s.Scalar.Wipe()
+		s.Endorsement.Wipe()
+	}
 }
 
 func (k *Keyring) writeShares(shares map[shareID]*Share) error {
@@ -286,17 +353,28 @@ func (k *Keyring) writeShares(shares map[shareID]*Share) error {
 			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(),
 		})
 	}
+	defer func() {
+		for _, s := range f.Shares {
+			clear(s.Scalar)
+		}
+	}()
 	slices.SortFunc(f.Shares, func(a, b shareSecret) int {
-		return bytes.Compare(wire.Encode([]any{a.Key, a.Version, a.Epoch}), wire.Encode([]any{b.Key, b.Version, b.Epoch}))
+		return cmp.Or(bytes.Compare(a.Key[:], b.Key[:]), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Epoch, b.Epoch))
 	})
 	plain := wire.Encode(f)
 	defer clear(plain)
+	if len(plain) > maxFile-sealOverhead {
+		return fmt.Errorf("%w: %d of them take %d bytes", ErrFull, len(f.Shares), len(plain))
+	}
 	aead, err := k.aead()
 	if err != nil {
 		return err
 	}
 	return WriteFile(k.cfg.Dir, sharesName(k.generation), aead.Seal(nil, nil, plain, k.aad()))
 }
+
+// sealOverhead is nonce and tag of a keyring file, in bytes.
+const sealOverhead = 12 + 16
 
 func (k *Keyring) readShares() (map[shareID]*Share, error) {
 	raw, err := ReadFile(k.cfg.Dir, sharesName(k.generation))
@@ -321,9 +399,9 @@ func (k *Keyring) readShares() (map[shareID]*Share, error) {
 	}
 	out := make(map[shareID]*Share, len(f.Shares))
 	for _, s := range f.Shares {
-		scalar, err := group.DecodeScalar(s.Scalar)
-		if err != nil {
-			return nil, fmt.Errorf("%w: share of the key %s: %w", ErrOpen, s.Key, err)
+		scalar, err := group.DecodeNonZeroScalar(s.Scalar)
+		if err != nil || len(s.Endorsement) != SaltSize {
+			return nil, fmt.Errorf("%w: share of the key %s", ErrOpen, s.Key)
 		}
 		clear(s.Scalar)
 		out[shareID{s.Key, s.Version, s.Epoch}] = &Share{
@@ -342,8 +420,9 @@ func (k *Keyring) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
+// aad binds the keyring file to cluster, node, kind (the tag), epoch and generation.
 func (k *Keyring) aad() []byte {
-	return tag.List(tag.KeyringBlob, k.cfg.Cluster[:], []byte(k.cfg.Node), tag.Uint64(k.generation))
+	return tag.List(tag.KeyringBlob, k.cfg.Cluster[:], []byte(k.cfg.Node), tag.Uint64(k.root.Epoch), tag.Uint64(k.generation))
 }
 
 func deriveKey(cfg Config, root *group.Scalar, salt []byte, g uint64) (secret.Bytes, error) {
@@ -362,12 +441,31 @@ func rootAAD(cfg Config, epoch, g uint64) []byte {
 	return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte("root"), tag.Uint64(epoch), tag.Uint64(g))
 }
 
+// destroyBefore destroys every generation older than g. It is done again at each
+// start, so a crash in the middle of it is made good.
+func destroyBefore(cfg Config, g uint64) error {
+	all, err := generations(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, old := range all {
+		if old >= g {
+			break
+		}
+		if err := destroy(cfg, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // destroy makes generation g unreadable for ever, backups of its files included.
+// The root file says that there is something left to do, so it goes last.
 func destroy(cfg Config, g uint64) error {
 	if err := cfg.Device.DestroyKey(hsmLabel(g)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
 		return fmt.Errorf("destroy the sealing key of generation %d: %w", g, err)
 	}
-	for _, name := range []string{rootName(g), sharesName(g)} {
+	for _, name := range []string{sharesName(g), rootName(g)} {
 		if err := os.Remove(filepath.Join(cfg.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove generation %d: %w", g, err)
 		}
