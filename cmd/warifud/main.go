@@ -112,6 +112,13 @@ func runCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log := newLog(os.Stderr)
+			warning, err := harden()
+			if err != nil {
+				return err
+			}
+			if warning != "" {
+				log.Warn(warning)
+			}
 			c, err := node.LoadConfig(args[0])
 			if err != nil {
 				return err
