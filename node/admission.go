@@ -121,12 +121,14 @@ func (n *Node) classOf(s *session) (class, error) {
 	if s.custodian != "" {
 		return classCustodian, nil
 	}
-	committed := n.consensus.Committed()
-	if err := s.standing(committed, time.Now()); err != nil {
-		if stale := n.freshEnough(); stale != nil {
-			return "", stale
+	committed, now := n.consensus.Committed(), time.Now()
+	for _, state := range []*ledger.State{committed, n.consensus.Tail().State} {
+		if err := s.standing(state, now); err != nil {
+			if stale := n.freshEnough(); stale != nil {
+				return "", stale
+			}
+			return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
 		}
-		return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
 	}
 	p, err := n.policies.of(committed)
 	if err != nil {

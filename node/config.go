@@ -55,7 +55,7 @@ func LoadConfig(dir string) (Config, error) {
 	path := filepath.Join(dir, configName)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if len(b) > maxConfigFile {
 		return Config{}, fmt.Errorf("%w: %s has %d bytes", ErrConfig, path, len(b))

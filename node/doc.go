@@ -7,9 +7,9 @@
 // states; the sockets are opened. Only then does the node take part. It unseals
 // when the ledger shows the root key and its own share fits.
 //
-// Stop: clients first, so that nothing is released any more; then peers and
-// Raft; then the loops; the secrets are wiped; the audit log is closed; the
-// token last.
+// Stop: clients and the loops first, so that nothing is released any more and
+// nobody reads a secret; then the peers, then Raft; the secrets are wiped; the
+// audit log is closed; the token last.
 //
 // Everything that a node answers to a client goes through admission (who is
 // this?) and then through one method of the server; every partial goes through

@@ -30,6 +30,12 @@ const (
 // sealed by another token.
 var ErrIdentity = errors.New("the node's identity does not open with this token")
 
+// ErrTokenTaken means the token holds the identity of a node already: each node
+// has a token of its own, or one would destroy the other's keys.
+var ErrTokenTaken = errors.New("this token belongs to a node already")
+
+const identityFormat = 1
+
 type identityFile struct {
 	Format uint32 `cbor:"1,keyasint"`
 	Public []byte `cbor:"2,keyasint"` // 65 bytes
@@ -53,15 +59,20 @@ func createIdentity(random io.Reader, dir, node string, dev hsm.Device) (*author
 	}
 	plain := secret.New(der)
 	defer plain.Wipe()
-	if err := dev.CreateKey(identityLabel); err != nil {
+	switch err := dev.CreateKey(identityLabel); {
+	case errors.Is(err, hsm.ErrKeyExists):
+		return nil, fmt.Errorf("%w: %w", ErrTokenTaken, err)
+	case err != nil:
 		return nil, fmt.Errorf("make the sealing key of the identity: %w", err)
 	}
 	blob, err := dev.Seal(identityLabel, plain, identityAAD(node, public))
 	if err != nil {
-		return nil, fmt.Errorf("seal the identity key: %w", err)
+		err = fmt.Errorf("seal the identity key: %w", err)
+	} else {
+		err = keyring.WriteFile(dir, identityName, wire.Encode(identityFile{Format: identityFormat, Public: public, Blob: blob}))
 	}
-	if err := keyring.WriteFile(dir, identityName, wire.Encode(identityFile{Format: 1, Public: public, Blob: blob})); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, dev.DestroyKey(identityLabel)) // so that init can be run again
 	}
 	return authority.NewSigner(key)
 }
@@ -78,6 +89,9 @@ func openIdentity(dir, node string, dev hsm.Device) (*ecdsa.PrivateKey, error) {
 	var f identityFile
 	if err := wire.Decode(raw, &f); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	if f.Format != identityFormat {
+		return nil, fmt.Errorf("%w: format %d", ErrIdentity, f.Format)
 	}
 	plain, err := dev.Open(identityLabel, f.Blob, identityAAD(node, f.Public))
 	if err != nil {

@@ -23,8 +23,10 @@ type journal struct {
 
 	mu      sync.Mutex
 	waiting []audit.Record // guarded by mu
+	broken  bool           // nothing is collected any more; guarded by mu
 	wake    chan struct{}  // of room 1
-	after   uint64         // entries up to this index are in the log already
+	after   uint64         // entries up to this index were in the log at the start
+	written uint64         // the last one that is now; owned by run
 }
 
 func newJournal(node string, log *audit.Log) (*journal, error) {
@@ -32,7 +34,7 @@ func newJournal(node string, log *audit.Log) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{node: node, log: log, after: after, wake: make(chan struct{}, 1)}, nil
+	return &journal{node: node, log: log, after: after, written: after, wake: make(chan struct{}, 1)}, nil
 }
 
 // lastJournaled finds the Raft index of the newest entry that the log holds.
@@ -43,7 +45,7 @@ func lastJournaled(log *audit.Log) (uint64, error) {
 			return 0, fmt.Errorf("look for the last ledger entry in the audit: %w", err)
 		}
 		switch r.Kind {
-		case audit.Change, audit.Activate, audit.Ceremony, audit.Start:
+		case audit.Change, audit.Activate, audit.Ceremony, audit.Start, audit.Stop:
 			return r.LedgerIndex, nil
 		}
 	}
@@ -67,7 +69,9 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 		return
 	}
 	j.mu.Lock()
-	j.waiting = append(j.waiting, record)
+	if !j.broken {
+		j.waiting = append(j.waiting, record)
+	}
 	j.mu.Unlock()
 	select {
 	case j.wake <- struct{}{}:
@@ -75,6 +79,8 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 	}
 }
 
+// run writes until ctx ends or the log takes no more; failed is told why. What
+// was not written is collected again from Raft's log at the next start.
 func (j *journal) run(ctx context.Context, failed func(error)) {
 	for {
 		select {
@@ -87,10 +93,16 @@ func (j *journal) run(ctx context.Context, failed func(error)) {
 		j.waiting = nil
 		j.mu.Unlock()
 		for _, r := range records {
-			if _, err := j.log.Append(ctx, r); err != nil && ctx.Err() == nil {
-				failed(err)
+			if _, err := j.log.Append(ctx, r); err != nil {
+				j.mu.Lock()
+				j.broken, j.waiting = true, nil
+				j.mu.Unlock()
+				if ctx.Err() == nil {
+					failed(err)
+				}
 				return
 			}
+			j.written = r.LedgerIndex
 		}
 	}
 }

@@ -35,6 +35,7 @@ type Node struct {
 	signer    *authority.Signer
 	audit     *audit.Log
 	consensus *consensus.Consensus[*ledger.State, ledger.Result]
+	joined    atomic.Bool // consensus is set: peers are looked up while it opens
 	peers     *transport.Peers
 	secrets   *secrets
 	policies  policies
@@ -59,8 +60,14 @@ var ErrNoGenesis = errors.New("this node has no genesis document yet")
 // ErrWrongToken means that the token is not the one this node was made with.
 var ErrWrongToken = errors.New("this directory was made with another token")
 
+// ErrKeyring is [keyring.ErrOpen]: the sealed root share or the keyring does not
+// open.
+var ErrKeyring = keyring.ErrOpen
+
 // Run runs the node until ctx ends, and returns when all is quiet. Each deferred
 // call below undoes the step above it, so that stopping is starting backwards.
+// The process's umask must take everything from group and others, as warifud's
+// does: Raft's log makes its files by the umask.
 func Run(ctx context.Context, o Options) (err error) {
 	cfg, err := LoadConfig(o.Dir)
 	if err != nil {
@@ -101,8 +108,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if n.journal, err = newJournal(cfg.Node, n.audit); err != nil {
 		return err
 	}
-	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.after})
-	defer func() { n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop}) }()
+	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
+	defer func() {
+		n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop, LedgerIndex: n.journal.written})
+	}()
 
 	n.secrets = &secrets{cfg: keyring.Config{
 		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader,
@@ -110,7 +119,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := n.secrets.open(); err != nil {
 		return err
 	}
-	defer n.secrets.wipe()
+	defer func() {
+		if n.secrets.wipe() {
+			n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Sealed})
+		}
+	}()
 	return n.serve(ctx, o.Dir, key)
 }
 
@@ -135,6 +148,12 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return errors.Join(err, peerSocket.Close())
 	}
+	running := false
+	defer func() {
+		if !running {
+			err = errors.Join(err, n.peers.Run(ended())) // to close the socket
+		}
+	}()
 	var voters []string
 	for _, m := range n.genesis.Roster {
 		voters = append(voters, m.ID)
@@ -149,12 +168,11 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 		Applied: n.journal.take,
 	})
 	if err != nil {
-		return errors.Join(err, peerSocket.Close())
-	}
-	defer func() { err = errors.Join(err, n.consensus.Close()) }()
-	if err := n.wire(dir); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, n.consensus.Close()) }()
+	n.joined.Store(true)
+	n.wire(dir)
 	clientSocket, err := net.ListenPacket("udp", n.cfg.listenClient())
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
@@ -166,11 +184,19 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return errors.Join(err, clientSocket.Close())
 	}
+	running = true
 	return n.run(ctx, clients)
 }
 
+// ended is a context that has ended.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
 // wire makes what stands on consensus: the gate and the ceremonies' driver.
-func (n *Node) wire(dir string) error {
+func (n *Node) wire(dir string) {
 	n.gate = gate.New(gate.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region,
 		States: func() (*ledger.State, *ledger.State) {
@@ -187,10 +213,9 @@ func (n *Node) wire(dir string) error {
 		},
 		Log: n.log,
 	})
-	return nil
 }
 
-// run owns every goroutine of the node. Clients stop first, peers last.
+// run owns every goroutine of the node. Clients and loops stop first, peers last.
 func (n *Node) run(ctx context.Context, clients *transport.Server) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -253,7 +278,7 @@ func (n *Node) rosterPins() (lookup func(string) (string, transport.SPKI, bool),
 			return "", transport.SPKI{}, false
 		}
 		address := n.genesis.NodeByID(id).Claim.Peer
-		if n.consensus != nil {
+		if n.joined.Load() {
 			address = n.consensus.Committed().Claim(id).Peer
 		}
 		return address, key, true

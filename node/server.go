@@ -17,8 +17,12 @@ import (
 	"warifu.dev/transport"
 )
 
-// maxTail bounds the audit records of one answer.
-const maxTail = 1000
+// Bounds of the audit records of one answer, which is at most one frame: the
+// newest that fit.
+const (
+	maxTail      = 1000
+	maxTailBytes = 900 << 10
+)
 
 // clientServer answers clients: one method each.
 type clientServer struct{ n *Node }
@@ -33,13 +37,34 @@ func (c clientServer) Serve(ctx context.Context, caller *transport.Caller, metho
 	return body, refusal(err)
 }
 
+// mayAsk says which classes may ask for a method. What clients need to trust the
+// cluster, and to wrap, is for everybody who is admitted.
+var mayAsk = map[uint16][]class{
+	api.MethodCluster:   {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
+	api.MethodUnwrap:    {classApplication},
+	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
+	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
+	api.MethodAuditTail: {classOperator, classAuditor},
+}
+
+func permitted(method uint16, who class) error {
+	classes, known := mayAsk[method]
+	switch {
+	case !known:
+		return api.Refuse(api.CodeMalformed, "no such method: %d", method)
+	case !slices.Contains(classes, who):
+		return api.Refuse(api.CodeDenied, "the class %s may not ask for this", who)
+	}
+	return nil
+}
+
 func (c clientServer) answer(ctx context.Context, s *session, who class, method uint16, body []byte) ([]byte, error) {
 	n := c.n
-	only := func(allowed ...class) error {
-		if slices.Contains(allowed, who) {
-			return nil
-		}
-		return api.Refuse(api.CodeDenied, "the class %s may not ask for this", who)
+	if err := permitted(method, who); err != nil {
+		return nil, err
 	}
 	switch method {
 	case api.MethodCluster:
@@ -49,9 +74,6 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodKeyList:
 		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed())}), nil
 	case api.MethodUnwrap:
-		if err := only(classApplication); err != nil {
-			return nil, err
-		}
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
 			return n.gate.Unwrap(ctx, &gate.Caller{Principal: s.principal, Source: s.source, Standing: s.standing}, q)
 		})
@@ -61,22 +83,13 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		}
 		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
 	case api.MethodStatus:
-		if err := only(classCustodian, classOperator, classAuditor); err != nil {
-			return nil, err
-		}
 		return wire.Encode(n.status()), nil
 	case api.MethodPolicy:
-		if err := only(classCustodian, classOperator, classAuditor); err != nil {
-			return nil, err
-		}
 		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
 	case api.MethodAuditTail:
-		if err := only(classOperator, classAuditor); err != nil {
-			return nil, err
-		}
 		return decodeThen(body, n.auditTail)
 	}
-	return nil, api.Refuse(api.CodeMalformed, "no such method: %d", method)
+	panic(fmt.Sprintf("node: the method %d is permitted and has no answer", method))
 }
 
 // peerServer answers the other nodes.
@@ -193,16 +206,18 @@ func (n *Node) auditTail(q *api.AuditTailRequest) (*api.AuditTailAnswer, error) 
 		return nil, err
 	}
 	a := &api.AuditTailAnswer{}
-	for i, r := range records {
-		if i == 0 {
-			a.First = r.Index
-		}
+	size := 0
+	for _, r := range slices.Backward(records) {
 		b, err := audit.EncodeRecord(r.Record)
 		if err != nil {
 			return nil, err
 		}
-		a.Records = append(a.Records, b)
+		if size += len(b) + 8; size > maxTailBytes {
+			break
+		}
+		a.First, a.Records = r.Index, append(a.Records, b)
 	}
+	slices.Reverse(a.Records)
 	if a.Checkpoint, err = n.audit.Checkpoint(); err != nil {
 		return nil, err
 	}

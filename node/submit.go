@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"warifu.dev/api"
@@ -19,9 +20,9 @@ import (
 const submitTimeout = 15 * time.Second
 
 // submit hands an entry to the leader, wherever it is, and says what became of
-// it. What this node can see to be a no-op is not appended at all.
+// it. What will never be taken is not handed on.
 func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
-	if a, err := n.foresee(entry); a != nil || err != nil {
+	if a, err := foresee(n.consensus.Committed(), n.consensus.Tail().State, entry, false); a != nil || err != nil {
 		return a, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
@@ -39,19 +40,24 @@ func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, err
 	}
 }
 
+// forEver are the reasons for which an entry is refused by every state.
+var forEver = []error{
+	authority.ErrEntry, authority.ErrSignature, authority.ErrTooFewSignatures, authority.ErrPublicKey,
+	authority.ErrChange, authority.ErrOrder, authority.ErrStatement,
+}
+
 // foresee answers for entries that are in the ledger already, and refuses those
-// that neither the committed state nor the tail would take.
-func (n *Node) foresee(entry []byte) (*api.SubmitAnswer, error) {
-	committed := n.consensus.Committed()
+// that neither the committed state nor the tail would take. A node that does not
+// lead may be behind: it refuses only what no state ever takes.
+func foresee(committed, tail *ledger.State, entry []byte, leads bool) (*api.SubmitAnswer, error) {
 	next := committed.Position().Index + 1
 	_, result := committed.Apply(next, entry)
 	if errors.Is(result.Err, ledger.ErrTaken) {
 		return answerOf(result)
 	}
-	if result.Err == nil {
+	if result.Err == nil || !leads && !slices.ContainsFunc(forEver, func(e error) bool { return errors.Is(result.Err, e) }) {
 		return nil, nil
 	}
-	tail := n.consensus.Tail().State
 	if _, again := tail.Apply(tail.Position().Index+1, entry); again.Err == nil || errors.Is(again.Err, ledger.ErrTaken) {
 		return nil, nil
 	}
@@ -87,8 +93,13 @@ func (n *Node) submitOnce(ctx context.Context, entry []byte) (*api.SubmitAnswer,
 	return &a, nil
 }
 
-// submitHere appends the entry as the leader.
+// submitHere appends the entry as the leader, unless it would be a no-op.
 func (n *Node) submitHere(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
+	if n.consensus.Leader() == n.cfg.Node {
+		if a, err := foresee(n.consensus.Committed(), n.consensus.Tail().State, entry, true); a != nil || err != nil {
+			return a, err
+		}
+	}
 	result, err := n.consensus.Submit(ctx, entry)
 	switch {
 	case errors.Is(err, consensus.ErrNotLeader):

@@ -2,38 +2,78 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"warifu.dev/hsm"
 	"warifu.dev/node"
 )
 
-// Exit codes of warifud, as in docs/operations.md.
+// Exit codes of warifud. Numbers are never used again for another meaning.
 const (
+	exitOK         = 0
 	exitUnexpected = 1
-	exitConfig     = 2 // usage, node.toml, genesis
-	exitInUse      = 3 // another daemon runs on this directory, or it is a node already
-	exitModes      = 4 // file modes are too loose
-	exitToken      = 5 // wrong PIN, wrong token, no token, unsafe template
+	exitConfig     = 2
+	exitInUse      = 3
+	exitModes      = 4
+	exitToken      = 5
 )
 
+var exitMeanings = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "done, or stopped because it was told to"},
+	{exitUnexpected, "something unexpected; the line on stderr says what"},
+	{exitConfig, "the command line, node.toml, the PIN file or the genesis document is missing or wrong"},
+	{exitInUse, "another daemon runs on this directory, or directory or token belong to a node already"},
+	{exitModes, "file modes are too loose"},
+	{exitToken, "the token: wrong PIN (tried once), another token, none, unsafe keys, or what it sealed was altered"},
+}
+
+// exitRows lead from an error to its code; the first that fits counts.
+var exitRows = []struct {
+	code int
+	errs []error
+}{
+	{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty, node.ErrTokenTaken, hsm.ErrTokenInUse}},
+	{exitModes, []error{node.ErrLooseMode}},
+	{exitToken, []error{
+		hsm.ErrWrongPIN, hsm.ErrPINLocked, hsm.ErrNoToken, hsm.ErrWrongToken,
+		hsm.ErrModule, hsm.ErrTemplate, node.ErrWrongToken, node.ErrIdentity, node.ErrKeyring,
+	}},
+	{exitConfig, []error{errUsage, node.ErrConfig, node.ErrNoGenesis, node.ErrGenesis}},
+}
+
+// errUsage means that the command line is wrong.
+var errUsage = errors.New("usage")
+
 func exitCode(err error) int {
-	for _, row := range []struct {
-		code int
-		errs []error
-	}{
-		{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty}},
-		{exitModes, []error{node.ErrLooseMode}},
-		{exitToken, []error{
-			hsm.ErrWrongPIN, hsm.ErrPINLocked, hsm.ErrNoToken, hsm.ErrWrongToken, hsm.ErrTokenInUse,
-			hsm.ErrModule, hsm.ErrTemplate, node.ErrWrongToken, node.ErrIdentity,
-		}},
-		{exitConfig, []error{node.ErrConfig, node.ErrNoGenesis, node.ErrGenesis}},
-	} {
+	if err == nil {
+		return exitOK
+	}
+	for _, row := range exitRows {
 		for _, e := range row.errs {
 			if errors.Is(err, e) {
 				return row.code
 			}
 		}
 	}
+	var path *fs.PathError
+	if errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) {
+		return exitConfig
+	}
 	return exitUnexpected
+}
+
+func exitCodesTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("Every failure is one line on stderr that begins with \"warifud: \", and one of these codes:\n\n")
+	for _, m := range exitMeanings {
+		fmt.Fprintf(&b, "  %2d  %s\n", m.code, m.meaning)
+	}
+	return &cobra.Command{Use: "exit-codes", Short: "What each exit code means", Long: strings.TrimRight(b.String(), "\n")}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // policies name zones; a node must not depend on the host's copy
 
@@ -25,7 +26,10 @@ import (
 	"warifu.dev/node"
 )
 
-func main() {
+func main() { os.Exit(runMain()) }
+
+// runMain is main, with its exit code.
+func runMain() int {
 	syscall.Umask(0o077)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -34,11 +38,33 @@ func main() {
 		Short:         "warifud runs one node of a warifu cluster",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: there is no command %q; see warifud --help", errUsage, args[0])
+			}
+			return cmd.Help()
+		},
 	}
-	root.AddCommand(initCommand(), joinCommand(), runCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "warifud:", err)
-		os.Exit(exitCode(err))
+	root.AddCommand(initCommand(), joinCommand(), runCommand(), exitCodesTopic())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %w; see %s --help", errUsage, err, cmd.CommandPath())
+	})
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		// One line, whatever was joined into the error.
+		fmt.Fprintln(os.Stderr, "warifud:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return exitCode(err)
+}
+
+// exactly asks for n arguments.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("%w: %s: %d arguments, not %d", errUsage, cmd.UseLine(), n, len(args))
+		}
+		return nil
 	}
 }
 
@@ -52,9 +78,14 @@ Prints the node's roster line, which goes into the genesis document.`,
 		Example: `  warifud init /var/lib/warifu --node tokyo-1 --region jp-east \
     --client 192.0.2.1:7700 --peer 192.0.2.1:7701 \
     --hsm pkcs11 --module /usr/lib/softhsm/libsofthsm2.so --token tokyo-1 --pin-file pin`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
+			for _, required := range []string{"node", "region", "client", "peer"} {
+				if !cmd.Flags().Changed(required) {
+					return fmt.Errorf("%w: --%s is required; see warifud init --help", errUsage, required)
+				}
+			}
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return fmt.Errorf("make the node's directory: %w", err)
 			}
@@ -80,11 +111,6 @@ Prints the node's roster line, which goes into the genesis document.`,
 	f.StringVar(&c.HSM.Token, "token", "", "label of the token")
 	f.StringVar(&c.HSM.PINFile, "pin-file", "", "file with the token's PIN, relative to DIR")
 	f.Int64Var(&c.AuditReserve, "audit-reserve", 0, "bytes kept free for the record that says the audit is full (default 64 MiB)")
-	for _, required := range []string{"node", "region", "client", "peer"} {
-		if err := cmd.MarkFlagRequired(required); err != nil {
-			panic(err)
-		}
-	}
 	return cmd
 }
 
@@ -93,7 +119,7 @@ func joinCommand() *cobra.Command {
 		Use:     "join DIR GENESIS",
 		Short:   "Give a node the signed genesis document of its cluster, once",
 		Example: `  warifud join /var/lib/warifu cluster.genesis`,
-		Args:    cobra.ExactArgs(2),
+		Args:    exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			document, err := os.ReadFile(args[1])
 			if err != nil {
@@ -109,7 +135,7 @@ func runCommand() *cobra.Command {
 		Use:     "run DIR",
 		Short:   "Run the node until told to stop (SIGTERM or SIGINT)",
 		Example: `  warifud run /var/lib/warifu`,
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log := newLog(os.Stderr)
 			warning, err := harden()
@@ -163,7 +189,7 @@ func readPIN(dir, name string) (secret.Bytes, error) {
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return secret.Bytes{}, fmt.Errorf("read the PIN: %w", err)
+		return secret.Bytes{}, fmt.Errorf("%w: read the PIN: %w", node.ErrConfig, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return secret.Bytes{}, fmt.Errorf("%s: %w", name, node.ErrLooseMode)
