@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -65,7 +66,7 @@ func LoadConfig(dir string) (Config, error) {
 	if err := d.Decode(&c); err != nil {
 		var strict *toml.StrictMissingError
 		if errors.As(err, &strict) {
-			return Config{}, fmt.Errorf("%w: %s: unknown field: %s", ErrConfig, path, strict.String())
+			return Config{}, fmt.Errorf("%w: %s: unknown field: %s", ErrConfig, path, strings.Join(strict.Errors[0].Key(), "."))
 		}
 		return Config{}, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 	}
