@@ -70,7 +70,7 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 	}
 	hash := tag.Hash(tag.EntryHash, entry)
 	root := next.Root()
-	if index/Milestone > s.index/Milestone && index%Milestone != 0 {
+	if index/Milestone > s.index/Milestone {
 		next.milestone = Position{Index: index - index%Milestone, Link: s.link}
 	}
 	next.index = index
@@ -147,7 +147,10 @@ func (s *State) takeChange(d *draft, index uint64, e *authority.Entry, raw []byt
 		if err := api.CheckName(ca.Name); err != nil {
 			return fmt.Errorf("%w: %w", authority.ErrChange, err)
 		}
-		if len(ca.Certificate) == 0 || len(ca.Certificate) > authority.MaxCertificate {
+		if len(ca.Certificate) == 0 {
+			return fmt.Errorf("%w: no certificate", authority.ErrChange)
+		}
+		if len(ca.Certificate) > authority.MaxCertificate {
 			return fmt.Errorf("%w: a certificate of %d bytes", ErrTooLarge, len(ca.Certificate))
 		}
 		if err := checkBase(c, caBase(s, ca.Name)); err != nil {

@@ -120,7 +120,7 @@ func (w *world) hostiles() []hostile {
 	}
 	add("an authority whose name is a path", ca(authority.CA{Name: "../policy", Certificate: []byte{1}}), authority.ErrChange, api.ErrName)
 	add("an authority whose name has a zero byte", ca(authority.CA{Name: "a\x00b", Certificate: []byte{1}}), authority.ErrChange, api.ErrName)
-	add("an authority without a certificate", ca(authority.CA{Name: "a"}), ledger.ErrTooLarge)
+	add("an authority without a certificate", ca(authority.CA{Name: "a"}), authority.ErrChange)
 	add("an authority of 9 KiB", ca(authority.CA{Name: "a", Certificate: make([]byte, 9<<10)}), ledger.ErrTooLarge)
 	ordered := func(alter func(*authority.Order)) *authority.Entry {
 		o := w.order("ledger")
