@@ -73,6 +73,7 @@ func Decode(b []byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	defer clear(again) // what is decoded may be a sealed secret
 	if !bytes.Equal(again, b) {
 		return fmt.Errorf("%w: not the canonical encoding", ErrMalformed)
 	}
