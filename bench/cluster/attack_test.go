@@ -129,7 +129,7 @@ func (l *loot) takeShares(dir string, cluster api.ClusterID, key api.KeyID, devi
 	if err != nil {
 		return err
 	}
-	ring, err := aead.Open(nil, nil, sealed, tag.List(tag.KeyringBlob, cluster[:], node, g))
+	ring, err := aead.Open(nil, nil, sealed, tag.List(tag.KeyringBlob, cluster[:], node, tag.Uint64(f.Epoch), g))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 
 	"warifu.dev/bench"
 	"warifu.dev/bench/cluster"
-	"warifu.dev/client"
 )
 
 func main() {
@@ -165,7 +164,7 @@ func (f *decryptFlags) startCluster(ctx context.Context, conf *bench.Config) (cl
 		return nil, errors.Join(err, remove())
 	}
 	clean = func() error { return errors.Join(c.Close(), remove()) }
-	if conf.Key, conf.Client, err = furnish(within, c, f.key); err != nil {
+	if err := furnish(within, c, f.key, conf); err != nil {
 		return nil, errors.Join(err, clean())
 	}
 	conf.Dir, conf.PIDs = dir, map[string]int{}
@@ -176,15 +175,17 @@ func (f *decryptFlags) startCluster(ctx context.Context, conf *bench.Config) (cl
 	return func() error { conf.Client.Close(); return closeCluster() }, nil
 }
 
-func furnish(ctx context.Context, c *cluster.Cluster, name string) (*client.Key, *client.Client, error) {
+// furnish gives the cluster a key, and conf a client that may unwrap with it.
+func furnish(ctx context.Context, c *cluster.Cluster, name string, conf *bench.Config) error {
 	key, err := c.Furnish(ctx, name)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	cert, err := c.NewIdentity(cluster.AppURI)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	cl, err := c.Client(cert)
-	return key, cl, err
+	conf.Key = key
+	conf.Client, err = c.Client(cert)
+	return err
 }
