@@ -23,6 +23,7 @@ import (
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
 	"warifu.dev/node/keyring"
+	"warifu.dev/sharing/tdh2"
 	"warifu.dev/transport"
 )
 
@@ -69,6 +70,9 @@ var ErrKeyring = keyring.ErrOpen
 // The process's umask must take everything from group and others, as warifud's
 // does: Raft's log makes its files by the umask.
 func Run(ctx context.Context, o Options) (err error) {
+	if err := tdh2.SelfTest(); err != nil {
+		return err
+	}
 	cfg, err := LoadConfig(o.Dir)
 	if err != nil {
 		return err
