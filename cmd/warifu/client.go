@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,9 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"crypto/x509"
-
 	"warifu.dev/api"
+	"warifu.dev/client/home"
 
 	"github.com/spf13/cobra"
 )
@@ -43,7 +43,7 @@ REGION is where this client is: nodes there are asked first.`,
 			if err != nil {
 				return fmt.Errorf("--hash: %w", err)
 			}
-			g, err := readVerifiedGenesis(genesis, digest)
+			g, err := home.ReadGenesis(genesis, digest)
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ REGION is where this client is: nodes there are asked first.`,
 			if err != nil {
 				return err
 			}
-			files := []homeFile{{homeGenesis, modePublic, g.Signed().Encode()}}
+			files := []homeFile{{home.GenesisFile, modePublic, g.Signed().Encode()}}
 			if cert != "" {
 				pair, err := readIdentity(cert, key)
 				if err != nil {
@@ -84,14 +84,14 @@ REGION is where this client is: nodes there are asked first.`,
 					return err
 				}
 				defer clear(private)
-				files = append(files, homeFile{homeCert, modePublic, chain}, homeFile{homeKey, modeSecret, private})
+				files = append(files, homeFile{home.CertificateFile, modePublic, chain}, homeFile{home.KeyFile, modeSecret, private})
 			}
-			b, err := json.MarshalIndent(settings{GenesisHash: digest.String(), Region: region}, "", "  ")
+			b, err := json.MarshalIndent(home.Settings{GenesisHash: digest.String(), Region: region}, "", "  ")
 			if err != nil {
 				panic(err)
 			}
 			// The settings come last: a home without them is not one yet.
-			files = append(files, homeFile{homeSettings, modePublic, append(b, '\n')})
+			files = append(files, homeFile{home.SettingsFile, modePublic, append(b, '\n')})
 			if err := writeHome(dir, files, replace); err != nil {
 				return err
 			}

@@ -39,13 +39,13 @@ func (a *app) connect() (*client.Client, error) {
 	if a.caller.timeout <= 0 {
 		return nil, fail(exitUsage, "--timeout must be more than nothing")
 	}
-	s, g, err := a.loadHome()
+	h, err := a.loadHome()
 	if err != nil {
 		return nil, err
 	}
 	var cert tls.Certificate
 	if a.caller.custodianFile == "" {
-		cert, err = a.loadIdentity()
+		cert, err = loadIdentity(h)
 	} else {
 		cert, err = custodianCertificate(a.caller.custodianFile, a.caller.passphraseFile)
 	}
@@ -53,7 +53,7 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{
-		Genesis: g, Certificate: cert, Region: s.Region, Timeout: a.caller.timeout,
+		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Timeout: a.caller.timeout,
 		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 }
@@ -114,7 +114,7 @@ func (a *app) findKey(ctx context.Context, name, saved string) (*client.Key, *au
 }
 
 func (a *app) savedKey(name, saved string) (*client.Key, *authority.VerifiedGenesis, error) {
-	_, g, err := a.loadHome()
+	h, err := a.loadHome()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,12 +122,12 @@ func (a *app) savedKey(name, saved string) (*client.Key, *authority.VerifiedGene
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := client.ParseKey(g, b)
+	k, err := client.ParseKey(h.Genesis, b)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", saved, err)
 	}
 	if name != "" && name != k.Name() && name != k.ID().String() {
 		return nil, nil, fail(exitInput, "%s is the record of the key %s, not of %s", saved, k.Name(), name)
 	}
-	return k, g, nil
+	return k, h.Genesis, nil
 }

@@ -14,6 +14,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/client"
 	"warifu.dev/client/agefile"
+	"warifu.dev/client/home"
 	"warifu.dev/internal/wire"
 	"warifu.dev/policy"
 	"warifu.dev/sharing/custodian"
@@ -109,6 +110,15 @@ var exitBySentinel = []struct {
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},
 	{agefile.ErrFileKey, exitInput},
+	{home.ErrNone, exitLocal},
+	{home.ErrNoIdentity, exitLocal},
+	{home.ErrSettings, exitInput},
+	{home.ErrOtherGenesis, exitInput},
+	{home.ErrIdentity, exitInput},
+	{home.ErrOtherKey, exitInput},
+	{home.ErrExposed, exitLocal},
+	{home.ErrNoFile, exitLocal},
+	{home.ErrTooLarge, exitInput},
 	{custodian.ErrPassphrase, exitUnauthenticated},
 	{custodian.ErrFile, exitInput},
 	{custodian.ErrName, exitInput},

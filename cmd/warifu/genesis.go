@@ -11,6 +11,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/client/home"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 
@@ -194,7 +195,7 @@ signed it, and what is missing. With --hash it is refused if its hash is another
 					return fmt.Errorf("--hash: %w", err)
 				}
 				if s.Hash() != expected {
-					return otherGenesis(args[0], s.Hash(), expected)
+					return fmt.Errorf("%s is %w: its hash is %s, expected is %s", args[0], home.ErrOtherGenesis, s.Hash(), expected)
 				}
 			}
 			v := viewGenesis(s, g)

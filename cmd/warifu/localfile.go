@@ -2,10 +2,11 @@ package main
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"warifu.dev/client/home"
 )
 
 // Modes of what is written, whatever the umask.
@@ -15,41 +16,11 @@ const (
 	modeDir    = 0o700
 )
 
-// maxSmallFile bounds every file that is read whole: documents, lines,
-// certificates, keys. The largest, a genesis document, has some 20 KiB.
-const maxSmallFile = 1 << 20
-
 // readSmall reads a public file whole.
-func readSmall(name string) ([]byte, error) { return readWhole(name, false) }
+func readSmall(name string) ([]byte, error) { return home.Read(name) }
 
-// readSecret reads a file that nobody but its owner may read, and refuses a
-// looser one.
-func readSecret(name string) ([]byte, error) { return readWhole(name, true) }
-
-func readWhole(name string, private bool) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, fail(exitLocal, "%s is a directory, not a file", name)
-	case private && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0:
-		return nil, fail(exitLocal, "others may read %s (mode %#o); run: chmod 600 %s", name, info.Mode().Perm(), name)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSmallFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxSmallFile {
-		return nil, fail(exitInput, "%s is larger than %d KiB", name, maxSmallFile>>10)
-	}
-	return b, nil
-}
+// readSecret reads a file that nobody but its owner may read.
+func readSecret(name string) ([]byte, error) { return home.ReadSecret(name) }
 
 // newFile is a file being written next to its place. It appears there, complete
 // and synced, at Commit; Abandon, which may always be deferred, removes what is

@@ -38,12 +38,12 @@ of its holders have signed its record.`,
 			if err != nil {
 				return err
 			}
-			_, g, err := a.loadHome()
+			h, err := a.loadHome()
 			if err != nil {
 				return err
 			}
 			// The ledger would say the same; this says it without a call.
-			change, err := authority.VerifyChange(&g.Genesis, e)
+			change, err := authority.VerifyChange(&h.Genesis.Genesis, e)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}

@@ -1,0 +1,14 @@
+// Package home reads a client's home directory: which cluster it trusts, and as
+// whom it calls.
+//
+//	settings.json  which hash the genesis document must have, and where the client is
+//	genesis        the document, as handed out
+//	identity.crt   the application's certificate chain, PEM; may be missing
+//	identity.key   its key, PEM, 0600
+//	records/ID     key records that were kept, so that wrapping needs no cluster
+//
+// It is $WARIFU_HOME, or ~/.config/warifu. `warifu client init` writes it;
+// warifu and age-plugin-warifu read it. All trust is in the hash: the genesis
+// document is believed if it has that hash and enough signatures, and a record
+// if genesis says so, whoever put the files there.
+package home
