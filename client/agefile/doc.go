@@ -16,6 +16,9 @@
 // The context travels in the clear, and the envelope's label authenticates it: a
 // file whose context was altered does not open. Each stanza has one spelling only.
 //
+// age itself reads and writes such files with the plugin age-plugin-warifu: a
+// [Reference] names the key there.
+//
 // Encrypting needs the [client.Key] and no connection. Decrypting asks a quorum
 // through the interface [Unwrapper], which *[client.Client] satisfies.
 package agefile
