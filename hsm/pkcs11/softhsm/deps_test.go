@@ -15,6 +15,12 @@ type system map[string]string // name of a command: what it does, in sh
 // deps runs script/deps on a system and returns what it says and its exit code.
 func (s system) deps(t *testing.T, env ...string) (string, int) {
 	t.Helper()
+	return s.depsFor(t, nil, env...)
+}
+
+// depsFor is deps with arguments.
+func (s system) depsFor(t *testing.T, args []string, env ...string) (string, int) {
+	t.Helper()
 	bin := t.TempDir()
 	for name, does := range s {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+does+"\n"), 0o755); err != nil {
@@ -25,7 +31,7 @@ func (s system) deps(t *testing.T, env ...string) (string, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/bin/sh", script) // stdin is /dev/null
+	cmd := exec.Command("/bin/sh", append([]string{script}, args...)...) // stdin is /dev/null
 	cmd.Env = append([]string{"PATH=" + bin, "BIN=" + bin}, env...)
 	out, err := cmd.CombinedOutput()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
@@ -71,18 +77,36 @@ func TestDeps(t *testing.T) {
 		never string
 	}{
 		{"all is there and it is quiet", with(system{"softhsm2-util": ""}), 0, nil, ""},
-		{"root on Debian gets it installed", with(system{"apt-get": apt, "id": "echo 0"}), 0,
-			[]string{"+ env DEBIAN_FRONTEND=noninteractive apt-get", "install softhsm2"}, "sudo"},
-		{"sudo without a password installs it too", with(system{"apt-get": apt, "sudo": `[ "$1" = -n ] && shift; "$@"`}), 0,
-			[]string{"+ sudo -n env", "install softhsm2"}, ""},
-		{"sudo with a password and no terminal: the line", with(system{"apt-get": apt, "sudo": "exit 1"}), 3,
-			[]string{"sudo apt-get install -y softhsm2", "make demo HSM=soft"}, "+ "},
-		{"no sudo at all: the line", with(system{"apt-get": apt}), 3,
-			[]string{"apt-get install -y softhsm2", "make demo HSM=soft"}, "sudo"},
-		{"no network: it says so and offers the soft device", with(system{"apt-get": "exit 100", "id": "echo 0"}), 1,
-			[]string{"update", "network", "make demo HSM=soft"}, ""},
-		{"an installation that installed nothing is noticed", with(system{"apt-get": "exit 0", "id": "echo 0"}), 1,
-			[]string{"Still missing"}, ""},
+		{
+			"root on Debian gets it installed", with(system{"apt-get": apt, "id": "echo 0"}), 0,
+			[]string{"+ env DEBIAN_FRONTEND=noninteractive apt-get", "install softhsm2"},
+			"sudo",
+		},
+		{
+			"sudo without a password installs it too", with(system{"apt-get": apt, "sudo": `[ "$1" = -n ] && shift; "$@"`}), 0,
+			[]string{"+ sudo -n env", "install softhsm2"},
+			"",
+		},
+		{
+			"sudo with a password and no terminal: the line", with(system{"apt-get": apt, "sudo": "exit 1"}), 3,
+			[]string{"sudo apt-get install -y softhsm2", "make demo HSM=soft"},
+			"+ ",
+		},
+		{
+			"no sudo at all: the line", with(system{"apt-get": apt}), 3,
+			[]string{"apt-get install -y softhsm2", "make demo HSM=soft"},
+			"sudo",
+		},
+		{
+			"no network: it says so and offers the soft device", with(system{"apt-get": "exit 100", "id": "echo 0"}), 1,
+			[]string{"update", "network", "make demo HSM=soft"},
+			"",
+		},
+		{
+			"an installation that installed nothing is noticed", with(system{"apt-get": "exit 0", "id": "echo 0"}), 1,
+			[]string{"Still missing"},
+			"",
+		},
 		{"Fedora: the exact line", with(system{"dnf": "exit 9"}), 3, []string{"    sudo dnf install -y softhsm\n"}, ""},
 		{"Arch: the exact line", with(system{"pacman": "exit 9"}), 3, []string{"    sudo pacman -S --needed softhsm\n"}, ""},
 		{"Homebrew: the exact line", with(system{"brew": "exit 9"}), 3, []string{"    brew install softhsm\n"}, ""},
@@ -109,6 +133,41 @@ func TestDeps(t *testing.T) {
 			}
 			if t.Failed() {
 				t.Log(out)
+			}
+		})
+	}
+}
+
+// What only the tests need is asked for by name, and never for the demo.
+func TestDepsOfTheTests(t *testing.T) {
+	tests := []struct {
+		story string
+		on    system
+		args  []string
+		exit  int
+		says  []string // none: it is quiet
+	}{
+		{"the demo needs none of it", with(system{"softhsm2-util": ""}), nil, 0, nil},
+		{"all is there and it is quiet", with(system{"softhsm2-util": "", "age": "", "python3": ""}), []string{"--test"}, 0, nil},
+		{"Debian: the line", with(system{"softhsm2-util": "", "apt-get": apt}), []string{"--test"}, 3, []string{"apt-get install -y age python3\n"}},
+		{"Fedora: the exact line", with(system{"softhsm2-util": "", "dnf": "exit 9"}), []string{"--test"}, 3, []string{"    sudo dnf install -y age python3\n"}},
+		{"Arch: the exact line", with(system{"pacman": "exit 9"}), []string{"--test"}, 3, []string{"    sudo pacman -S --needed softhsm age python\n"}},
+		{"Homebrew: only one is missing", with(system{"softhsm2-util": "", "python3": "", "brew": "exit 9"}), []string{"--test"}, 3, []string{"    brew install age\n"}},
+		{"an argument that is none", with(nil), []string{"--tests"}, 2, []string{"usage"}},
+	}
+	for _, test := range tests {
+		t.Run(test.story, func(t *testing.T) {
+			out, exit := test.on.depsFor(t, test.args, module(t))
+			if exit != test.exit || test.says == nil && out != "" {
+				t.Errorf("exit %d, want %d: %s", exit, test.exit, out)
+			}
+			for _, words := range test.says {
+				if !strings.Contains(out, words) {
+					t.Errorf("it does not say %q: %s", words, out)
+				}
+			}
+			if !strings.Contains(strings.Join(test.says, ""), "softhsm") && strings.Contains(out, "HSM=soft") {
+				t.Errorf("it offers to do without what is there: %s", out)
 			}
 		})
 	}
