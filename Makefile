@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check test lint fuzz bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz bench timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -8,6 +8,7 @@ help:
 	@echo "make demo-check  kill every pair of nodes, and then a third; measured"
 	@echo "make demo-down   stop the demo and remove .demo"
 	@echo "make test        every test, with the race detector, SoftHSM included"
+	@echo "make age-big     1 GiB through age and warifu, in constant memory"
 	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
 	@echo "make fuzz        every fuzz target for FUZZTIME each (default 20s)"
 	@echo "make timing      the timing test of the partial (R18)"
@@ -34,8 +35,14 @@ demo-check: build
 	@script/demo up
 	@script/demo check
 
-test: deps
+test:
+	@script/deps --test
 	@script/test
+
+# 1 GiB from age to warifu and back, in memory that does not grow.
+age-big:
+	@script/deps --test
+	go test -tags big -count=1 -run OneGiB -v ./cmd/age-plugin-warifu/
 
 lint:
 	@script/lint

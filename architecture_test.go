@@ -24,9 +24,11 @@ var rooms = []struct {
 }{
 	{"cmd/warifud", false, []string{"node", "hsm/..."}},
 	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "hsm/..."}},
+	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
 	{"client/agefile", false, []string{"client", "api", "sharing/tdh2"}},
+	{"client/home", false, []string{"client", "api", "authority"}},
 	{"client/internal/dealt", false, []string{"sharing/...", "authority"}}, // for tests
 	{"api", true, nil},
 	{"authority", true, []string{"api"}},

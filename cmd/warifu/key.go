@@ -127,14 +127,22 @@ func (a *app) keyListCommand() *cobra.Command {
 
 func (a *app) keyShowCommand() *cobra.Command {
 	var out, saved string
+	var recipient bool
+	var pairs []string
 	c := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a key's record, and save it to wrap with offline",
 		Long: `Shows a key's public record, once it is believed: the custodians ordered it, and
 enough of its holders signed it. --out saves it, so that encrypt and wrap need no
-cluster; --record shows a saved one.`,
-		Example: "  warifu key show photos --out photos.record\n  warifu key show photos --record photos.record",
-		Args:    exactly("NAME"),
+cluster; --record shows a saved one.
+
+--recipient prints the key as a recipient of age (with age-plugin-warifu on PATH),
+and keeps the record at home, so that age needs no cluster to encrypt. --context is
+what age then wraps under.`,
+		Example: `  warifu key show photos --out photos.record
+  warifu key show photos --record photos.record
+  age -r $(warifu key show photos --recipient) -o beach.jpg.age beach.jpg`,
+		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, g, err := a.findKey(c.Context(), args[0], saved)
 			if err != nil {
@@ -144,6 +152,9 @@ cluster; --record shows a saved one.`,
 				if err := writeNew(out, modePublic, k.Encode()); err != nil {
 					return err
 				}
+			}
+			if recipient {
+				return a.showRecipient(k, g, pairs)
 			}
 			o := k.Record().Order()
 			v := struct {
@@ -172,6 +183,8 @@ cluster; --record shows a saved one.`,
 	}
 	c.Flags().StringVar(&out, "out", "", "file to save the record to")
 	c.Flags().StringVar(&saved, "record", "", "a saved record to show, in place of asking the cluster")
+	c.Flags().BoolVar(&recipient, "recipient", false, "print it as a recipient of age, and keep its record at home")
+	c.Flags().StringArrayVar(&pairs, "context", nil, "with --recipient: a pair KEY=VALUE that age wraps under; may be repeated")
 	a.addCallerFlags(c)
 	return c
 }
