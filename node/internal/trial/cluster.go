@@ -1,0 +1,196 @@
+package trial
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"testing"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+	"warifu.dev/sharing/group"
+)
+
+// PhaseSeconds is that of every order here.
+const PhaseSeconds = 60
+
+// Created is ledger time at the start.
+const Created = 1_700_000_000_000
+
+// Cluster is a cluster with a log that commits at once. It is safe for
+// concurrent use, but for what fails the test.
+type Cluster struct {
+	TB         testing.TB
+	Genesis    *authority.VerifiedGenesis
+	Custodians []*authority.Signer          // three, of whom two must sign
+	Keys       map[string]*ecdsa.PrivateKey // of the nodes n1, n2, ...
+
+	mu    sync.Mutex
+	state *ledger.State
+	log   [][]byte
+	nonce uint64
+}
+
+// New makes a cluster of h nodes with the threshold t, f = 1.
+func New(tb testing.TB, t, h int) *Cluster {
+	tb.Helper()
+	c := &Cluster{TB: tb, Keys: map[string]*ecdsa.PrivateKey{}}
+	g := authority.Genesis{Format: authority.GenesisFormat, Created: Created, Unseal: authority.UnsealHSM}
+	rand.Read(g.Cluster[:])
+	for _, kind := range authority.ChangeKinds() {
+		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: 2})
+	}
+	for i := range 3 {
+		s := c.signer(c.NewKey())
+		c.Custodians = append(c.Custodians, s)
+		g.Custodians = append(g.Custodians, authority.Custodian{Name: fmt.Sprintf("custodian%d", i+1), Sign: s.PublicKey(), Open: "age1test"})
+	}
+	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: uint32(t), F: 1, PhaseSeconds: PhaseSeconds}
+	for i := range h {
+		id := fmt.Sprintf("n%d", i+1)
+		c.Keys[id] = c.NewKey()
+		claim, err := authority.SignClaim(rand.Reader, c.Node(id), authority.AddressClaim{Node: id, Counter: 1, Client: "127.0.0.1:1", Peer: "127.0.0.1:2"})
+		c.must(err)
+		g.Roster = append(g.Roster, authority.Node{ID: id, Region: "jp-east", Key: c.Node(id).PublicKey(), Claim: claim})
+		g.Root.Holders = append(g.Root.Holders, id)
+	}
+	doc := &authority.SignedGenesis{Body: wire.Encode(g)}
+	for _, s := range c.Custodians[:2] {
+		c.must(doc.Sign(rand.Reader, s))
+	}
+	verified, err := doc.Verify()
+	c.must(err)
+	c.Genesis = verified
+	c.state = ledger.New(verified)
+	return c
+}
+
+func (c *Cluster) must(err error) {
+	c.TB.Helper()
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+}
+
+// NewKey makes a P-256 key.
+func (c *Cluster) NewKey() *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c.must(err)
+	return k
+}
+
+func (c *Cluster) signer(k *ecdsa.PrivateKey) *authority.Signer {
+	s, err := authority.NewSigner(k)
+	c.must(err)
+	return s
+}
+
+// Node is a node's signer.
+func (c *Cluster) Node(id string) *authority.Signer { return c.signer(c.Keys[id]) }
+
+// State is the ledger after every entry.
+func (c *Cluster) State() *ledger.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Log lists every entry.
+func (c *Cluster) Log() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([][]byte(nil), c.log...)
+}
+
+// Apply appends an entry.
+func (c *Cluster) Apply(entry []byte) ledger.Result {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, entry)
+	var r ledger.Result
+	c.state, r = c.state.Apply(uint64(len(c.log)), entry)
+	return r
+}
+
+// Say appends what a node states.
+func (c *Cluster) Say(node, kind string, body any) error {
+	e, err := authority.SignStatement(rand.Reader, c.Node(node), c.Genesis.Cluster, node, kind, body)
+	if err != nil {
+		return err
+	}
+	return c.Apply(e.Encode()).Err
+}
+
+// Change is an entry that two custodians have signed, against base.
+func (c *Cluster) Change(kind string, body []byte, base api.Digest) []byte {
+	c.mu.Lock()
+	c.nonce++
+	nonce := c.nonce
+	c.mu.Unlock()
+	e := authority.NewChange(authority.Change{
+		Cluster: c.Genesis.Cluster, Kind: kind, Body: body, Base: base,
+		Nonce: [16]byte{byte(nonce), byte(nonce >> 8)}, NotAfter: Created + 1_000_000,
+	})
+	for _, s := range c.Custodians[:2] {
+		c.must(authority.SignChange(rand.Reader, e, s))
+	}
+	return e.Encode()
+}
+
+// Order is the change that orders a key held by every node, with the cluster's t.
+func (c *Cluster) Order(name string) []byte {
+	o := c.Genesis.Root
+	o.Purpose, o.Name = authority.PurposeUnwrap, name
+	return c.Change(authority.KindKey, wire.Encode(o), api.Digest{})
+}
+
+// Born is a key with the share of every holder.
+type Born struct {
+	Key    *ledger.Key
+	Shares []*group.Scalar // by index-1
+}
+
+// Bear runs the ceremony of an order with honest holders to its end.
+func (c *Cluster) Bear(o *ledger.Ordered) *Born {
+	c.TB.Helper()
+	first := o.Order.Holders[0]
+	c.must(c.Say(first, authority.KindOpen, authority.Open{Order: o.Hash, Attempt: o.Attempt + 1}))
+	id := c.State().OrderByHash(o.Hash).Live
+	participants := make([]*dkg.Participant, len(o.Order.Holders))
+	born := &Born{Shares: make([]*group.Scalar, len(participants))}
+	for i := range participants {
+		var err error
+		participants[i], err = dkg.NewParticipant(c.State().Session(id).Board.Session(), sharing.Index(i+1), rand.Reader)
+		c.must(err)
+	}
+	for !c.State().Session(id).Board.ReadyToActivate() {
+		view := c.State().Session(id).Board.View()
+		for i, p := range participants {
+			ready, err := p.Step(view, rand.Reader)
+			c.must(err)
+			if ready.Share != nil {
+				born.Shares[i] = ready.Share
+			}
+			c.must(c.Say(o.Order.Holders[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
+		}
+	}
+	c.must(c.Say(first, authority.KindActivate, authority.Activate{Session: id}))
+	born.Key = c.State().Key(authority.KeyIDOf(id))
+	return born
+}
+
+// BearRoot bears the root key.
+func (c *Cluster) BearRoot() *Born { return c.Bear(c.State().Orders()[0]) }
+
+// BearKey orders and bears a named key; the root key is born.
+func (c *Cluster) BearKey(name string) *Born {
+	c.TB.Helper()
+	c.must(c.Apply(c.Order(name)).Err)
+	return c.Bear(c.State().OrderNamed(name))
+}
