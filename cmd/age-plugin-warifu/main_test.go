@@ -62,7 +62,7 @@ const photos = "photos"
 
 // newPlace starts three nodes, of which two open, and sets the home up with the
 // commands a user has.
-func newPlace(t *testing.T, context ...string) *place {
+func newPlace(t *testing.T, pairs ...string) *place {
 	t.Helper()
 	if _, err := exec.LookPath("age"); err != nil {
 		t.Fatal("age is missing. Run: apt-get install age (or script/deps --test)")
@@ -100,7 +100,7 @@ func newPlace(t *testing.T, context ...string) *place {
 	p.must(nil, "warifu", "client", "init", "--genesis", filepath.Join(dir, "cluster", "genesis"),
 		"--hash", c.Genesis().Hash().String(), "--cert", certFile, "--key", keyFile)
 	args := []string{"warifu", "key", "show", photos, "--recipient"}
-	for _, pair := range context {
+	for _, pair := range pairs {
 		args = append(args, "--context", pair)
 	}
 	p.recipient = strings.TrimSpace(string(p.must(nil, args...)))
