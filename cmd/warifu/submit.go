@@ -45,7 +45,7 @@ of its holders have signed its record.`,
 			// The ledger would say the same; this says it without a call.
 			change, err := authority.VerifyChange(&h.Genesis.Genesis, e)
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return fail(exitAuthority, "%s: %w", args[0], err)
 			}
 			cluster, err := a.connect()
 			if err != nil {
