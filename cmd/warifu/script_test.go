@@ -29,10 +29,15 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata", Cmds: scriptCommands, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WARIFU_HOME", e.WorkDir+"/home")
+			e.Setenv("GORACE", quickExit)
 			return nil
 		},
 	})
 }
+
+// quickExit keeps the race detector from sleeping for a second at the end of each
+// process.
+const quickExit = "atexit_sleep_ms=0"
 
 // scriptCommands are what our scripts have beside testscript's own.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -45,8 +50,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"born":     born,
 }
 
-// exits CODE COMMAND ARG...: the command must end with this exit code. A failure
-// of warifu must be one line on stderr that begins with its name.
+// exits CODE COMMAND ARG...: the command must end with this exit code, and not in a
+// panic. A failure of warifu must be one line on stderr that begins with its name;
+// one of warifud ends with such a line.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND ARG...")
@@ -64,12 +70,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, expected %d", got, want)
 	}
-	if args[1] != "warifu" || got == 0 {
-		return
+	said := ts.ReadFile("stderr")
+	if strings.Contains(said, "panic") || strings.Contains(said, "goroutine ") {
+		ts.Fatalf("%s panics: %s", args[1], said)
 	}
-	line := ts.ReadFile("stderr")
-	if !strings.HasPrefix(line, "warifu: ") || strings.Count(line, "\n") != 1 || !strings.HasSuffix(line, "\n") {
-		ts.Fatalf("not one line that begins with \"warifu: \": %q", line)
+	name := args[1] + ": "
+	switch {
+	case got == 0:
+	case args[1] == "warifu":
+		if !strings.HasPrefix(said, name) || strings.Count(said, "\n") != 1 || !strings.HasSuffix(said, "\n") {
+			ts.Fatalf("not one line that begins with %q: %q", name, said)
+		}
+	case args[1] == "warifud": // which logs before
+		lines := strings.Split(strings.TrimSuffix(said, "\n"), "\n")
+		if !strings.HasPrefix(lines[len(lines)-1], name) {
+			ts.Fatalf("the last line does not begin with %q: %q", name, said)
+		}
 	}
 }
 
