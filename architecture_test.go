@@ -39,6 +39,7 @@ var rooms = []struct {
 	{"sharing/custodian", true, nil},
 	{"sharing/internal/slow", true, nil}, // for tests
 	{"consensus", false, []string{"api"}},
+	{"consensus/internal/mesh", false, nil}, // for tests
 	{"consensus/ledger", true, []string{"api", "authority", "sharing/...", "consensus/board"}},
 	{"consensus/board", true, []string{"api", "authority", "sharing/..."}},
 	{"policy", true, []string{"api"}},
@@ -54,6 +55,7 @@ var rooms = []struct {
 	{"node/seal", true, []string{"api", "sharing/group"}},
 	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
+	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
 	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
 	{"bench/cluster", false, []string{"client", "api", "authority", "policy", "sharing/...", "hsm/..."}},
 	{"internal/secret", true, nil},

@@ -16,13 +16,14 @@ const (
 	KindOpen     = "open"     // [Open]
 	KindPost     = "post"     // [Post]
 	KindDeadline = "deadline" // [Deadline]
+	KindAbandon  = "abandon"  // [Abandon]
 	KindActivate = "activate" // [Activate]
 	KindRecord   = "record"   // [RecordSignature]
 	KindAnchor   = "anchor"   // [Anchor]
 	KindAddress  = "address"  // [AddressClaim]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindActivate, KindRecord, KindAnchor, KindAddress}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }
@@ -55,6 +56,11 @@ type Post struct {
 type Deadline struct {
 	Session api.Digest `cbor:"1,keyasint"`
 	Phase   uint32     `cbor:"2,keyasint"`
+}
+
+// Abandon says that its author cannot go on in this session; t of them end it.
+type Abandon struct {
+	Session api.Digest `cbor:"1,keyasint"`
 }
 
 // Activate makes the outcome of a session the key's epoch.

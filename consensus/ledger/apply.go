@@ -96,6 +96,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Post) error { return s.takePost(d, st.Node, b) })
 	case authority.KindDeadline:
 		return takeBody(st, func(b *authority.Deadline) error { return s.takeDeadline(d, st.Node, b) })
+	case authority.KindAbandon:
+		return takeBody(st, func(b *authority.Abandon) error { return s.takeAbandon(d, st.Node, b) })
 	case authority.KindActivate:
 		return takeBody(st, func(b *authority.Activate) error { return s.takeActivate(d, st.Node, b) })
 	case authority.KindRecord:
@@ -222,19 +224,29 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		return ErrNoOrder
 	case o.Order.IndexOf(node) == 0:
 		return ErrNotHolder
-	case o.Key != (api.KeyID{}) || !o.Live.IsZero():
-		return fmt.Errorf("%w: a run of this order is live, or done", ErrOutOfTurn)
+	case o.Key != (api.KeyID{}):
+		return fmt.Errorf("%w: the key of this order is born", ErrOutOfTurn)
+	case !o.Live.IsZero() && !s.Expired(s.Session(o.Live)):
+		return fmt.Errorf("%w: a run of this order is live", ErrOutOfTurn)
 	case b.Attempt != o.Attempt+1:
 		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, b.Attempt, o.Attempt+1)
 	case o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil:
 		return fmt.Errorf("%w: the root key is not born yet", ErrOutOfTurn)
+	}
+	if !o.Live.IsZero() {
+		ses := s.Session(o.Live)
+		ended, err := ses.Board.Expire()
+		if err != nil {
+			return err
+		}
+		putBoard(d, ses, o, ended)
 	}
 	id := authority.SessionID(s.genesis.Cluster, s.genesis.RosterVersion(), b.Order, b.Attempt, s.link)
 	next := *o
 	next.Attempt, next.Live = b.Attempt, id
 	d.put(pathOrder+o.Hash.String(), &next)
 	d.put(pathSession+id.String(), &Session{
-		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index,
+		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(),
 		Board: board.New(dkg.Session{
 			ID: id, Cluster: s.genesis.Cluster,
 			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F),
@@ -299,6 +311,19 @@ func (s *State) takeDeadline(d *draft, node string, p *authority.Deadline) error
 		return fmt.Errorf("deadline of phase %d: %w", p.Phase, board.ErrPhase)
 	}
 	b, err := ses.Board.PastDeadline(i, phase)
+	if err != nil {
+		return err
+	}
+	putBoard(d, ses, o, b)
+	return nil
+}
+
+func (s *State) takeAbandon(d *draft, node string, a *authority.Abandon) error {
+	ses, o, i, err := s.live(a.Session, node)
+	if err != nil {
+		return err
+	}
+	b, err := ses.Board.Abandon(i)
 	if err != nil {
 		return err
 	}

@@ -308,3 +308,57 @@ func TestPoliciesAndAuthoritiesReplaceWhatTheyName(t *testing.T) {
 		t.Errorf("n2 claims %+v", c)
 	}
 }
+
+// R23: a session that cannot end by its holders ends by ledger time: the next open
+// of its order expires it. Before that time, a second open is refused.
+func TestASessionExpiresByLedgerTime(t *testing.T) {
+	w := newWorld(t)
+	first := w.open(w.rootOrder())
+	w.run(first.ID, dkg.PhaseConfirm)
+	again := authority.Open{Order: w.rootOrder(), Attempt: 2}
+	lifetime := int64(10 * 60 * 1000)
+	for _, step := range []struct {
+		time    int64
+		expired bool
+	}{{created + lifetime, false}, {created + lifetime + 1, true}} {
+		for _, n := range []string{"n1", "n2", "n3"} {
+			w.accept(w.say(n, authority.KindAnchor, authority.Anchor{Counter: uint64(step.time), Time: step.time}))
+		}
+		if got := w.s.Expired(w.s.Session(first.ID)); got != step.expired {
+			t.Fatalf("at %d after the opening, expired is %v", step.time-created, got)
+		}
+		if !step.expired {
+			w.refuse(w.say("n2", authority.KindOpen, again).Encode(), ledger.ErrOutOfTurn)
+		}
+	}
+	before := w.post(first.ID, "n1")
+	w.accept(w.say("n2", authority.KindOpen, again))
+	if _, abandoned := w.s.Session(first.ID).Board.Abandoned(); !abandoned {
+		t.Error("the expired session is not abandoned")
+	}
+	o := w.s.OrderByHash(w.rootOrder())
+	if o.Attempt != 2 || o.Live == first.ID || w.s.Session(o.Live) == nil {
+		t.Errorf("the order is %+v", o)
+	}
+	w.refuse(before.Encode(), ledger.ErrNoSession)
+}
+
+// Holders that cannot go on end the session: t of them, each once.
+func TestHoldersAbandonASession(t *testing.T) {
+	w := newWorld(t)
+	first := w.open(w.rootOrder())
+	leave := func(n string) *authority.Entry {
+		return w.say(n, authority.KindAbandon, authority.Abandon{Session: first.ID})
+	}
+	w.accept(leave("n1"))
+	w.accept(leave("n2"))
+	w.refuse(leave("n2").Encode(), board.ErrTwice)
+	if w.s.OrderByHash(w.rootOrder()).Live != first.ID {
+		t.Fatal("two of three that it takes have ended the session")
+	}
+	w.accept(leave("n5"))
+	if o := w.s.OrderByHash(w.rootOrder()); !o.Live.IsZero() || o.Key != (api.KeyID{}) {
+		t.Errorf("the order is %+v", o)
+	}
+	w.refuse(leave("n3").Encode(), ledger.ErrNoSession)
+}

@@ -124,6 +124,17 @@ func (s *State) OrderNamed(name string) *Ordered {
 // Session returns a run of a ceremony, or nil.
 func (s *State) Session(id api.Digest) *Session { return get[*Session](s, pathSession+id.String()) }
 
+// lifetimePhases is how many phases' time a session may take: each of the five
+// twice. A birth that needs all its holders and misses one ends by this alone.
+const lifetimePhases = 10
+
+// Expired says whether a running session's time is over, by ledger time (R23).
+// The next open of its order then ends it.
+func (s *State) Expired(ses *Session) bool {
+	lifetime := lifetimePhases * int64(s.OrderByHash(ses.Order).Order.PhaseSeconds) * 1000
+	return s.Time() > ses.OpenedTime+lifetime
+}
+
 // Key returns a key that was born, or nil.
 func (s *State) Key(id api.KeyID) *Key { return get[*Key](s, pathKey+id.String()) }
 

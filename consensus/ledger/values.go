@@ -50,6 +50,7 @@ type Session struct {
 	Attempt    uint64
 	LinkBefore api.Digest
 	Opened     uint64 // Raft index
+	OpenedTime int64  // ledger time, Unix milliseconds
 	Board      *board.Board
 }
 
@@ -116,5 +117,5 @@ func (v *named) digest() api.Digest      { return digestOf(v) }
 
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())
-	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), b[:])
+	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), b[:])
 }

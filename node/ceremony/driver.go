@@ -142,7 +142,9 @@ func (d *Driver) stepSession(ctx context.Context, ses *ledger.Session, o *ledger
 func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Ordered, r *run) (posted bool, err error) {
 	ready, err := r.participant.Step(ses.Board.View(), d.cfg.Rand)
 	if err != nil {
-		return false, fmt.Errorf("step in the %v phase: %w", r.phase, err)
+		// This holder cannot go on, and says so: t of them end the session.
+		err = fmt.Errorf("step in the %v phase: %w", r.phase, err)
+		return false, errors.Join(err, d.again(ctx, "abandon "+ses.ID.String(), authority.KindAbandon, authority.Abandon{Session: ses.ID}))
 	}
 	if ready.Share != nil {
 		defer ready.Share.Wipe()
