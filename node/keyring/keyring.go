@@ -53,6 +53,15 @@ type Config struct {
 	Node    string
 	Device  hsm.Device
 	Rand    io.Reader
+
+	write func(dir, name string, content []byte) error // for tests that break disks
+}
+
+func (c *Config) writeFile(name string, content []byte) error {
+	if c.write != nil {
+		return c.write(c.Dir, name, content)
+	}
+	return WriteFile(c.Dir, name, content)
 }
 
 // Root is a node's share of the cluster's root key.
@@ -190,7 +199,7 @@ func sealRoot(cfg Config, root Root, salt []byte, g uint64) error {
 	if err != nil {
 		return fmt.Errorf("seal the root share of generation %d: %w", g, err)
 	}
-	return WriteFile(cfg.Dir, rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob}))
+	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob}))
 }
 
 // Open opens the newest generation, and destroys older ones that a crash left
@@ -370,7 +379,7 @@ func (k *Keyring) writeShares(shares map[shareID]*Share) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(k.cfg.Dir, sharesName(k.generation), aead.Seal(nil, nil, plain, k.aad()))
+	return k.cfg.writeFile(sharesName(k.generation), aead.Seal(nil, nil, plain, k.aad()))
 }
 
 // sealOverhead is nonce and tag of a keyring file, in bytes.
