@@ -1,0 +1,109 @@
+package warifu_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const (
+	envelopePage   = "docs/envelope.md"
+	envelopeScript = "docs/envelope.py"
+	vectorFile     = "sharing/tdh2/testdata/vectors.json"
+)
+
+func readText(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The page holds the vectors that the program is tested with, and no others.
+func TestEnvelopePageHoldsTheVectors(t *testing.T) {
+	page := readText(t, envelopePage)
+	if !strings.Contains(page, "\n```json vectors\n"+readText(t, vectorFile)+"```\n") {
+		t.Errorf("the vectors of %s are not those of %s", envelopePage, vectorFile)
+	}
+	table := readText(t, "internal/tag/table.go")
+	begin := strings.Index(table, "// Envelopes and keys")
+	end := begin + strings.Index(table[begin:], "\n)")
+	tags := regexp.MustCompile(`"warifu/v1/[^"]+"`).FindAllString(table[begin:end], -1)
+	if len(tags) < 10 {
+		t.Fatalf("only %d tags of envelopes found", len(tags))
+	}
+	for _, tag := range tags {
+		if !strings.Contains(page, "| `"+strings.Trim(tag, `"`)+"` |") {
+			t.Errorf("%s does not list the tag %s", envelopePage, tag)
+		}
+	}
+}
+
+// openPage runs the script on a page, without the packages that somebody may
+// have installed.
+func openPage(t *testing.T, page string) (string, error) {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal("python3 is missing. Run: apt-get install python3 (or script/deps --test)")
+	}
+	out, err := exec.CommandContext(t.Context(), python, "-I", "-S", envelopeScript, page).CombinedOutput()
+	return string(out), err
+}
+
+// Python's standard library, the page and t shares are enough.
+func TestTheEnvelopePageIsEnough(t *testing.T) {
+	out, err := openPage(t, envelopePage)
+	if err != nil || !strings.HasSuffix(out, "\n4 envelopes opened\n") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	script := readText(t, envelopeScript)
+	for _, line := range regexp.MustCompile(`(?m)^(import|from) .*`).FindAllString(script, -1) {
+		if !regexp.MustCompile(`^import (hashlib|hmac|itertools|json|math|os|re|sys)$`).MatchString(line) {
+			t.Errorf("the script needs more than the standard library: %s", line)
+		}
+	}
+}
+
+// The script is able to fail: one digit that differs in a vector is noticed.
+func TestTheEnvelopeScriptNotices(t *testing.T) {
+	page := readText(t, envelopePage)
+	for _, field := range []string{
+		"SecondGenerator", "Canonical", "Delta", "Y", "W", "Shares", "Context", "DEK", "R", "Nonce", "Envelope", "EnvelopeHash", "Partials", "ShareProofs", "Endorsement",
+	} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			// A digit of the field's first value.
+			at := regexp.MustCompile(`"` + field + `":[^0-9a-f]*`).FindStringIndex(page[strings.Index(page, "json constants"):])
+			if at == nil {
+				t.Fatal("the page has no such field")
+			}
+			altered := []byte(page)
+			digit := at[1] + strings.Index(page, "json constants")
+			if field != "Delta" {
+				digit += 9
+			}
+			if altered[digit] == '1' {
+				altered[digit] = '3'
+			} else {
+				altered[digit] = '1'
+			}
+			if bytes.Equal(altered, []byte(page)) {
+				t.Fatal("nothing was altered")
+			}
+			name := filepath.Join(t.TempDir(), "page.md")
+			if err := os.WriteFile(name, altered, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := openPage(t, name); err == nil {
+				t.Errorf("taken: %s", out)
+			}
+		})
+	}
+}
