@@ -6,16 +6,16 @@ const ClientProtocol = "warifu-client/1"
 // Methods of the client protocol and of the peer protocol. Numbers are never
 // used again for another method.
 const (
-	MethodStatus     uint16 = 1 // nil → StatusAnswer
-	MethodCluster    uint16 = 2 // nil → ClusterAnswer
-	MethodKeyRecord  uint16 = 3 // KeyRecordRequest → KeyRecordAnswer
-	MethodKeyList    uint16 = 4 // nil → KeyListAnswer
-	MethodUnwrap     uint16 = 5 // UnwrapRequest → UnwrapAnswer
-	MethodSubmit     uint16 = 6 // SubmitRequest → SubmitAnswer
-	MethodAuditTail  uint16 = 7 // AuditTailRequest → AuditTailAnswer
-	MethodPolicy     uint16 = 8 // nil → PolicyAnswer
-	MethodPeerFresh  uint16 = 100
-	MethodPeerSubmit uint16 = 101
+	MethodStatus     uint16 = 1   // nil → StatusAnswer
+	MethodCluster    uint16 = 2   // nil → ClusterAnswer
+	MethodKeyRecord  uint16 = 3   // KeyRecordRequest → KeyRecordAnswer
+	MethodKeyList    uint16 = 4   // nil → KeyListAnswer
+	MethodUnwrap     uint16 = 5   // UnwrapRequest → UnwrapAnswer
+	MethodSubmit     uint16 = 6   // SubmitRequest → SubmitAnswer
+	MethodAuditTail  uint16 = 7   // AuditTailRequest → AuditTailAnswer
+	MethodPolicy     uint16 = 8   // nil → PolicyAnswer
+	MethodPeerFresh  uint16 = 100 // FreshRequest → FreshAnswer
+	MethodPeerSubmit uint16 = 101 // SubmitRequest → SubmitAnswer
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most

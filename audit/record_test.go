@@ -90,8 +90,10 @@ func TestTextsAreCutAndEscaped(t *testing.T) {
 	for i := range rules {
 		rules[i] = strings.Repeat("r", 2*MaxRule)
 	}
-	b, err := EncodeRecord(Record{Kind: Refusal, Rules: rules, Entry: make([]byte, MaxEntry),
-		Principal: strings.Repeat("\n", 3*MaxPrincipal), KeyName: strings.Repeat("\xff", MaxKeyName)})
+	b, err := EncodeRecord(Record{
+		Kind: Refusal, Rules: rules, Entry: make([]byte, MaxEntry),
+		Principal: strings.Repeat("\n", 3*MaxPrincipal), KeyName: strings.Repeat("\xff", MaxKeyName),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

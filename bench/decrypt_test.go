@@ -10,6 +10,7 @@ import (
 
 	"warifu.dev/bench"
 	"warifu.dev/bench/cluster"
+	_ "warifu.dev/node" // the daemon is built from it: a result of another node is never cached
 )
 
 // A small cluster is measured from end to end, and the report says so in both

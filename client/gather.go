@@ -279,8 +279,10 @@ func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
 		// The record at hand cannot check proofs of another epoch.
 		g.client.forget(g.key)
 		for node := range p.partials[epoch] {
-			g.refuse([]*pending{p}, NodeReason{Node: node, Code: api.CodeStale,
-				Sentence: fmt.Sprintf("its partial of epoch %d did not open, and the key record at hand is of epoch %d", epoch, g.key.Epoch())})
+			g.refuse([]*pending{p}, NodeReason{
+				Node: node, Code: api.CodeStale,
+				Sentence: fmt.Sprintf("its partial of epoch %d did not open, and the key record at hand is of epoch %d", epoch, g.key.Epoch()),
+			})
 		}
 		delete(p.partials, epoch)
 		return

@@ -121,19 +121,24 @@ func (n *Node) askFresh(ctx context.Context, peer *authority.Node, nonce [16]byt
 	if err != nil {
 		return 0, err
 	}
+	return verifyFresh(n.genesis.Cluster, peer, nonce, b)
+}
+
+// verifyFresh reads how far a peer's log reaches out of its answer to this nonce.
+func verifyFresh(cluster api.ClusterID, peer *authority.Node, nonce [16]byte, answer []byte) (uint64, error) {
 	var a api.FreshAnswer
-	if err := wire.Decode(b, &a); err != nil {
-		return 0, err
+	if err := wire.Decode(answer, &a); err != nil {
+		return 0, fmt.Errorf("answer of %s: %w", peer.ID, err)
 	}
 	sig := authority.Signature{Signer: authority.FingerprintOf(peer.Key), ASN1: a.Signature}
-	if err := sig.Verify(peer.Key, tag.FreshAnswer, n.freshParts(peer.ID, nonce, a.Index, a.Link)...); err != nil {
+	if err := sig.Verify(peer.Key, tag.FreshAnswer, freshParts(cluster, peer.ID, nonce, a.Index, a.Link)...); err != nil {
 		return 0, fmt.Errorf("answer of %s: %w", peer.ID, err)
 	}
 	return a.Index, nil
 }
 
-func (n *Node) freshParts(node string, nonce [16]byte, index uint64, link api.Digest) [][]byte {
-	return [][]byte{n.genesis.Cluster[:], []byte(node), nonce[:], tag.Uint64(index), link[:]}
+func freshParts(cluster api.ClusterID, node string, nonce [16]byte, index uint64, link api.Digest) [][]byte {
+	return [][]byte{cluster[:], []byte(node), nonce[:], tag.Uint64(index), link[:]}
 }
 
 // answerFresh says, signed, how far this node's stored log reaches.
@@ -144,7 +149,7 @@ func (n *Node) answerFresh(body []byte) ([]byte, error) {
 	}
 	tail := n.consensus.Tail()
 	link := tail.State.Position().Link
-	sig, err := n.signer.Sign(rand.Reader, tag.FreshAnswer, n.freshParts(n.cfg.Node, q.Nonce, tail.End, link)...)
+	sig, err := n.signer.Sign(rand.Reader, tag.FreshAnswer, freshParts(n.genesis.Cluster, n.cfg.Node, q.Nonce, tail.End, link)...)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type Node struct {
 	genesis   *authority.VerifiedGenesis
 	signer    *authority.Signer
 	audit     *audit.Log
-	consensus *consensus.Consensus[*ledger.State, ledger.Result]
+	consensus replica
 	joined    atomic.Bool // consensus is set: peers are looked up while it opens
 	peers     *transport.Peers
 	secrets   *secrets
@@ -46,6 +46,17 @@ type Node struct {
 	driver    *ceremony.Driver
 	journal   *journal
 	strangers atomic.Uint64
+}
+
+// replica is this node's place in the replicated log. Its methods are safe for
+// concurrent use; only Submit waits.
+type replica interface {
+	Committed() *ledger.State
+	Tail() consensus.Tail[*ledger.State]
+	AppliedIndex() uint64
+	Changed() <-chan struct{}
+	Leader() string
+	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
 // Options is what [Run] needs; every field is required.
@@ -163,7 +174,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 		voters = append(voters, m.ID)
 	}
 	n.fresh.majority = len(voters)/2 + 1
-	n.consensus, err = consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
+	log, err := consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
 		Dir: dir, Node: n.cfg.Node, Voters: voters, Streams: raftStreams{n.peers}, Log: n.log,
 		Machine: consensus.Machine[*ledger.State, ledger.Result]{
 			Genesis: ledger.New(n.genesis),
@@ -174,7 +185,8 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.consensus.Close()) }()
+	defer func() { err = errors.Join(err, log.Close()) }()
+	n.consensus = log
 	n.joined.Store(true)
 	n.wire(dir)
 	clientSocket, err := net.ListenPacket("udp", n.cfg.listenClient())

@@ -71,9 +71,20 @@ func TestParamsAreWithinBounds(t *testing.T) {
 		t, h int
 		want error
 	}{
-		{2, 2, nil}, {3, 5, nil}, {16, 16, nil}, {2, 16, nil},
-		{1, 3, ErrThreshold}, {0, 3, ErrThreshold}, {-1, 3, ErrThreshold}, {4, 3, ErrThreshold}, {1 << 31, 5, ErrThreshold},
-		{2, 1, ErrHolders}, {2, 17, ErrHolders}, {2, 0, ErrHolders}, {0, 0, ErrHolders}, {2, -2, ErrHolders},
+		{2, 2, nil},
+		{3, 5, nil},
+		{16, 16, nil},
+		{2, 16, nil},
+		{1, 3, ErrThreshold},
+		{0, 3, ErrThreshold},
+		{-1, 3, ErrThreshold},
+		{4, 3, ErrThreshold},
+		{1 << 31, 5, ErrThreshold},
+		{2, 1, ErrHolders},
+		{2, 17, ErrHolders},
+		{2, 0, ErrHolders},
+		{0, 0, ErrHolders},
+		{2, -2, ErrHolders},
 	} {
 		if err := (Params{T: tc.t, H: tc.h}).Validate(); !errors.Is(err, tc.want) {
 			t.Errorf("%d of %d: %v, not %v", tc.t, tc.h, err, tc.want)

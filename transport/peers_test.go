@@ -176,9 +176,7 @@ func TestRemovedPeer(t *testing.T) {
 	r.remove("b") // b has not heard of it
 	_, err = b.Call(t.Context(), "a", methodEcho, nil)
 	wantRefusal(t, err, CodeUnauthenticated)
-	if _, err := conn.Write([]byte("x")); err == nil {
-		_, err = conn.Read(make([]byte, 1))
-	}
+	_, _ = conn.Write([]byte("x")) // may still go into a buffer
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("a removed peer opens a stream to Raft")
 	}

@@ -619,12 +619,14 @@ func TestFinishedHandshakesAreNotCounted(t *testing.T) {
 func TestServerStops(t *testing.T) {
 	cert, key := certificate(t, "server")
 	started := make(chan struct{})
-	s, err := Listen(ServerConfig{Conn: socket(t), Certificate: cert, ALPN: testALPN, Admit: func(*Caller) error { return nil },
+	s, err := Listen(ServerConfig{
+		Conn: socket(t), Certificate: cert, ALPN: testALPN, Admit: func(*Caller) error { return nil },
 		Handler: handlerFunc(func(ctx context.Context, _ *Caller, _ uint16, _ []byte) ([]byte, error) {
 			close(started)
 			<-ctx.Done()
 			return nil, ctx.Err()
-		})})
+		}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"warifu.dev/bench/cluster"
 	"warifu.dev/client"
+	_ "warifu.dev/node" // the daemon is built from it: a result of another node is never cached
 )
 
 // bin is where the daemon under test was built.

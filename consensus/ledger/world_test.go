@@ -51,8 +51,10 @@ func newWorld(tb testing.TB) *world {
 	g := authority.Genesis{
 		Format: authority.GenesisFormat, Created: created, Unseal: authority.UnsealHSM,
 		Required: []authority.RequiredCount{
-			{Kind: authority.KindCA, Count: 2}, {Kind: authority.KindGenesis, Count: 2},
-			{Kind: authority.KindKey, Count: 2}, {Kind: authority.KindPolicy, Count: 2},
+			{Kind: authority.KindCA, Count: 2},
+			{Kind: authority.KindGenesis, Count: 2},
+			{Kind: authority.KindKey, Count: 2},
+			{Kind: authority.KindPolicy, Count: 2},
 		},
 		Cluster: api.ClusterID{1, 2, 3},
 	}

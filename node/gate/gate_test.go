@@ -168,8 +168,10 @@ func (w *world) ask(principal string, items ...api.UnwrapItem) (*api.UnwrapAnswe
 }
 
 func (w *world) askWith(ctx context.Context, principal string, items ...api.UnwrapItem) (*api.UnwrapAnswer, error) {
-	caller := &Caller{Principal: principal, Source: netip.MustParseAddr("10.1.2.3"),
-		Standing: func(s *ledger.State, now time.Time) error { return w.standing(s, now) }}
+	caller := &Caller{
+		Principal: principal, Source: netip.MustParseAddr("10.1.2.3"),
+		Standing: func(s *ledger.State, now time.Time) error { return w.standing(s, now) },
+	}
 	return w.gate.Unwrap(ctx, caller, &api.UnwrapRequest{RequestID: api.RequestID{9}, Reason: "a test", Items: items})
 }
 

@@ -98,10 +98,23 @@ func TestSessionShape(t *testing.T) {
 		t, h, f int
 		want    error
 	}{
-		{3, 5, 1, nil}, {3, 5, 2, nil}, {2, 2, 0, nil}, {16, 16, 0, nil}, {9, 16, 7, nil}, {2, 16, 1, nil},
-		{3, 5, 0, ErrFaulty}, {3, 5, 3, ErrFaulty}, {2, 5, 2, ErrFaulty}, {3, 3, 1, ErrFaulty}, {3, 5, -1, ErrFaulty},
-		{3, 5, math.MaxInt, ErrFaulty}, {1, 5, 0, sharing.ErrThreshold}, {6, 5, 1, sharing.ErrThreshold},
-		{3, 17, 1, sharing.ErrHolders}, {0, 0, 0, sharing.ErrHolders}, {1 << 31, 1 << 31, 0, sharing.ErrHolders},
+		{3, 5, 1, nil},
+		{3, 5, 2, nil},
+		{2, 2, 0, nil},
+		{16, 16, 0, nil},
+		{9, 16, 7, nil},
+		{2, 16, 1, nil},
+		{3, 5, 0, ErrFaulty},
+		{3, 5, 3, ErrFaulty},
+		{2, 5, 2, ErrFaulty},
+		{3, 3, 1, ErrFaulty},
+		{3, 5, -1, ErrFaulty},
+		{3, 5, math.MaxInt, ErrFaulty},
+		{1, 5, 0, sharing.ErrThreshold},
+		{6, 5, 1, sharing.ErrThreshold},
+		{3, 17, 1, sharing.ErrHolders},
+		{0, 0, 0, sharing.ErrHolders},
+		{1 << 31, 1 << 31, 0, sharing.ErrHolders},
 	} {
 		s := Session{T: tt.t, H: tt.h, F: tt.f}
 		if err := s.Validate(); !errors.Is(err, tt.want) {

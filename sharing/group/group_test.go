@@ -345,7 +345,8 @@ func TestHedgedScalarsDoNotRepeat(t *testing.T) {
 		}
 		seen[s] = name
 	}
-	if make(stuck(7), tag.EnvelopeNonce, "key", "a", "b") != make(stuck(7), tag.EnvelopeNonce, "key", "a", "b") {
+	first, second := make(stuck(7), tag.EnvelopeNonce, "key", "a", "b"), make(stuck(7), tag.EnvelopeNonce, "key", "a", "b")
+	if first != second {
 		t.Error("the same of everything gives two scalars")
 	}
 	if _, err := HedgedScalar(strings.NewReader("short"), tag.EnvelopeNonce, nil); err == nil {

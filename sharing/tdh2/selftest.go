@@ -60,7 +60,7 @@ func (k *knownAnswer) check() error {
 		return err
 	}
 	if !bytes.Equal(pk.W.Bytes(), r.read(k.W)) {
-		return errors.New("W is not Δ·Y")
+		return errors.New("the point W is not Δ·Y")
 	}
 	e, err := Parse(r.read(k.Envelope))
 	if err != nil {
