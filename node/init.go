@@ -74,11 +74,7 @@ func choosePorts(c *Config) error {
 // Join gives a node the genesis document, once. Another document is refused: a
 // node belongs to one cluster for ever.
 func Join(dir string, document []byte) error {
-	s, _, err := authority.ParseSignedGenesis(document)
-	if err != nil {
-		return err
-	}
-	g, err := s.Verify()
+	g, err := verifyGenesis(document)
 	if err != nil {
 		return err
 	}
@@ -97,6 +93,20 @@ func Join(dir string, document []byte) error {
 		return fmt.Errorf("%s: %w: of the genesis %s", dir, ErrNotEmpty, old.Hash())
 	}
 	return nil
+}
+
+// verifyGenesis reads a document that enough custodians signed. Failures wrap
+// [ErrGenesis].
+func verifyGenesis(document []byte) (*authority.VerifiedGenesis, error) {
+	s, _, err := authority.ParseSignedGenesis(document)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.Verify()
+	if err != nil && !errors.Is(err, ErrGenesis) {
+		err = fmt.Errorf("%w: %w", ErrGenesis, err)
+	}
+	return g, err
 }
 
 // RosterLine renders a node's roster line as text.

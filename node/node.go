@@ -326,11 +326,7 @@ func loadGenesis(dir string, cfg Config) (*authority.VerifiedGenesis, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, _, err := authority.ParseSignedGenesis(b)
-	if err != nil {
-		return nil, err
-	}
-	g, err := s.Verify()
+	g, err := verifyGenesis(b)
 	if err != nil {
 		return nil, err
 	}
