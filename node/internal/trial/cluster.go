@@ -26,10 +26,11 @@ const Created = 1_700_000_000_000
 // Cluster is a cluster with a log that commits at once. It is safe for
 // concurrent use, but for what fails the test.
 type Cluster struct {
-	TB         testing.TB
-	Genesis    *authority.VerifiedGenesis
-	Custodians []*authority.Signer          // three, of whom two must sign
-	Keys       map[string]*ecdsa.PrivateKey // of the nodes n1, n2, ...
+	TB            testing.TB
+	Genesis       *authority.VerifiedGenesis
+	Custodians    []*authority.Signer // three, of whom two must sign
+	CustodianKeys []*ecdsa.PrivateKey
+	Keys          map[string]*ecdsa.PrivateKey // of the nodes n1, n2, ...
 
 	mu    sync.Mutex
 	state *ledger.State
@@ -47,8 +48,9 @@ func New(tb testing.TB, t, h int) *Cluster {
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: 2})
 	}
 	for i := range 3 {
-		s := c.signer(c.NewKey())
-		c.Custodians = append(c.Custodians, s)
+		key := c.NewKey()
+		s := c.signer(key)
+		c.Custodians, c.CustodianKeys = append(c.Custodians, s), append(c.CustodianKeys, key)
 		g.Custodians = append(g.Custodians, authority.Custodian{Name: fmt.Sprintf("custodian%d", i+1), Sign: s.PublicKey(), Open: "age1test"})
 	}
 	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: uint32(t), F: 1, PhaseSeconds: PhaseSeconds}

@@ -1,0 +1,696 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/wire"
+	"warifu.dev/node/gate"
+	"warifu.dev/node/internal/trial"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
+	"warifu.dev/policy"
+	"warifu.dev/sharing/group"
+	"warifu.dev/transport"
+)
+
+func TestMain(m *testing.M) {
+	syscall.Umask(0o077) // as warifud does
+	m.Run()
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// fakeReplica is a log that commits at once, on a cluster of [trial].
+type fakeReplica struct {
+	*trial.Cluster
+	leader    string
+	tail      *ledger.State // when it is ahead
+	applied   uint64
+	submitted int
+}
+
+func (f *fakeReplica) Committed() *ledger.State { return f.State() }
+func (f *fakeReplica) AppliedIndex() uint64     { return f.applied }
+func (f *fakeReplica) Changed() <-chan struct{} { return nil }
+func (f *fakeReplica) Leader() string           { return f.leader }
+func (f *fakeReplica) Tail() consensus.Tail[*ledger.State] {
+	s := f.tail
+	if s == nil {
+		s = f.State()
+	}
+	return consensus.Tail[*ledger.State]{State: s, End: s.Position().Index}
+}
+
+func (f *fakeReplica) Submit(_ context.Context, entry []byte) (ledger.Result, error) {
+	f.submitted++
+	return f.Apply(entry), nil
+}
+
+// fakeNode is n1 of a cluster of three, with nothing running.
+func fakeNode(t *testing.T) (*Node, *fakeReplica) {
+	t.Helper()
+	c := trial.New(t, 2, 3)
+	r := &fakeReplica{Cluster: c, leader: "n1"}
+	n := &Node{
+		cfg: Config{Node: "n1", Region: "jp-east"}, log: quiet, genesis: c.Genesis, signer: c.Node("n1"),
+		consensus: r, cap: gate.NewRefusalCap(), secrets: &secrets{},
+	}
+	n.fresh.majority = 2
+	n.fresh.round(bootTime(), []uint64{0, 0})
+	return n, r
+}
+
+func TestFreshness(t *testing.T) {
+	const s = time.Second
+	type round struct {
+		sent time.Duration
+		ends []uint64
+	}
+	for _, tt := range []struct {
+		sentence string
+		rounds   []round
+		now      time.Duration
+		applied  uint64
+		left     time.Duration
+	}{
+		{"a node that never asked is stale", nil, 5 * s, 9, 0},
+		{"a round without a majority does not count", []round{{100 * s, []uint64{9, 9}}}, 101 * s, 9, 0},
+		{"a round that a majority answered counts from its sending", []round{{100 * s, []uint64{9, 9, 9}}}, 103 * s, 9, 7 * s},
+		{"it ends after max_staleness", []round{{100 * s, []uint64{9, 9, 9}}}, 110 * s, 9, 0},
+		{"and is past after that", []round{{100 * s, []uint64{9, 9, 9}}}, 111 * s, 9, -1 * s},
+		{"what is not applied yet does not count (R41)", []round{{100 * s, []uint64{7, 9, 9}}}, 101 * s, 8, 0},
+		{"one that lies ahead does not make the others stale", []round{{100 * s, []uint64{9, 9, 1 << 60}}}, 101 * s, 9, 9 * s},
+		{"one that lags does not make a stale node fresh", []round{{100 * s, []uint64{0, 9, 9}}}, 101 * s, 5, 0},
+		{"two of five that lie ahead do not matter", []round{{100 * s, []uint64{9, 9, 9, 1 << 60, 1 << 60}}}, 101 * s, 9, 9 * s},
+		{"the latest round that is applied counts", []round{{100 * s, []uint64{9, 9, 9}}, {102 * s, []uint64{9, 9, 9}}, {104 * s, []uint64{20, 20, 20}}}, 105 * s, 9, 7 * s},
+		{"a later round without a majority takes nothing away", []round{{100 * s, []uint64{9, 9, 9}}, {102 * s, []uint64{9}}}, 105 * s, 9, 5 * s},
+	} {
+		t.Run(tt.sentence, func(t *testing.T) {
+			f := &freshness{majority: 3}
+			for _, r := range tt.rounds {
+				f.round(r.sent, r.ends)
+			}
+			if got := f.left(tt.now, tt.applied); got != tt.left {
+				t.Fatalf("%v left, not %v", got, tt.left)
+			}
+		})
+	}
+	t.Run("a round counts once its median is applied later", func(t *testing.T) {
+		f := &freshness{majority: 3}
+		f.round(100*s, []uint64{20, 20, 20})
+		if f.left(101*s, 19) > 0 || f.left(102*s, 20) != 8*s || f.left(103*s, 20) != 7*s {
+			t.Fatal("it did not")
+		}
+	})
+	t.Run("the rounds that wait are bounded", func(t *testing.T) {
+		f := &freshness{majority: 3}
+		for i := range 1000 {
+			f.round(time.Duration(i)*s, []uint64{20, 20, 20})
+		}
+		if len(f.pending) > maxPendingRounds {
+			t.Fatal(len(f.pending))
+		}
+	})
+	if a, b := bootTime(), bootTime(); a <= 0 || b < a {
+		t.Fatalf("boot time: %v, %v", a, b)
+	}
+}
+
+func TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode(t *testing.T) {
+	n, r := fakeNode(t)
+	nonce := [16]byte{1}
+	answer, err := n.answerFresh(wire.Encode(api.FreshRequest{Nonce: nonce}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := func(id string) *authority.Node { return r.Genesis.NodeByID(id) }
+	if end, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, answer); err != nil || end != 0 {
+		t.Fatal(end, err)
+	}
+	var a api.FreshAnswer
+	if err := wire.Decode(answer, &a); err != nil {
+		t.Fatal(err)
+	}
+	ahead, forked := a, a
+	ahead.Index++
+	forked.Link[0] ^= 1
+	for sentence, try := range map[string]func() error{
+		"another node's": func() error { _, err := verifyFresh(r.Genesis.Cluster, peer("n2"), nonce, answer); return err },
+		"of another nonce": func() error {
+			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), [16]byte{2}, answer)
+			return err
+		},
+		"of another cluster": func() error { _, err := verifyFresh(api.ClusterID{1}, peer("n1"), nonce, answer); return err },
+		"of another index": func() error {
+			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, wire.Encode(ahead))
+			return err
+		},
+		"of another link": func() error {
+			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, wire.Encode(forked))
+			return err
+		},
+	} {
+		if err := try(); !errors.Is(err, authority.ErrSignature) {
+			t.Errorf("%s: %v", sentence, err)
+		}
+	}
+	if _, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, []byte("junk")); err == nil {
+		t.Error("junk was taken")
+	}
+	if _, err := n.answerFresh([]byte("junk")); err == nil {
+		t.Error("junk was answered")
+	}
+}
+
+// pki is a client CA.
+type pki struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func issue(t *testing.T, template *x509.Certificate, parent *x509.Certificate, pub *ecdsa.PublicKey, signer *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
+	if parent == nil {
+		parent = template
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func newPKI(t *testing.T) *pki {
+	key := newKey(t)
+	return &pki{key: key, cert: issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "a CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, nil, &key.PublicKey, key)}
+}
+
+func (p *pki) leaf(t *testing.T, uri string, notAfter time.Time) *x509.Certificate {
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issue(t, &x509.Certificate{
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter, URIs: []*url.URL{u},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, p.cert, &newKey(t).PublicKey, p.key)
+}
+
+func caChange(r *fakeReplica, name string, cert *x509.Certificate, base api.Digest) []byte {
+	return r.Change(authority.KindCA, wire.Encode(authority.CA{Name: name, Certificate: cert.Raw}), base)
+}
+
+func calls(chain ...*x509.Certificate) *transport.Caller {
+	return &transport.Caller{Chain: chain, Remote: &net.UDPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 9}}
+}
+
+func selfSigned(t *testing.T, key *ecdsa.PrivateKey) *x509.Certificate {
+	return issue(t, &x509.Certificate{}, nil, &key.PublicKey, key)
+}
+
+// R21
+func TestAdmission(t *testing.T) {
+	n, r := fakeNode(t)
+	ca, other := newPKI(t), newPKI(t)
+	hour := time.Now().Add(time.Hour)
+	leaf := ca.leaf(t, "spiffe://demo/app", hour)
+	if err := n.admit(calls(leaf)); err == nil {
+		t.Fatal("admitted before any CA is in force")
+	}
+	if res := r.Apply(caChange(r, "apps", ca.cert, api.Digest{})); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	custodian := newKey(t)
+	for _, tt := range []struct {
+		sentence string
+		chain    []*x509.Certificate
+		err      error
+	}{
+		{"an application under the CA", []*x509.Certificate{leaf}, nil},
+		{"an application of another CA", []*x509.Certificate{other.leaf(t, "spiffe://demo/app", hour)}, transport.ErrUnknownCA},
+		{"an expired certificate", []*x509.Certificate{ca.leaf(t, "spiffe://demo/app", time.Now().Add(-time.Minute))}, transport.ErrExpired},
+		{"a name that is no SPIFFE ID", []*x509.Certificate{ca.leaf(t, "https://demo/app", hour)}, transport.ErrNoURI},
+		{"a self-signed stranger", []*x509.Certificate{selfSigned(t, custodian)}, transport.ErrUnknownCA},
+	} {
+		before := n.strangers.Load()
+		c := calls(tt.chain...)
+		err := n.admit(c)
+		if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
+			t.Errorf("%s: %v", tt.sentence, err)
+		}
+		if counted := n.strangers.Load() - before; counted != map[bool]uint64{true: 0, false: 1}[tt.err == nil] {
+			t.Errorf("%s: %d strangers counted", tt.sentence, counted)
+		}
+		if tt.err == nil && c.Identity.(*session).principal != "spiffe://demo/app" {
+			t.Errorf("%s: %+v", tt.sentence, c.Identity)
+		}
+	}
+	// A custodian is known by its key, whatever its certificate says.
+	key := r.CustodianKeys[0]
+	c := calls(selfSigned(t, key))
+	if err := n.admit(c); err != nil || c.Identity.(*session).custodian != "custodian1" {
+		t.Errorf("a custodian: %v, %+v", err, c.Identity)
+	}
+	if who, err := n.classOf(c.Identity.(*session)); who != classCustodian || err != nil {
+		t.Errorf("a custodian is of the class %s, %v", who, err)
+	}
+}
+
+func TestStandingIsAskedOnAnOpenConnection(t *testing.T) {
+	n, r := fakeNode(t)
+	ca, other := newPKI(t), newPKI(t)
+	first := caChange(r, "apps", ca.cert, api.Digest{})
+	taken := r.Apply(first)
+	soon := time.Now().Add(10 * time.Minute)
+	c := calls(ca.leaf(t, "spiffe://demo/app", soon))
+	if err := n.admit(c); err != nil {
+		t.Fatal(err)
+	}
+	s := c.Identity.(*session)
+	now := time.Now()
+	for range 3 { // the first verifies, the others remember
+		if err := s.standing(r.State(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.standing(r.State(), soon.Add(time.Second)); !errors.Is(err, transport.ErrExpired) {
+		t.Errorf("an expired certificate: %v", err)
+	}
+	with := r.State()
+	// The CA is replaced by another: stored first, then committed.
+	if res := r.Apply(caChange(r, "apps", other.cert, taken.ID)); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	if err := s.standing(r.State(), now); !errors.Is(err, transport.ErrUnknownCA) {
+		t.Errorf("a CA that was replaced: %v", err)
+	}
+	if err := s.standing(with, now); err != nil {
+		t.Errorf("the state before: %v", err)
+	}
+	if _, err := n.classOf(s); codeOf(err) != api.CodeUnauthenticated {
+		t.Errorf("committed has lost the CA: %v", err)
+	}
+	lost := r.State()
+	behind := &fakeReplica{Cluster: r.Cluster, tail: lost}
+	n.consensus = &stuck{fakeReplica: behind, committed: with}
+	if _, err := n.classOf(s); codeOf(err) != api.CodeUnauthenticated { // R20, R30
+		t.Errorf("the tail has lost the CA: %v", err)
+	}
+	n.fresh = freshness{majority: 2}
+	if _, err := n.classOf(s); codeOf(err) != api.CodeStale {
+		t.Errorf("a stale node: %v", err)
+	}
+}
+
+// stuck has a committed state of its own.
+type stuck struct {
+	*fakeReplica
+	committed *ledger.State
+}
+
+func (s *stuck) Committed() *ledger.State { return s.committed }
+
+func codeOf(err error) api.Code {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func TestWhoMayAskForWhat(t *testing.T) {
+	yes := map[uint16]string{
+		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
+		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
+		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
+		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
+	}
+	for method := range uint16(200) {
+		for _, who := range []class{classCustodian, classApplication, classOperator, classAuditor, ""} {
+			want := api.CodeMalformed
+			if list, known := yes[method]; known {
+				want = api.CodeDenied
+				if who != "" && slices.Contains(strings.Fields(list), string(who)) {
+					want = ""
+				}
+			}
+			if got := codeOf(permitted(method, who)); got != want {
+				t.Errorf("method %d for the class %q: %q, not %q", method, who, got, want)
+			}
+		}
+	}
+}
+
+func TestClassesComeFromTheSignedPolicy(t *testing.T) {
+	n, r := fakeNode(t)
+	ca := newPKI(t)
+	r.Apply(caChange(r, "apps", ca.cert, api.Digest{}))
+	entities := `[
+		{"uid":{"type":"Warifu::Principal","id":"spiffe://demo/op"},"parents":[{"type":"Warifu::Group","id":"operators"}],"attrs":{}},
+		{"uid":{"type":"Warifu::Principal","id":"spiffe://demo/audrey"},"parents":[{"type":"Warifu::Group","id":"auditors"}],"attrs":{}}]`
+	classFor := func(uri string) class {
+		c := calls(ca.leaf(t, uri, time.Now().Add(time.Hour)))
+		if err := n.admit(c); err != nil {
+			t.Fatal(err)
+		}
+		who, err := n.classOf(c.Identity.(*session))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return who
+	}
+	if got := classFor("spiffe://demo/op"); got != classApplication {
+		t.Errorf("without a policy: %s", got)
+	}
+	if res := r.Apply(r.Change(authority.KindPolicy, policy.Document{Entities: entities}.Encode(), api.Digest{})); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	for uri, want := range map[string]class{"spiffe://demo/op": classOperator, "spiffe://demo/audrey": classAuditor, "spiffe://demo/app": classApplication} {
+		if got := classFor(uri); got != want {
+			t.Errorf("%s is of the class %s", uri, got)
+		}
+	}
+}
+
+func TestSubmissionsAreLimitedPerConnection(t *testing.T) {
+	var r rate
+	now := time.Unix(5, 0)
+	for i := range submissionsPerSecond + 3 {
+		if r.allow(now) != (i < submissionsPerSecond) {
+			t.Fatalf("submission %d", i+1)
+		}
+	}
+	if !r.allow(now.Add(time.Second)) {
+		t.Fatal("the next second")
+	}
+}
+
+func TestJunkIsNotAppended(t *testing.T) {
+	n, r := fakeNode(t)
+	ctx := context.Background()
+	good := r.Order("demo")
+	e, err := authority.ParseEntry(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Signatures = e.Signatures[:1]
+	foreign := trial.New(t, 2, 3)
+	statement, err := authority.SignStatement(rand.Reader, r.Node("n2"), r.Genesis.Cluster, "n2", authority.KindAnchor, authority.Anchor{Counter: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, tt := range map[string]struct {
+		entry []byte
+		code  api.Code
+	}{
+		"junk":                              {[]byte("junk"), api.CodeMalformed},
+		"too few signatures":                {e.Encode(), api.CodeRefusedEntry},
+		"another cluster's":                 {foreign.Order("demo"), api.CodeRefusedEntry},
+		"a node's statement, from a client": {statement.Encode(), api.CodeRefusedEntry},
+	} {
+		for _, leader := range []string{"n1", "n2"} {
+			r.leader = leader
+			if _, err := n.submitChange(ctx, &api.SubmitRequest{Entry: tt.entry}); codeOf(err) != tt.code {
+				t.Errorf("%s, led by %s: %v", sentence, leader, err)
+			}
+		}
+	}
+	if r.submitted != 0 {
+		t.Fatalf("%d entries were appended", r.submitted)
+	}
+	r.leader = "n1"
+	a, err := n.submitChange(ctx, &api.SubmitRequest{Entry: good})
+	if err != nil || !a.Taken || r.submitted != 1 {
+		t.Fatalf("a good one: %+v, %v", a, err)
+	}
+	again, err := n.submitChange(ctx, &api.SubmitRequest{Entry: good})
+	if err != nil || again.Taken || again.Index != a.Index || again.ID != a.ID || r.submitted != 1 {
+		t.Fatalf("again: %+v, %v", again, err)
+	}
+	if _, err := n.submitChange(ctx, &api.SubmitRequest{Entry: r.Order("demo")}); codeOf(err) != api.CodeRefusedEntry || r.submitted != 1 {
+		t.Fatalf("a name that is taken: %v", err)
+	}
+}
+
+// What this node cannot take yet is for the leader to judge; what the leader's
+// tail takes is not refused either.
+func TestANodeThatIsBehindRefusesNothingThatMayBeTaken(t *testing.T) {
+	_, r := fakeNode(t)
+	before := r.State()
+	first := r.Change(authority.KindPolicy, []byte("one"), api.Digest{})
+	taken := r.Apply(first)
+	second := r.Change(authority.KindPolicy, []byte("two"), taken.ID)
+	for _, tt := range []struct {
+		sentence        string
+		committed, tail *ledger.State
+		leads           bool
+		refused         bool
+	}{
+		{"behind, and not the leader", before, before, false, false},
+		{"the leader, with it in its tail", before, r.State(), true, false},
+		{"the leader, without it", before, before, true, true},
+	} {
+		a, err := foresee(tt.committed, tt.tail, second, tt.leads)
+		if a != nil || (err != nil) != tt.refused {
+			t.Errorf("%s: %+v, %v", tt.sentence, a, err)
+		}
+	}
+}
+
+func newTestJournal(t *testing.T, dir string) (*journal, *audit.Log, func()) {
+	t.Helper()
+	key := journalKey()
+	log, err := audit.Open(audit.Config{Dir: dir, Origin: "warifu/test/n1", Public: &key.PublicKey, Signer: signMessage(key), ReserveBytes: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := newJournal("n1", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { j.run(ctx, func(err error) { t.Log(err) }) })
+	return j, log, func() { stop(); done.Wait(); _ = log.Close() }
+}
+
+var journalKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("it never came to this: " + what)
+}
+
+// Each change stands once in the audit, also when Raft replays its log at a
+// restart; posts never do (R42).
+func TestEachChangeIsJournaledOnceAcrossRestarts(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	c.BearRoot()
+	c.BearKey("demo")
+	dir := filepath.Join(t.TempDir(), "audit")
+	replay := func(j *journal, upTo int) {
+		s := ledger.New(c.Genesis)
+		for i, entry := range c.Log()[:upTo] {
+			var r ledger.Result
+			s, r = s.Apply(uint64(i+1), entry)
+			j.take(uint64(i+1), entry, r)
+		}
+	}
+	all := len(c.Log())
+	for i, upTo := range []int{all / 2, all, all} {
+		j, log, stop := newTestJournal(t, dir)
+		replay(j, upTo)
+		want := map[int]uint64{0: 2, 1: 5, 2: 5}[i]
+		eventually(t, "the entries are written", func() bool { return log.Size() >= want })
+		stop()
+	}
+	_, log, stop := newTestJournal(t, dir)
+	defer stop()
+	records, err := log.Tail(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []audit.Kind
+	for _, r := range records {
+		kinds = append(kinds, r.Kind)
+		if (r.Kind == audit.Change) != (len(r.Entry) > 0 && r.Kind != audit.Activate) {
+			t.Errorf("%s has an entry of %d bytes", r.Kind, len(r.Entry))
+		}
+	}
+	if want := []audit.Kind{audit.Ceremony, audit.Activate, audit.Change, audit.Ceremony, audit.Activate}; !slices.Equal(kinds, want) {
+		t.Fatalf("journaled %v", kinds)
+	}
+}
+
+// A journal whose audit takes no more collects no more, in bounded memory.
+func TestABrokenAuditEndsTheJournal(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	j, log, stop := newTestJournal(t, filepath.Join(t.TempDir(), "audit"))
+	defer stop()
+	_ = log.Close()
+	entry := c.Order("demo")
+	_, r := c.State().Apply(1, entry)
+	j.take(1, entry, r)
+	eventually(t, "the journal is broken", func() bool { j.mu.Lock(); defer j.mu.Unlock(); return j.broken })
+	for i := range 100 {
+		j.take(uint64(i+2), entry, r)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting) != 0 {
+		t.Fatalf("%d records wait for ever", len(j.waiting))
+	}
+}
+
+// waiting is a token that waits.
+type waiting struct {
+	*soft.Device
+	asked, goOn chan struct{}
+}
+
+func (w *waiting) CreateKey(label string) error {
+	close(w.asked)
+	<-w.goOn
+	return w.Device.CreateKey(label)
+}
+
+// The gate reads secrets while a share is made durable: it never waits for a token.
+func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	born := c.BearRoot()
+	ses := c.State().Session(born.Key.Session)
+	dev, err := soft.Open(soft.Config{Dir: filepath.Join(t.TempDir(), "hsm"), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &waiting{Device: dev, asked: make(chan struct{}), goOn: make(chan struct{})}
+	s := &secrets{cfg: keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: w, Rand: rand.Reader}}
+	order := &c.State().OrderByHash(ses.Order).Order
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := s.confirm(ses, order, 1, born.Shares[0]); err != nil {
+			t.Error(err)
+		}
+	})
+	<-w.asked
+	read := make(chan struct{})
+	go func() { s.current(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(5 * time.Second):
+		t.Error("a reader waits for the token")
+	}
+	close(w.goOn)
+	done.Wait()
+
+	if state, moved := s.look(c.State(), "n1"); state != seal.Unsealed || !moved {
+		t.Fatal(state, moved)
+	}
+	if _, moved := s.look(c.State(), "n1"); moved {
+		t.Fatal("moved again")
+	}
+	if err := s.confirm(ses, order, 1, born.Shares[0]); err != nil {
+		t.Fatalf("the same again: %v", err)
+	}
+	other := *ses
+	other.ID[0] ^= 1
+	if err := s.confirm(&other, order, 1, born.Shares[0]); !errors.Is(err, errBornAlready) { // R9
+		t.Fatalf("another birth of the root key: %v", err)
+	}
+	named := c.BearKey("demo")
+	ses = c.State().Session(named.Key.Session)
+	order = &c.State().OrderByHash(ses.Order).Order
+	share := named.Shares[0].Add(group.SmallScalar(0))
+	if err := s.confirm(ses, order, 1, share); err != nil {
+		t.Fatal(err)
+	}
+	share.Wipe() // the driver's copy
+	n := &Node{secrets: s}
+	got, ok := n.share(named.Key.ID, 1, 1)
+	if !ok || !got.Scalar.Equal(named.Shares[0]) {
+		t.Fatal("the share is gone, or wiped with the driver's")
+	}
+	if !s.wipe() || s.wipe() {
+		t.Fatal("wiped twice, or never")
+	}
+	if _, ok := n.share(named.Key.ID, 1, 1); ok || codeOf(n.unsealed()) != api.CodeSealed {
+		t.Fatal("a wiped node gives out shares")
+	}
+	if err := s.confirm(ses, order, 1, named.Shares[0]); !errors.Is(err, errNotUnsealed) {
+		t.Fatalf("a sealed node takes a share: %v", err)
+	}
+}
+
+func TestAnAnchorCountsUp(t *testing.T) {
+	n, r := fakeNode(t)
+	key := journalKey()
+	log, err := audit.Open(audit.Config{Dir: t.TempDir(), Origin: "warifu/test/n1", Public: &key.PublicKey, Signer: signMessage(key), ReserveBytes: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	n.audit = log
+	for i := uint64(1); i < 4; i++ {
+		a := n.anchor(r.State())
+		if a.Counter != i {
+			t.Fatalf("anchor %d says %d", i, a.Counter)
+		}
+		if err := n.say(context.Background(), authority.KindAnchor, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
