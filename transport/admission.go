@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -28,7 +30,14 @@ type Caller struct {
 	// Identity is for Admit, to keep what it learned for the handler. This
 	// package does not look at it.
 	Identity any
+
+	last  atomic.Int64 // when it last sent a frame, Unix nanoseconds
+	busy  atomic.Int64 // its requests at work
+	evict func()       // ends an idle connection; nil for one that is never ended so
 }
+
+// spoke notes that the caller was heard from.
+func (c *Caller) spoke(now time.Time) { c.last.Store(now.UnixNano()) }
 
 // callerOf reads who is at the other end of a connection whose handshake is
 // complete.
@@ -78,40 +87,73 @@ func (h *halfOpen) suspicious(net.Addr) bool {
 	return h.n.Load() >= int64(h.limits.RetryAbove)
 }
 
+// quietBefore is how long a connection must have been silent to make room for a
+// new one of the same key: what a killed program left behind, which nobody closed.
+const quietBefore = 3 * time.Second
+
 // slots counts admitted connections.
 type slots struct {
 	limits Limits
 
 	mu    sync.Mutex
-	total int
-	byKey map[SPKI]int // guarded by mu; only counts above 0
+	total int                // guarded by mu
+	byKey map[SPKI][]*Caller // guarded by mu; no empty lists
 }
 
-// take takes a slot for key, or says which limit forbids it.
-func (s *slots) take(key SPKI) error {
+// take takes a slot for a caller, or says which limit forbids it. When its key
+// has all that a key may have, the one that was silent longest makes room: a
+// client that is killed and started again must not wait for idle timeouts.
+func (s *slots) take(c *Caller) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.total >= s.limits.Connections {
 		return fmt.Errorf("%d connections are open, no more are taken", s.total)
 	}
-	if n := s.byKey[key]; n >= s.limits.ConnectionsPerKey {
-		return fmt.Errorf("%d connections of this certificate's key are open, no more are taken", n)
+	c.spoke(time.Now())
+	if n := len(s.byKey[c.SPKI]); n >= s.limits.ConnectionsPerKey && !s.makeRoom(c.SPKI) {
+		return fmt.Errorf("%d connections of this certificate's key are open and in use, no more are taken", n)
 	}
 	if s.byKey == nil {
-		s.byKey = make(map[SPKI]int)
+		s.byKey = make(map[SPKI][]*Caller)
 	}
 	s.total++
-	s.byKey[key]++
+	s.byKey[c.SPKI] = append(s.byKey[c.SPKI], c)
 	return nil
 }
 
-// give gives a slot of key back.
-func (s *slots) give(key SPKI) {
+// makeRoom ends the connection of key that was silent longest, if one was silent
+// long enough and may be ended.
+func (s *slots) makeRoom(key SPKI) bool {
+	var quietest *Caller
+	for _, c := range s.byKey[key] {
+		if c.evict != nil && c.busy.Load() == 0 && (quietest == nil || c.last.Load() < quietest.last.Load()) {
+			quietest = c
+		}
+	}
+	if quietest == nil || time.Since(time.Unix(0, quietest.last.Load())) < quietBefore {
+		return false
+	}
+	s.remove(quietest)
+	quietest.evict()
+	return true
+}
+
+// give gives a caller's slot back, once.
+func (s *slots) give(c *Caller) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(c)
+}
+
+func (s *slots) remove(c *Caller) {
+	i := slices.Index(s.byKey[c.SPKI], c)
+	if i < 0 {
+		return
+	}
 	s.total--
-	if s.byKey[key]--; s.byKey[key] == 0 {
-		delete(s.byKey, key)
+	s.byKey[c.SPKI] = slices.Delete(s.byKey[c.SPKI], i, i+1)
+	if len(s.byKey[c.SPKI]) == 0 {
+		delete(s.byKey, c.SPKI)
 	}
 }
 

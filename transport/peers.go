@@ -190,12 +190,12 @@ func (p *Peers) welcome(qc *quic.Conn) {
 		return
 	}
 	caller.PeerID = id
-	if err := p.slots.take(caller.SPKI); err != nil {
+	if err := p.slots.take(caller); err != nil {
 		p.conf.Log.Warn("a peer is turned away", "peer", id, "error", err)
 		_ = qc.CloseWithError(CloseOverloaded, closeReason(err.Error()))
 		return
 	}
-	defer p.slots.give(caller.SPKI)
+	defer p.slots.give(caller)
 	switch qc.ConnectionState().TLS.NegotiatedProtocol {
 	case ALPNRaft:
 		p.serveRaft(qc, caller)

@@ -136,11 +136,12 @@ func (s *Server) welcome(ctx context.Context, qc *quic.Conn) {
 		_ = qc.CloseWithError(AdmissionRefused, closeReason(admissionReason(err)))
 		return
 	}
-	if err := s.slots.take(caller.SPKI); err != nil {
+	caller.evict = func() { _ = qc.CloseWithError(CloseDone, "a new connection of the same key took this one's place") }
+	if err := s.slots.take(caller); err != nil {
 		s.conf.Log.Warn("a caller is turned away", "remote", caller.Remote, "spki", caller.SPKI.String(), "error", err)
 		_ = qc.CloseWithError(CloseOverloaded, closeReason(err.Error()))
 		return
 	}
-	defer s.slots.give(caller.SPKI)
+	defer s.slots.give(caller)
 	s.service.serve(ctx, qc, caller)
 }

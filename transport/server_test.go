@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -568,6 +569,45 @@ func TestConnectionsAreCapped(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A program that is killed leaves its connection behind. The next ones of the same
+// key take its place when it is silent, and never that of one that speaks.
+func TestASilentConnectionMakesRoomForANewOne(t *testing.T) {
+	s := &slots{limits: Limits{Connections: 10, ConnectionsPerKey: 2}}
+	var ended []string
+	caller := func(name string, silent time.Duration, evictable bool) *Caller {
+		c := &Caller{SPKI: SPKI{1}}
+		if evictable {
+			c.evict = func() { ended = append(ended, name) }
+		}
+		if err := s.take(c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		c.spoke(time.Now().Add(-silent))
+		return c
+	}
+	a := caller("a", time.Minute, true)
+	b := caller("b", time.Hour, true)
+	b.busy.Add(1)
+	c := caller("c", 0, true)
+	if !slices.Equal(ended, []string{"a"}) {
+		t.Fatalf("ended %v, want a: b is at work", ended)
+	}
+	if err := s.take(&Caller{SPKI: SPKI{1}}); err == nil {
+		t.Error("a connection in use made room")
+	}
+	b.busy.Add(-1)
+	b.evict = nil
+	c.spoke(time.Now().Add(-time.Hour))
+	caller("d", 0, true)
+	if !slices.Equal(ended, []string{"a", "c"}) {
+		t.Errorf("ended %v, want a and c: b is one that is never ended", ended)
+	}
+	s.give(a) // was evicted: its slot is not given back twice
+	if s.total != 2 {
+		t.Errorf("%d slots are taken, want 2", s.total)
 	}
 }
 

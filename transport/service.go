@@ -92,6 +92,7 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 		if err := wire.Decode(content, &req); err != nil {
 			return CloseMalformed, "a frame is not the canonical encoding of a request"
 		}
+		c.caller.spoke(time.Now())
 		if err := c.still(c.caller); err != nil {
 			return AdmissionRefused, admissionReason(err)
 		}
@@ -104,10 +105,11 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 			c.refuse(ctx, &req, "too many requests are in flight at this node")
 			continue
 		}
+		c.caller.busy.Add(1)
 		c.atWork.Go(func() {
 			// The places are given back when the answer has left, not when it is
 			// made: so they bound the memory of answers, too.
-			c.out.send(ctx, outgoing{c.answer(ctx, c.caller, &req), func() { <-c.total; <-c.mine }})
+			c.out.send(ctx, outgoing{c.answer(ctx, c.caller, &req), func() { <-c.total; <-c.mine; c.caller.busy.Add(-1) }})
 		})
 	}
 }
