@@ -37,6 +37,7 @@ type session struct {
 	chain     []*x509.Certificate
 	verified  sync.Map // ledger.State.CAsAt() → time.Time of the verification
 	submitted rate
+	proofs    rate
 }
 
 // reverify is how often a chain is verified anew on an open connection.
@@ -190,22 +191,26 @@ func (p *policies) of(s *ledger.State) (*policy.Policy, error) {
 	return c.policy, c.err
 }
 
-// rate bounds what one connection submits.
+// rate bounds what one connection may ask for in a second.
 type rate struct {
 	mu     sync.Mutex
 	second int64 // guarded by mu
 	count  int   // guarded by mu
 }
 
-// submissionsPerSecond of one connection: custodians work by hand.
-const submissionsPerSecond = 20
+// What one connection may ask for in a second.
+const (
+	submissionsPerSecond = 20  // custodians work by hand
+	proofsPerSecond      = 100 // a share proof is asked for when an opening failed, and costs four multiplications
+)
 
-func (r *rate) allow(now time.Time) bool {
+// allow counts n more, and says whether the second has room for them.
+func (r *rate) allow(now time.Time, n, most int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := now.Unix(); s != r.second {
 		r.second, r.count = s, 0
 	}
-	r.count++
-	return r.count <= submissionsPerSecond
+	r.count += n
+	return r.count <= most
 }

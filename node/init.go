@@ -13,17 +13,29 @@ import (
 	"warifu.dev/node/keyring"
 )
 
+// Vacant says whether Init can make the node that c describes in dir, before
+// anything is made or a token opened.
+func Vacant(dir string, c Config) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	_, err := os.Stat(filepath.Join(dir, identityName))
+	switch {
+	case err == nil:
+		return fmt.Errorf("%s: %w", dir, ErrNotEmpty)
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	default:
+		return err
+	}
+}
+
 // Init makes a node's directory: its configuration, its identity key sealed by
 // dev, and the places where things will rest. It returns the node's roster line.
 // The directory may exist; a node that is there already is not touched.
 func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node, error) {
 	var none authority.Node
-	if err := c.validate(); err != nil {
-		return none, err
-	}
-	if _, err := os.Stat(filepath.Join(dir, identityName)); err == nil {
-		return none, fmt.Errorf("%s: %w", dir, ErrNotEmpty)
-	} else if !errors.Is(err, os.ErrNotExist) {
+	if err := Vacant(dir, c); err != nil {
 		return none, err
 	}
 	for _, d := range []string{"", sealDir, ceremonyDir, auditDir} {

@@ -418,12 +418,25 @@ func TestSubmissionsAreLimitedPerConnection(t *testing.T) {
 	var r rate
 	now := time.Unix(5, 0)
 	for i := range submissionsPerSecond + 3 {
-		if r.allow(now) != (i < submissionsPerSecond) {
+		if r.allow(now, 1, submissionsPerSecond) != (i < submissionsPerSecond) {
 			t.Fatalf("submission %d", i+1)
 		}
 	}
-	if !r.allow(now.Add(time.Second)) {
+	if !r.allow(now.Add(time.Second), 1, submissionsPerSecond) {
 		t.Fatal("the next second")
+	}
+}
+
+// A share proof costs a node more than a partial: one connection gets so many.
+func TestShareProofsAreLimitedPerConnection(t *testing.T) {
+	s := &session{principal: "spiffe://example.org/app"}
+	q := api.UnwrapRequest{Items: make([]api.UnwrapItem, proofsPerSecond+1)}
+	for i := range q.Items {
+		q.Items[i].Prove = true
+	}
+	_, err := clientServer{&Node{}}.answer(t.Context(), s, classApplication, api.MethodUnwrap, wire.Encode(q))
+	if codeOf(err) != api.CodeOverloaded {
+		t.Errorf("%d proofs at once: %v", len(q.Items), err)
 	}
 }
 

@@ -75,10 +75,13 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed())}), nil
 	case api.MethodUnwrap:
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
+			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(time.Now(), proofs, proofsPerSecond) {
+				return nil, api.Retry(api.CodeOverloaded, "at most %d share proofs a second", proofsPerSecond)
+			}
 			return n.gate.Unwrap(ctx, &gate.Caller{Principal: s.principal, Source: s.source, Standing: s.standing}, q)
 		})
 	case api.MethodSubmit:
-		if !s.submitted.allow(time.Now()) {
+		if !s.submitted.allow(time.Now(), 1, submissionsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
 		}
 		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
@@ -90,6 +93,16 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return decodeThen(body, n.auditTail)
 	}
 	panic(fmt.Sprintf("node: the method %d is permitted and has no answer", method))
+}
+
+func proofsAsked(q *api.UnwrapRequest) int {
+	count := 0
+	for _, it := range q.Items {
+		if it.Prove {
+			count++
+		}
+	}
+	return count
 }
 
 // peerServer answers the other nodes.

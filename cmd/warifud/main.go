@@ -86,6 +86,9 @@ Prints the node's roster line, which goes into the genesis document.`,
 					return fmt.Errorf("%w: --%s is required; see warifud init --help", errUsage, required)
 				}
 			}
+			if err := node.Vacant(dir, c); err != nil {
+				return err
+			}
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return fmt.Errorf("make the node's directory: %w", err)
 			}
