@@ -3,6 +3,7 @@ package consensus
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
+	"warifu.dev/api"
 	"warifu.dev/consensus/internal/mesh"
 )
 
@@ -27,6 +29,7 @@ var chain = Machine[string, string]{
 		next := fmt.Sprintf("%s %d:%s", s, index, entry)
 		return next, string(entry)
 	},
+	Link: func(s string) api.Digest { return sha256.Sum256([]byte(s)) },
 }
 
 // cluster is a set of real Raft nodes, on disk, over streams in memory.

@@ -64,9 +64,10 @@ type Config[S any, R any] struct {
 
 // Consensus is this node's place in the cluster.
 type Consensus[S any, R any] struct {
-	raft      *raft.Raft
+	raft      *raft.Raft // nil when the node may not join
 	states    *states[S, R]
 	log       *wal.WAL
+	store     *tailStore[S, R]
 	transport *raft.NetworkTransport
 
 	mu      sync.Mutex
@@ -74,7 +75,9 @@ type Consensus[S any, R any] struct {
 }
 
 // Open opens the log, rebuilds the tail from all of it, and joins the cluster.
-// Every node bootstraps with the same roster. From here on the streams are its
+// Every node bootstraps with the same roster. A node whose log is not the one it
+// has applied, or of another membership, is opened without joining: its status can
+// be asked, and [Consensus.Stopped] says why. From here on the streams are its
 // own: they are closed when it fails, and by [Consensus.Close].
 func Open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	c, err := open(cfg)
@@ -94,24 +97,31 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
+	floor, err := openFloor(dir)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	c := &Consensus[S, R]{
 		states:  newStates(cfg.Machine),
 		log:     log,
 		changed: make(chan struct{}),
 	}
+	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, roster: rosterOf(cfg.Voters)}
 	if err := c.join(cfg); err != nil {
-		_ = log.Close()
+		_ = errors.Join(log.Close(), floor.close())
 		return nil, err
 	}
 	return c, nil
 }
 
 func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
-	tail := &tailStore[S, R]{inner: c.log, states: c.states}
-	if err := tail.replay(); err != nil {
+	if err := c.store.replay(); err != nil {
 		return err
 	}
-	cache, err := raft.NewLogCache(cachedLogs, tail)
+	if c.Stopped() != nil {
+		return cfg.Streams.Close()
+	}
+	cache, err := raft.NewLogCache(cachedLogs, c.store)
 	if err != nil {
 		return fmt.Errorf("make the log cache: %w", err)
 	}
@@ -130,32 +140,37 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		Timeout: 10 * time.Second,
 		Logger:  conf.Logger,
 	})
-	var servers []raft.Server
-	for _, v := range cfg.Voters {
-		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v), Address: raft.ServerAddress(v)})
-	}
 	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})
 	if err == nil && !known {
-		err = raft.BootstrapCluster(conf, cache, c.log, noSnapshots{}, c.transport, raft.Configuration{Servers: servers})
+		err = raft.BootstrapCluster(conf, cache, c.log, noSnapshots{}, c.transport, raft.Configuration{Servers: c.store.roster})
 	}
 	if err == nil {
-		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{states: c.states, applied: cfg.Applied, changed: c.signal}, cache, c.log, noSnapshots{}, c.transport)
+		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{states: c.states, floor: c.store.floor, roster: c.store.roster, applied: cfg.Applied, changed: c.signal}, cache, c.log, noSnapshots{}, c.transport)
 	}
 	if err != nil {
 		_ = c.transport.Close()
 		return fmt.Errorf("start raft: %w", err)
 	}
+	queued := c.raft.AppliedIndex
+	c.store.queued.Store(&queued)
 	return nil
 }
 
 // Close leaves the cluster and waits until Raft has stopped. What serves a stream
 // that a peer opened ends when that stream does.
 func (c *Consensus[S, R]) Close() error {
-	err := c.raft.Shutdown().Error()
-	err = errors.Join(err, c.transport.Close())
-	c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open
-	return errors.Join(err, c.log.Close())
+	var err error
+	if c.raft != nil {
+		err = c.raft.Shutdown().Error()
+		err = errors.Join(err, c.transport.Close())
+		c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open
+	}
+	return errors.Join(err, c.log.Close(), c.store.floor.close())
 }
+
+// Stopped is nil, or why this node must not serve any more: [ErrFork],
+// [ErrMembership] or [ErrFloor]. It stays so until the process ends.
+func (c *Consensus[S, R]) Stopped() error { return c.states.halt.reason() }
 
 // Committed is the state after every applied command.
 func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }
@@ -166,10 +181,18 @@ func (c *Consensus[S, R]) Tail() Tail[S] { return *c.states.tail.Load() }
 // AppliedIndex is the last index, of commands and others, that committed has
 // taken in. Raft's own number is of what it has queued for its FSM, which may not
 // be there yet.
-func (c *Consensus[S, R]) AppliedIndex() uint64 { return c.states.applied(c.raft.AppliedIndex()) }
+func (c *Consensus[S, R]) AppliedIndex() uint64 {
+	if c.raft == nil {
+		return 0
+	}
+	return c.states.applied(c.raft.AppliedIndex())
+}
 
 // Leader is the id of the node that this one takes for the leader, or empty.
 func (c *Consensus[S, R]) Leader() string {
+	if c.raft == nil {
+		return ""
+	}
 	_, id := c.raft.LeaderWithID()
 	return string(id)
 }
@@ -193,7 +216,7 @@ func (c *Consensus[S, R]) signal() {
 // error is [ErrUnknownOutcome].
 func (c *Consensus[S, R]) Submit(ctx context.Context, entry []byte) (R, error) {
 	var none R
-	if c.raft.State() != raft.Leader {
+	if c.raft == nil || c.raft.State() != raft.Leader {
 		return none, ErrNotLeader
 	}
 	timeout := maxSubmit

@@ -7,6 +7,13 @@
 // looked at committed alone would go on granting what is already denied. Which
 // epoch, record or policy is used comes from committed; tail can only refuse.
 //
+// Raft has no guard at its commit index, and its own entries pass no state machine.
+// So the log store also keeps a durable floor, below which nothing is truncated,
+// and stores no membership but the roster's. A node that was to break either rule,
+// or whose log at start is not the one it has applied, stops serving and says why
+// ([Consensus.Stopped]). One member can bring that about; none can make another
+// forget.
+//
 // Nothing here knows what an entry means, and nothing here believes it: Raft
 // orders, the state machine decides. Connections come from the caller, already
 // authenticated; a server's address is its node id.

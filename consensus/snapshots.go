@@ -23,20 +23,3 @@ func (noSnapshots) List() ([]*raft.SnapshotMeta, error) { return nil, nil }
 func (noSnapshots) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return nil, nil, ErrSnapshotsOff
 }
-
-// fsm is what Raft applies committed commands to.
-type fsm[S any, R any] struct {
-	states  *states[S, R]
-	applied func(uint64, []byte, R)
-	changed func()
-}
-
-func (f *fsm[S, R]) Apply(l *raft.Log) any {
-	r := f.states.apply(l.Index, l.Data)
-	f.applied(l.Index, l.Data, r)
-	f.changed()
-	return r
-}
-
-func (f *fsm[S, R]) Snapshot() (raft.FSMSnapshot, error) { return nil, ErrSnapshotsOff }
-func (f *fsm[S, R]) Restore(io.ReadCloser) error         { return ErrSnapshotsOff }

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -10,6 +11,7 @@ import (
 // DeleteRange) and its FSM goroutine (Apply); readers are everybody, without a lock.
 type states[S any, R any] struct {
 	machine Machine[S, R]
+	halt    halt
 
 	mu    sync.Mutex
 	ahead []step[S, R] // commands above committed, by index; guarded by mu
@@ -67,6 +69,23 @@ func (s *states[S, R]) cut(last uint64) {
 	s.end = min(s.end, last)
 }
 
+// after is the state that the next commands to be applied lead to. It moves
+// nothing.
+func (s *states[S, R]) after(commands []step[S, R]) S {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, same := *s.committed.Load(), true
+	for i, c := range commands {
+		same = same && i < len(s.ahead) && s.ahead[i].index == c.index && bytes.Equal(s.ahead[i].entry, c.entry)
+		if same {
+			state = s.ahead[i].state
+		} else {
+			state, _ = s.machine.Apply(state, c.index, c.entry)
+		}
+	}
+	return state
+}
+
 // apply moves committed by one command. The work was usually done by store: the
 // first step ahead is this very command, computed from this very state.
 func (s *states[S, R]) apply(index uint64, entry []byte) R {
@@ -80,7 +99,9 @@ func (s *states[S, R]) apply(index uint64, entry []byte) R {
 		s.ahead = s.ahead[1:]
 	} else {
 		// The tail disagrees with what was committed: compute from committed and
-		// let the tail begin again from there.
+		// let the tail begin again from there. An honest majority never truncates
+		// what it has committed.
+		s.halt.stop(fmt.Errorf("%w: entry %d was applied and is not in the log", ErrFork, index))
 		next, result = s.machine.Apply(*s.committed.Load(), index, entry)
 		rest := s.ahead
 		s.ahead = nil

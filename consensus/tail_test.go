@@ -41,7 +41,17 @@ type follower struct {
 
 func newFollower(t *testing.T) *follower {
 	disk := &failing{LogStore: raft.NewInmemStore()}
-	return &follower{T: t, disk: disk, tailStore: &tailStore[string, string]{inner: disk, states: newStates(chain)}}
+	return &follower{T: t, disk: disk, tailStore: tailOver(disk)}
+}
+
+// tailOver is a tail store with a floor of 0 that nothing raises.
+func tailOver(inner raft.LogStore) *tailStore[string, string] {
+	return &tailStore[string, string]{inner: inner, states: newStates(chain), floor: &floor{}, roster: rosterOf([]string{"n1"})}
+}
+
+// membership is the entry that names the roster of tailOver.
+func membership(index uint64) *raft.Log {
+	return &raft.Log{Index: index, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{Servers: rosterOf([]string{"n1"})})}
 }
 
 func command(index uint64, data string) *raft.Log {
@@ -77,7 +87,7 @@ func (f *follower) want(committed, tail string, end uint64) {
 // R30: the tail has moved when StoreLogs returns; committed moves on apply alone.
 func TestADenyThatIsStoredIsInTheTail(t *testing.T) {
 	f := newFollower(t)
-	f.store(&raft.Log{Index: 1, Type: raft.LogConfiguration}, command(2, "a"), &raft.Log{Index: 3, Type: raft.LogNoop}, command(4, "deny"))
+	f.store(membership(1), command(2, "a"), &raft.Log{Index: 3, Type: raft.LogNoop}, command(4, "deny"))
 	f.want("", "2:a 4:deny", 4)
 	if got := f.states.applied(1); got != 1 {
 		t.Errorf("applied is %d before the first command", got)
@@ -245,7 +255,7 @@ func TestReplayRebuildsTheTailFromTheWholeLog(t *testing.T) {
 	f := newFollower(t)
 	f.store(command(1, "a"), &raft.Log{Index: 2, Type: raft.LogNoop}, command(3, "deny"), &raft.Log{Index: 4, Type: raft.LogNoop})
 	f.states.apply(1, []byte("a"))
-	again := &follower{T: t, disk: f.disk, tailStore: &tailStore[string, string]{inner: f.disk, states: newStates(chain)}}
+	again := &follower{T: t, disk: f.disk, tailStore: tailOver(f.disk)}
 	if err := again.replay(); err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +287,7 @@ func TestIsMonotonicIsForwarded(t *testing.T) {
 		inner raft.LogStore
 		want  bool
 	}{{"raft-wal", disk, true}, {"memory", raft.NewInmemStore(), false}} {
-		cache, err := raft.NewLogCache(8, &tailStore[string, string]{inner: tt.inner, states: newStates(chain)})
+		cache, err := raft.NewLogCache(8, tailOver(tt.inner))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +304,7 @@ func TestTheTailFollowsTheRealLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{T: t, tailStore: &tailStore[string, string]{inner: disk, states: newStates(chain)}}
+	f := &follower{T: t, tailStore: tailOver(disk)}
 	pad := strings.Repeat("x", 500)
 	for i := uint64(1); i <= 40; i++ {
 		f.store(command(i, pad))
@@ -309,7 +319,7 @@ func TestTheTailFollowsTheRealLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = disk.Close() }()
-	again := &tailStore[string, string]{inner: disk, states: newStates(chain)}
+	again := tailOver(disk)
 	if err := again.replay(); err != nil {
 		t.Fatal(err)
 	}

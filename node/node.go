@@ -56,6 +56,7 @@ type replica interface {
 	AppliedIndex() uint64
 	Changed() <-chan struct{}
 	Leader() string
+	Stopped() error
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
@@ -179,6 +180,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 		Machine: consensus.Machine[*ledger.State, ledger.Result]{
 			Genesis: ledger.New(n.genesis),
 			Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
+			Link:    func(s *ledger.State) api.Digest { return s.Position().Link },
 		},
 		Applied: n.journal.take,
 	})

@@ -50,12 +50,14 @@ type fakeReplica struct {
 	tail      *ledger.State // when it is ahead
 	applied   uint64
 	submitted int
+	stopped   error
 }
 
 func (f *fakeReplica) Committed() *ledger.State { return f.State() }
 func (f *fakeReplica) AppliedIndex() uint64     { return f.applied }
 func (f *fakeReplica) Changed() <-chan struct{} { return nil }
 func (f *fakeReplica) Leader() string           { return f.leader }
+func (f *fakeReplica) Stopped() error           { return f.stopped }
 func (f *fakeReplica) Tail() consensus.Tail[*ledger.State] {
 	s := f.tail
 	if s == nil {
