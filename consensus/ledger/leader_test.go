@@ -51,6 +51,7 @@ func TestABadLeaderChangesNothing(t *testing.T) {
 				Machine: consensus.Machine[*ledger.State, ledger.Result]{
 					Genesis: w.s, // what came before is part of the story
 					Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
+					Link:    func(s *ledger.State) api.Digest { return s.Position().Link },
 				},
 				Applied: told[id].take,
 			})
