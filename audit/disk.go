@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -52,7 +53,7 @@ func makeDir(dir string) error {
 }
 
 // checkModes refuses a directory or a file in it that others may touch, a link,
-// and anything that is not a file.
+// and anything that is not a file or a directory of tiles.
 func checkModes(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -64,24 +65,26 @@ func checkModes(dir string) error {
 	if info.Mode().Perm()&^dirMode != 0 {
 		return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, dir, info.Mode().Perm(), dirMode)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		info, err := os.Lstat(path)
+	tiles := filepath.Join(dir, tileDir)
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		info, err := e.Info()
 		if err != nil {
 			return err
 		}
-		if !info.Mode().IsRegular() {
+		most := fileMode
+		if info.IsDir() && (path == tiles || strings.HasPrefix(path, tiles+string(filepath.Separator))) {
+			most = dirMode
+		} else if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
-		if info.Mode().Perm()&^fileMode != 0 {
-			return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, path, info.Mode().Perm(), fileMode)
+		if info.Mode().Perm()&^most != 0 {
+			return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, path, info.Mode().Perm(), most)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // lockDir takes the directory for this process. The lock ends with the process.

@@ -15,6 +15,7 @@
 //	DIR/lock               held while the log is open
 //	DIR/records-00000000   segments, in order
 //	DIR/checkpoint         the last checkpoint signed, a C2SP signed note
+//	DIR/tile/0/000         hashes of the tree, in C2SP tlog-tiles of 256
 //	DIR/reserve            room for the one record that says the disk is full
 //
 // A segment is a list of frames:
@@ -25,8 +26,10 @@
 //	 n  the record, canonical CBOR
 //	32  its leaf hash: SHA-256(0x00 ‖ record), RFC 6962 section 2.1
 //
-// The leaf hashes are all that a proof needs; tiles (C2SP tlog-tiles) are made
-// from them and never hold more than they do. The root is RFC 6962's.
+// The root is RFC 6962's. Tiles are made from the leaf hashes and never hold more
+// than they do. They are written after the answers, are not synced, and what is
+// missing is made when the log is opened. A checkpoint's root says that a record
+// was altered; the tiles, when they have that root, say which.
 //
 // # After a crash
 //

@@ -28,10 +28,11 @@ var (
 
 // DamagedError names the first bad record. It wraps [ErrDamaged].
 type DamagedError struct {
-	Index   uint64 // the first record that is missing or altered, or the first that may be
-	Segment string // file name; empty when the damage is in no one place
-	Offset  int64  // of the frame in the segment
-	Why     string
+	Index    uint64 // the first record that is missing or altered, or the first that may be
+	Unplaced bool   // some record differs, nothing left says which, and Index says nothing
+	Segment  string // file name; empty when the damage is in no one place
+	Offset   int64  // of the frame in the segment
+	Why      string
 }
 
 func (e *DamagedError) Error() string {

@@ -82,14 +82,17 @@ type Log struct {
 
 	closing sync.Once
 	signing sync.Mutex // one checkpoint at a time
+	tiling  sync.Mutex // one writer of tiles at a time
 
 	mu       sync.Mutex
 	failure  error     // guarded by mu; why the log takes no more
 	tree     frontier  // guarded by mu; synced records only
+	edge     tileEdge  // guarded by mu; of the same records as tree
 	segments []segment // guarded by mu
 	places   []place   // guarded by mu
 
-	current file // owned by the writer
+	current file   // owned by the writer
+	filled  []tile // owned by the writer; to be kept after the answers
 }
 
 // request is one Append on its way to the writer.
@@ -157,11 +160,14 @@ func open(cfg Config) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := scan(cfg.Dir, func(_ frame, _ place, tree *frontier) error { return points.check(tree) })
+	lacking := false // a tile
+	c, err := inspect(cfg.Dir, []against{points}, func(f frame, _ place, _ *frontier) error {
+		for _, t := range l.edge.add(f.leaf) {
+			lacking = lacking || !tileFits(cfg.Dir, t)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, err
-	}
-	if err := points.reached(&c.tree); err != nil {
 		return nil, err
 	}
 	l.tree, l.segments, l.places = c.tree, c.segments, c.places
@@ -169,9 +175,18 @@ func open(cfg Config) (_ *Log, err error) {
 		return nil, fmt.Errorf("make reserve: %w", err)
 	}
 	if len(l.segments) == 0 {
-		return l, l.begin()
+		err = l.begin()
+	} else {
+		err = l.resume(c)
 	}
-	return l, l.resume(c)
+	if err == nil && lacking {
+		err = l.remakeTiles()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.keepTiles(l.edge.partial())
+	return l, nil
 }
 
 // resume opens the last segment, cuts its torn end, and writes and syncs the
@@ -196,6 +211,22 @@ func (l *Log) resume(c *contents) error {
 		}
 	}
 	return f.Sync()
+}
+
+// remakeTiles reads the records once more and writes the full tiles that do not
+// fit them: a crash lost them, or the log was begun when there were none.
+func (l *Log) remakeTiles() error {
+	l.cfg.Log.Info("making tiles of the audit log again", "records", l.tree.size)
+	var edge tileEdge
+	_, err := scan(l.cfg.Dir, func(f frame, _ place, _ *frontier) error {
+		for _, t := range edge.add(f.leaf) {
+			if !tileFits(l.cfg.Dir, t) {
+				l.keepTiles([]tile{t})
+			}
+		}
+		return nil
+	})
+	return err
 }
 
 // begin starts the next segment.
@@ -304,7 +335,7 @@ func (l *Log) Checkpoint() ([]byte, error) {
 	l.signing.Lock()
 	defer l.signing.Unlock()
 	l.mu.Lock()
-	tree, failure := l.tree.clone(), l.failure
+	tree, tiles, failure := l.tree.clone(), l.edge.partial(), l.failure
 	l.mu.Unlock()
 	if failure != nil && !errors.Is(failure, ErrFull) {
 		return nil, failure
@@ -313,6 +344,7 @@ func (l *Log) Checkpoint() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign audit checkpoint: %w", err)
 	}
+	l.keepTiles(tiles)
 	if err := replaceFile(filepath.Join(l.cfg.Dir, "checkpoint"), signed); err != nil {
 		return nil, fmt.Errorf("keep audit checkpoint: %w", err)
 	}

@@ -159,7 +159,7 @@ func TestAppendReadTailAndReopen(t *testing.T) {
 	}
 	check(mustOpen(t, cfg))
 	report, err := VerifyDir(dir, &testKey.PublicKey, signed)
-	if err != nil || report.Size != n || report.Checkpoint != n || report.Older != n || report.First != 1000 || report.Last != 1000+n-1 || report.Torn != 0 {
+	if err != nil || report.Size != n || report.Checkpoint != n || report.Kept != n || report.First != 1000 || report.Last != 1000+n-1 || report.Torn != 0 {
 		t.Fatalf("report %+v, %v", report, err)
 	}
 }

@@ -84,7 +84,10 @@ func scan(dir string, visit func(f frame, at place, tree *frontier) error) (*con
 				c.torn = int64(len(rest))
 				break
 			}
-			if f.index != next {
+			if f.index < next {
+				return nil, damaged(fmt.Sprintf("record %d stands in its place, again", f.index))
+			}
+			if f.index > next {
 				return nil, damaged(fmt.Sprintf("record %d stands in its place: a hole", f.index))
 			}
 			if f.first == f.index {
@@ -104,6 +107,28 @@ func scan(dir string, visit func(f frame, at place, tree *frontier) error) (*con
 			c.last = b[c.lastAt:offset]
 		}
 		c.segments = append(c.segments, segment{path: path, size: int64(offset)})
+	}
+	return c, nil
+}
+
+// inspect is [scan] with every point held against the tree as it grows. Damage is
+// named by the tiles where they can tell more than the records do.
+func inspect(dir string, points []against, visit func(f frame, at place, tree *frontier) error) (*contents, error) {
+	c, err := scan(dir, func(f frame, at place, tree *frontier) error {
+		for _, p := range points {
+			if err := p.check(tree); err != nil {
+				return err
+			}
+		}
+		return visit(f, at, tree)
+	})
+	for _, p := range points {
+		if err == nil {
+			err = p.reached(&c.tree)
+		}
+	}
+	if err != nil {
+		return nil, locate(dir, points, err)
 	}
 	return c, nil
 }
@@ -143,7 +168,7 @@ func (a against) check(tree *frontier) error {
 		return nil
 	}
 	if root := tree.root(); root != tlog.Hash(a.point.Root) {
-		return &DamagedError{Why: fmt.Sprintf("the first %d records do not have the root that %s says: at least one of them was altered", a.point.Size, a.name)}
+		return &DamagedError{Unplaced: true, Why: fmt.Sprintf("the first %d records do not have the root that %s says: at least one of them was altered", a.point.Size, a.name)}
 	}
 	return nil
 }
@@ -151,7 +176,7 @@ func (a against) check(tree *frontier) error {
 // reached refuses a log that ends before the checkpoint does.
 func (a against) reached(tree *frontier) error {
 	if uint64(tree.size) < a.point.Size {
-		return &DamagedError{Index: uint64(tree.size), Why: fmt.Sprintf("the log ends after %d records, and %s counts %d: records from %d on are missing", tree.size, a.name, a.point.Size, tree.size)}
+		return &DamagedError{Index: uint64(tree.size), Why: fmt.Sprintf("the log ends after %d records, and %s counts %d: records %d to %d are missing", tree.size, a.name, a.point.Size, tree.size, a.point.Size-1)}
 	}
 	return nil
 }

@@ -11,38 +11,46 @@ import (
 
 // Report says what a verified directory holds.
 type Report struct {
-	Origin     string   `json:"origin,omitempty"` // of the checkpoint found, or of the older one given
-	Size       uint64   `json:"size"`             // whole records
-	Root       [32]byte `json:"root"`
-	Checkpoint uint64   `json:"checkpoint"` // records under the directory's own checkpoint
-	Older      uint64   `json:"older"`      // records under the older checkpoint given
-	First      int64    `json:"first"`      // time of the first record, Unix milliseconds
-	Last       int64    `json:"last"`       // of the last
-	Torn       int64    `json:"torn"`       // bytes of an unfinished commit at the end: a crash, no damage
+	Origin      string   `json:"origin,omitempty"` // of the checkpoint found, or of the one given
+	Segments    int      `json:"segments"`
+	Size        uint64   `json:"size"` // whole records
+	Root        [32]byte `json:"root"`
+	Checkpoint  uint64   `json:"checkpoint"`   // records under the directory's own checkpoint
+	Kept        uint64   `json:"kept"`         // records under the checkpoint given
+	TailChecked bool     `json:"tail_checked"` // one was given; the directory's own can be taken back with the records
+	First       int64    `json:"first"`        // time of the first record, Unix milliseconds
+	Last        int64    `json:"last"`         // of the last
+	Torn        int64    `json:"torn"`         // bytes of an unfinished commit at the end: a crash, no damage
+	Tiles       int      `json:"tiles"`        // full tiles that hold the hashes of their records
+	TilesMissed int      `json:"tiles_missed"` // full tiles missing or altered: the node makes them again, no record is lost
 }
 
-// VerifyDir verifies a node's audit directory offline: each record against its
-// hash and the allow-list, the whole against the directory's own checkpoint and
-// against an older one that the auditor kept, when given. pub is the node's key.
-// A [DamagedError] names the first bad record.
-func VerifyDir(dir string, pub *ecdsa.PublicKey, older []byte) (Report, error) {
+// VerifyDir verifies a node's audit directory, or a copy of it, offline: each
+// record against its hash and the allow-list, the whole against the directory's
+// own checkpoint and against one that the auditor kept, when given. pub is the
+// node's key. A [DamagedError] names the first bad record.
+//
+// Only the checkpoint that was kept shows a tail cut off: whoever cuts records
+// can put back the checkpoint of that time.
+func VerifyDir(dir string, pub *ecdsa.PublicKey, kept []byte) (Report, error) {
 	var report Report
 	var points []against
-	if older != nil {
-		p, err := ParseCheckpoint(older, pub)
+	if kept != nil {
+		p, err := ParseCheckpoint(kept, pub)
 		if err != nil {
-			return report, fmt.Errorf("the older checkpoint: %w", err)
+			return report, fmt.Errorf("the checkpoint given: %w", err)
 		}
-		report.Older, report.Origin = p.Size, p.Origin
-		points = append(points, against{"the older checkpoint", p})
+		report.Kept, report.TailChecked, report.Origin = p.Size, true, p.Origin
+		points = append(points, against{"the checkpoint given", p})
 	}
 	own, err := ownCheckpoint(dir, report.Origin, pub)
 	if err != nil {
-		return report, err
+		return report, fmt.Errorf("the log's own checkpoint: %w", err)
 	}
 	report.Checkpoint, report.Origin = own.point.Size, own.point.Origin
 	points = append(points, own)
-	c, err := scan(dir, func(f frame, at place, tree *frontier) error {
+	var edge tileEdge
+	c, err := inspect(dir, points, func(f frame, at place, tree *frontier) error {
 		record, err := DecodeRecord(f.body)
 		if err != nil {
 			return &DamagedError{Index: f.index, Segment: filepath.Base(segmentPath(dir, at.segment)), Offset: at.offset, Why: err.Error()}
@@ -52,9 +60,11 @@ func VerifyDir(dir string, pub *ecdsa.PublicKey, older []byte) (Report, error) {
 		}
 		report.Last = record.Time
 		report.Size = uint64(tree.size)
-		for _, p := range points {
-			if err := p.check(tree); err != nil {
-				return err
+		for _, t := range edge.add(f.leaf) {
+			if tileFits(dir, t) {
+				report.Tiles++
+			} else {
+				report.TilesMissed++
 			}
 		}
 		return nil
@@ -62,12 +72,7 @@ func VerifyDir(dir string, pub *ecdsa.PublicKey, older []byte) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	report.Size, report.Root, report.Torn = uint64(c.tree.size), c.tree.root(), c.torn
-	for _, p := range points {
-		if err := p.reached(&c.tree); err != nil {
-			return report, err
-		}
-	}
+	report.Segments, report.Size, report.Root, report.Torn = len(c.segments), uint64(c.tree.size), c.tree.root(), c.torn
 	return report, nil
 }
 

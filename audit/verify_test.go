@@ -78,8 +78,25 @@ func TestAnOlderCheckpointShowsARewrittenLog(t *testing.T) {
 	if err := verify(nil); err != nil {
 		t.Errorf("without any checkpoint nothing shows: %v", err)
 	}
-	if err := verify(older); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "the first 5 records") {
-		t.Errorf("against the older checkpoint: %v", err)
+	var damage *DamagedError
+	if err := verify(older); !errors.As(err, &damage) || damage.Index != 3 || damage.Unplaced {
+		t.Errorf("against the older checkpoint: %v, want record 3 named", err)
+	}
+	// Without tiles, or with tiles that were rewritten too, one record cannot be
+	// named; that there is one shows all the same.
+	tiles := filepath.Join(dir, tileDir)
+	if err := os.RemoveAll(tiles); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(older); !errors.As(err, &damage) || !damage.Unplaced || !strings.Contains(err.Error(), "the first 5 records") {
+		t.Errorf("without tiles: %v", err)
+	}
+	mustOpen(t, cfg).Close()
+	if _, err := os.Stat(tiles); err != nil {
+		t.Errorf("an opened log has its tiles again: %v", err)
+	}
+	if err := verify(older); !errors.As(err, &damage) || !damage.Unplaced {
+		t.Errorf("with tiles of the altered records: %v", err)
 	}
 	overwrite(t, dir, whole[:len(whole)/4])
 	if err := verify(older); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "are missing") {

@@ -70,6 +70,10 @@ func (l *Log) commit(batch []*request) {
 		r.answer <- answer{first: first}
 		first += uint64(len(r.bodies))
 	}
+	if len(l.filled) > 0 {
+		l.keepTiles(l.filled)
+		l.filled = nil
+	}
 }
 
 // fail makes err, if it is one, the log's last word.
@@ -141,6 +145,9 @@ func (l *Log) writeCommit(bodies [][]byte, leaves []tlog.Hash) error {
 	}
 	l.mu.Lock()
 	l.tree = tree
+	for _, leaf := range leaves {
+		l.filled = append(l.filled, l.edge.add(leaf)...)
+	}
 	l.places = append(l.places, places...)
 	l.segments[n].size = start + int64(len(b))
 	l.mu.Unlock()
