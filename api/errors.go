@@ -15,6 +15,7 @@ const (
 	CodeSealed          Code = "sealed"          // the node has not opened its shares
 	CodeUnborn          Code = "unborn"          // the cluster's root key is not born yet
 	CodeStale           Code = "stale"           // the node has not heard from a majority recently enough
+	CodeFork            Code = "fork"            // the node met another history or membership than its own, and stopped serving
 	CodeNoShare         Code = "no-share"        // the node holds no share of this key in its current epoch
 	CodeAudit           Code = "audit"           // the node cannot record decisions: audit full or broken
 	CodeOverloaded      Code = "overloaded"      // try another node, or later

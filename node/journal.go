@@ -127,7 +127,7 @@ func (n *Node) runAnchors(ctx context.Context) {
 				period = anchorOpen
 			}
 		}
-		if now := bootTime(); n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
+		if now := bootTime(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
 			last = now
 			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
 				n.log.Warn("an anchor was not taken", "error", err)

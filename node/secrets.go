@@ -129,8 +129,11 @@ func (n *Node) unsealed() *api.Error {
 	}
 }
 
-// freshEnough says nil, or that the node may be behind.
+// freshEnough says nil, or that the node may be behind, or has stopped serving.
 func (n *Node) freshEnough() *api.Error {
+	if e := n.stopped(); e != nil {
+		return e
+	}
 	if n.fresh.left(bootTime(), n.consensus.AppliedIndex()) > 0 {
 		return nil
 	}
@@ -153,6 +156,8 @@ const serving = "serving"
 func (n *Node) servingState() string {
 	state, _ := n.secrets.current()
 	switch {
+	case n.consensus.Stopped() != nil:
+		return stoppedState(n.consensus.Stopped())
 	case state != seal.Unsealed:
 		return string(state)
 	case n.audit.State() != "ok":
@@ -172,7 +177,12 @@ const ceremonyTick = time.Second
 func (n *Node) runCeremonies(ctx context.Context) {
 	tick := time.NewTicker(ceremonyTick)
 	defer tick.Stop()
+	noted := false
 	for {
+		if err := n.consensus.Stopped(); err != nil && !noted {
+			noted = true
+			n.noteStopped(ctx, err)
+		}
 		changed := n.consensus.Changed()
 		s := n.consensus.Committed()
 		if state, moved := n.secrets.look(s, n.cfg.Node); moved {

@@ -22,6 +22,9 @@ const submitTimeout = 15 * time.Second
 // submit hands an entry to the leader, wherever it is, and says what became of
 // it. What will never be taken is not handed on.
 func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, error) {
+	if e := n.stopped(); e != nil {
+		return nil, e
+	}
 	if a, err := foresee(n.consensus.Committed(), n.consensus.Tail().State, entry, false); a != nil || err != nil {
 		return a, err
 	}
