@@ -31,13 +31,23 @@ type Caller struct {
 	// package does not look at it.
 	Identity any
 
-	last  atomic.Int64 // when it last sent a frame, Unix nanoseconds
-	busy  atomic.Int64 // its requests at work
-	evict func()       // ends an idle connection; nil for one that is never ended so
+	admitted time.Time
+	last     atomic.Int64 // when it last sent a frame, Unix nanoseconds; 0 before the first
+	busy     atomic.Int64 // its requests at work
+	evict    func()       // ends an idle connection; nil for one that is never ended so
 }
 
 // spoke notes that the caller was heard from.
 func (c *Caller) spoke(now time.Time) { c.last.Store(now.UnixNano()) }
+
+// silence is how much longer than it may the caller has been silent; 0 or less if
+// it has not.
+func (c *Caller) silence(now time.Time) time.Duration {
+	if last := c.last.Load(); last != 0 {
+		return now.Sub(time.Unix(0, last)) - quietBefore
+	}
+	return now.Sub(c.admitted) - unusedBefore
+}
 
 // callerOf reads who is at the other end of a connection whose handshake is
 // complete.
@@ -87,9 +97,13 @@ func (h *halfOpen) suspicious(net.Addr) bool {
 	return h.n.Load() >= int64(h.limits.RetryAbove)
 }
 
-// quietBefore is how long a connection must have been silent to make room for a
-// new one of the same key: what a killed program left behind, which nobody closed.
-const quietBefore = 3 * time.Second
+// How long a connection must have been silent to make room for a new one of the
+// same key: what a killed program left behind, which nobody closed. One that never
+// sent a frame is a dial that was given up, most likely.
+const (
+	quietBefore  = 3 * time.Second
+	unusedBefore = 200 * time.Millisecond
+)
 
 // slots counts admitted connections.
 type slots struct {
@@ -109,7 +123,7 @@ func (s *slots) take(c *Caller) error {
 	if s.total >= s.limits.Connections {
 		return fmt.Errorf("%d connections are open, no more are taken", s.total)
 	}
-	c.spoke(time.Now())
+	c.admitted = time.Now()
 	if n := len(s.byKey[c.SPKI]); n >= s.limits.ConnectionsPerKey && !s.makeRoom(c.SPKI) {
 		return fmt.Errorf("%d connections of this certificate's key are open and in use, no more are taken", n)
 	}
@@ -125,12 +139,16 @@ func (s *slots) take(c *Caller) error {
 // long enough and may be ended.
 func (s *slots) makeRoom(key SPKI) bool {
 	var quietest *Caller
+	var longest time.Duration // over what it may be silent
 	for _, c := range s.byKey[key] {
-		if c.evict != nil && c.busy.Load() == 0 && (quietest == nil || c.last.Load() < quietest.last.Load()) {
-			quietest = c
+		if c.evict == nil || c.busy.Load() > 0 {
+			continue
+		}
+		if over := c.silence(time.Now()); over > longest {
+			quietest, longest = c, over
 		}
 	}
-	if quietest == nil || time.Since(time.Unix(0, quietest.last.Load())) < quietBefore {
+	if quietest == nil {
 		return false
 	}
 	s.remove(quietest)

@@ -36,7 +36,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections:       1024,
-		ConnectionsPerKey: 8,
+		ConnectionsPerKey: 32,
 		HalfOpen:          256,
 		RetryAbove:        32,
 		InFlight:          128,

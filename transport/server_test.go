@@ -588,6 +588,13 @@ func TestASilentConnectionMakesRoomForANewOne(t *testing.T) {
 		c.spoke(time.Now().Add(-silent))
 		return c
 	}
+	given := &Caller{SPKI: SPKI{2}}
+	if given.admitted = time.Now().Add(-time.Second); given.silence(time.Now()) <= 0 {
+		t.Error("a connection that was never used is not silent after a second")
+	}
+	if given.spoke(time.Now()); given.silence(time.Now()) > 0 {
+		t.Error("a connection that has just spoken is silent")
+	}
 	a := caller("a", time.Minute, true)
 	b := caller("b", time.Hour, true)
 	b.busy.Add(1)
