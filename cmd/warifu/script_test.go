@@ -48,6 +48,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"cut":      cut,
 	"nodeline": nodeline,
 	"born":     born,
+	"audited":  audited,
+	"frames":   frames,
 }
 
 // exits CODE COMMAND ARG...: the command must end with this exit code, and not in a

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) auditVerifyCommand() *cobra.Command {
+	var checkpoint, genesis, node, key string
+	c := &cobra.Command{
+		Use:   "verify DIR (--node ID | --key FINGERPRINT)",
+		Short: "Verify a node's audit directory, offline",
+		Long: `Verifies a node's audit directory, or a copy of it, without asking anybody: each
+record against its hash, the whole tree against the checkpoints, and these
+against the node's public key in the genesis document. Damage is exit code 6, and
+the line names the first bad record by its index.
+
+A node's own checkpoint can be put back together with its records. Only one that
+somebody else kept (--checkpoint) shows that the tail was cut; without it the
+report says that the tail is not checked.`,
+		Example: `  warifu audit verify /var/lib/warifu/audit --node tokyo --checkpoint tokyo.checkpoint
+  warifu audit verify copy --node tokyo --genesis genesis -o json`,
+		Args: exactly("DIR"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			g, err := a.verifiedGenesis(genesis)
+			if err != nil {
+				return err
+			}
+			n, err := rosterNode(g, node, key)
+			if err != nil {
+				return err
+			}
+			pub, err := authority.ParsePublicKey(n.Key)
+			if err != nil {
+				return fmt.Errorf("the key of %s: %w", n.ID, err)
+			}
+			var kept []byte
+			if checkpoint != "" {
+				if kept, err = readSmall(checkpoint); err != nil {
+					return err
+				}
+				if len(kept) == 0 {
+					return fail(exitInput, "%s is empty, and no checkpoint", checkpoint)
+				}
+			}
+			report, err := audit.VerifyDir(args[0], pub, kept)
+			if err == nil && report.Segments == 0 {
+				return fail(exitInput, "%s holds no audit log: there is no records-00000000", args[0])
+			}
+			if own := auditOrigin(g, n); err == nil && report.Origin != "" && report.Origin != own {
+				err = fmt.Errorf("%w: of %q, not of %q", audit.ErrBadCheckpoint, report.Origin, own)
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", args[0], err)
+			}
+			if damage := (*audit.DamagedError)(nil); errors.As(err, &damage) && a.format == formatJSON {
+				return errors.Join(a.show(viewDamage(n, damage), nil), err)
+			}
+			if err != nil {
+				return err
+			}
+			v := viewReport(n, &report)
+			return a.show(v, v.words)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&checkpoint, "checkpoint", "", "a checkpoint of this node that was kept elsewhere")
+	f.StringVar(&genesis, "genesis", "", "genesis document (default: the one pinned by client init)")
+	f.StringVar(&node, "node", "", "whose audit it is, by node id")
+	f.StringVar(&key, "key", "", "whose audit it is, by the fingerprint of the node's key")
+	return c
+}
+
+// auditOrigin is the first line of a node's checkpoints.
+func auditOrigin(g *authority.Genesis, n *authority.Node) string {
+	return "warifu/" + g.Cluster.String()[:16] + "/" + n.ID
+}
+
+// verifiedGenesis is the document of --genesis, which must have its signatures,
+// or the one pinned at home.
+func (a *app) verifiedGenesis(file string) (*authority.Genesis, error) {
+	if file == "" {
+		return a.needGenesis("")
+	}
+	s, g, err := readGenesis(file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Verify(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return g, nil
+}
+
+// rosterNode finds a node by its id or by its key's fingerprint.
+func rosterNode(g *authority.Genesis, id, fingerprint string) (*authority.Node, error) {
+	if (id == "") == (fingerprint == "") {
+		return nil, fail(exitUsage, "give --node ID or --key FINGERPRINT: whose audit is it? the nodes are %s", strings.Join(rosterIDs(g), ", "))
+	}
+	for i, n := range g.Roster {
+		if id != "" && n.ID == id || fingerprint != "" && strings.EqualFold(authority.FingerprintOf(n.Key).String(), fingerprint) {
+			return &g.Roster[i], nil
+		}
+	}
+	return nil, fail(exitUsage, "the genesis document names no node %s; the nodes are %s", orWord(id, "with the key "+fingerprint), strings.Join(rosterIDs(g), ", "))
+}
+
+// verifyView is what verifying found; damageView takes its place on damage.
+type verifyView struct {
+	Node        string  `json:"node"`
+	Origin      string  `json:"origin,omitempty"`
+	Records     uint64  `json:"records"`
+	Root        string  `json:"root"`
+	First       string  `json:"first,omitempty"`
+	Last        string  `json:"last,omitempty"`
+	Own         uint64  `json:"own_checkpoint"`
+	Kept        *uint64 `json:"checkpoint,omitempty"`
+	Tail        string  `json:"tail"`
+	Unsigned    uint64  `json:"unsigned"`
+	Torn        int64   `json:"torn_bytes"`
+	Tiles       int     `json:"tiles"`
+	TilesMissed int     `json:"tiles_missed"`
+}
+
+func viewReport(n *authority.Node, r *audit.Report) *verifyView {
+	v := &verifyView{
+		Node: n.ID, Origin: r.Origin, Records: r.Size, Root: hex.EncodeToString(r.Root[:]), Own: r.Checkpoint,
+		Tail: "not checked", Unsigned: r.Size - max(r.Checkpoint, r.Kept), Torn: r.Torn, Tiles: r.Tiles, TilesMissed: r.TilesMissed,
+	}
+	if r.TailChecked {
+		v.Kept, v.Tail = &r.Kept, "checked"
+	}
+	if r.Size > 0 {
+		v.First, v.Last = instant(r.First), instant(r.Last)
+	}
+	return v
+}
+
+func (v *verifyView) words(w io.Writer) {
+	pairs := []string{"node", v.Node, "records", fmt.Sprintf("%d, each as it was recorded", v.Records)}
+	if v.Records > 0 {
+		pairs = append(pairs, "from", v.First, "to", v.Last)
+	}
+	pairs = append(pairs, "root", v.Root, "signed", fmt.Sprintf("%d by its own checkpoint", v.Own))
+	if v.Kept == nil {
+		pairs = append(pairs, "tail", "tail not checked: records may have been cut off together with its own checkpoint; give --checkpoint FILE")
+	} else {
+		pairs = append(pairs, "tail", fmt.Sprintf("checked: none of the first %d is missing", *v.Kept))
+	}
+	if v.Unsigned > 0 {
+		pairs = append(pairs, "unsigned", fmt.Sprintf("the last %d are under no checkpoint yet", v.Unsigned))
+	}
+	if v.Torn > 0 {
+		pairs = append(pairs, "torn", fmt.Sprintf("%d bytes of an unfinished commit at the end, as a crash leaves them", v.Torn))
+	}
+	if v.TilesMissed > 0 {
+		pairs = append(pairs, "tiles", fmt.Sprintf("%d of %d missing or altered; the node makes them again when it starts", v.TilesMissed, v.Tiles+v.TilesMissed))
+	}
+	facts(w, pairs...)
+}
+
+// damageView says where; without an index, some record below the checkpoint
+// differs and nothing left says which.
+type damageView struct {
+	Node    string  `json:"node"`
+	Damaged bool    `json:"damaged"`
+	Index   *uint64 `json:"index,omitempty"`
+	Segment string  `json:"segment,omitempty"`
+	Offset  int64   `json:"offset,omitempty"`
+	Why     string  `json:"why"`
+}
+
+func viewDamage(n *authority.Node, d *audit.DamagedError) damageView {
+	v := damageView{Node: n.ID, Damaged: true, Segment: d.Segment, Offset: d.Offset, Why: d.Why}
+	if !d.Unplaced {
+		v.Index = &d.Index
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+)
+
+// audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT: the node's audit in DIR, which
+// is made if need be, grows to COUNT records; its checkpoint is kept in CHECKPOINT,
+// too.
+func audited(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 6 {
+		ts.Fatalf("usage: audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT")
+	}
+	_, g, err := authority.ParseSignedGenesis([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	parsed, err := x509.ParsePKCS8PrivateKey([]byte(ts.ReadFile(args[3])))
+	ts.Check(err)
+	key := parsed.(*ecdsa.PrivateKey)
+	count, err := strconv.Atoi(args[4])
+	ts.Check(err)
+	l, err := audit.Open(audit.Config{
+		Dir: ts.MkAbs(args[0]), Origin: "warifu/" + g.Cluster.String()[:16] + "/" + args[2], Public: &key.PublicKey,
+		Signer: func(msg []byte) ([]byte, error) {
+			sum := sha256.Sum256(msg)
+			return ecdsa.SignASN1(rand.Reader, key, sum[:])
+		},
+		ReserveBytes: 4 << 10,
+	})
+	ts.Check(err)
+	defer l.Close()
+	var records []audit.Record
+	for n := int(l.Size()); n < count; n++ {
+		records = append(records, audit.Record{Time: int64(n) * 1000, Node: args[2], Kind: audit.Release, KeyName: "payroll", Count: uint64(n) + 1})
+	}
+	_, err = l.Append(context.Background(), records...)
+	ts.Check(err)
+	signed, err := l.Checkpoint()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[5]), signed, 0o644))
+}
+
+// frames FILE drop|double|swap|rewrite I: record I of a segment is taken out, put in
+// twice, changed for the one after it, or altered with a hash that fits.
+func frames(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: frames FILE drop|double|swap|rewrite INDEX")
+	}
+	i, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	const header, hash = 20, sha256.Size
+	var all [][]byte
+	for b := []byte(ts.ReadFile(args[0])); len(b) > 0; {
+		n := header + int(binary.BigEndian.Uint32(b)) + hash
+		all, b = append(all, b[:n:n]), b[n:]
+	}
+	switch args[1] {
+	case "drop":
+		all = slices.Delete(all, i, i+1)
+	case "double":
+		all = slices.Insert(all, i, all[i])
+	case "swap":
+		all[i], all[i+1] = all[i+1], all[i]
+	case "rewrite":
+		f := slices.Clone(all[i])
+		body := f[header : len(f)-hash]
+		r, err := audit.DecodeRecord(body)
+		ts.Check(err)
+		r.KeyName = "payrolL"
+		other, err := audit.EncodeRecord(r)
+		ts.Check(err)
+		copy(body, other)
+		sum := sha256.Sum256(append([]byte{0}, body...)) // RFC 6962, section 2.1
+		copy(f[len(f)-hash:], sum[:])
+		all[i] = f
+	default:
+		ts.Fatalf("no damage is called %q", args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), slices.Concat(all...), 0o600))
+}
