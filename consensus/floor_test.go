@@ -400,6 +400,9 @@ func TestANodeWhoseLogIsNotTheOneItAppliedDoesNotJoin(t *testing.T) {
 					c.submit(c.leader(), "three")
 					return
 				}
+				if n.raft != nil {
+					t.Error("Raft runs over it")
+				}
 				if n.Leader() != "" || n.AppliedIndex() != 0 || n.Committed() != chain.Genesis {
 					t.Errorf("it takes part: leader %q, applied %d", n.Leader(), n.AppliedIndex())
 				}
