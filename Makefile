@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz prove bench timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -11,6 +11,7 @@ help:
 	@echo "make age-big     1 GiB through age and warifu, in constant memory"
 	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
 	@echo "make fuzz        every fuzz target for FUZZTIME each (default 20s)"
+	@echo "make prove       each promise tried, and tried again with faults planted"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
 
@@ -50,6 +51,10 @@ lint:
 FUZZTIME ?= 20s
 fuzz:
 	@script/fuzz $(FUZZTIME)
+
+prove:
+	@script/deps --test
+	@go run ./proofs
 
 timing:
 	go test -tags timing -count=1 -run TakesNoTime -v ./sharing/tdh2/

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	held    = 0
+	failed  = 1
+	misused = 2
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("proofs", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	output := flags.String("o", "table", "table or json")
+	verbose := flags.Bool("v", false, "with what each caught test said")
+	if err := flags.Parse(args); err != nil {
+		return misused
+	}
+	chosen, err := choose(flags.Args())
+	if err == nil && *output != "table" && *output != "json" {
+		err = fmt.Errorf("-o is table or json, not %q", *output)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "proofs:", err)
+		return misused
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		fmt.Fprintln(stderr, "proofs:", err)
+		return failed
+	}
+	results, err := prove(ctx, root, chosen)
+	if err != nil {
+		fmt.Fprintln(stderr, "proofs:", err)
+		return failed
+	}
+	if *output == "json" {
+		err = writeJSON(stdout, results)
+	} else {
+		err = writeTable(stdout, results)
+	}
+	if *verbose {
+		writeCaught(stderr, results)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "proofs:", err)
+		return failed
+	}
+	if broken(results) {
+		return failed
+	}
+	return held
+}
+
+// choose returns the promises named, or all.
+func choose(names []string) ([]promise, error) {
+	if len(names) == 0 {
+		return promises, nil
+	}
+	var out []promise
+	for _, n := range names {
+		i := slices.IndexFunc(promises, func(p promise) bool { return p.name == n })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no promise %q", n)
+		}
+		out = append(out, promises[i])
+	}
+	return out, nil
+}
+
+// moduleRoot is the directory of this module's go.mod.
+func moduleRoot(ctx context.Context) (string, error) {
+	b, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find go.mod: %w", err)
+	}
+	path := strings.TrimSpace(string(b))
+	if filepath.Base(path) != "go.mod" {
+		return "", fmt.Errorf("find go.mod: not inside the module")
+	}
+	return filepath.Dir(path), nil
+}

@@ -1,0 +1,326 @@
+package main
+
+// promise is one promise of docs/threat-model.md, what tries it, and what is
+// planted to see whether the trying notices.
+type promise struct {
+	name     string
+	sentence string
+	tried    string // what the trials do, in words
+	trials   []trial
+	faults   []fault // none: not built
+}
+
+// trial names tests of one room.
+type trial struct {
+	room  string
+	tests []string
+}
+
+// fault is one edit after which the promise does not hold.
+type fault struct {
+	name     string // what is wrong then, in words
+	file     string // from the module's root
+	old, new string // old stands in the file exactly once
+	room     string
+	test     string // one of the promise's own
+	says     string // what that test says when it fails for this reason
+}
+
+var promises = []promise{
+	{
+		name: "P1", sentence: "no key is ever whole",
+		tried: "sought in every file, log and packet; t open, t-1 do not",
+		trials: []trial{
+			{"bench/cluster", []string{"TestSecretsStayApart"}},
+			{"sharing/tdh2", []string{"TestAnyQuorumOpensAndNoFewer", "TestPartialsThatCannotBeCombined", "TestFrozenVectors"}},
+			{"sharing/dkg", []string{"TestWipeLeavesNothing", "TestAParticipantDoesNotPrint"}},
+			{"consensus/board", []string{"TestAnHonestCeremonyGivesEveryHolderItsShare", "TestTheLastPosterCannotChooseTheKey", "TestAComplaintShowsOneBoxOnly"}},
+			{"node/ceremony", []string{"TestTheLogHoldsNoSecret"}},
+			{"node/gate", []string{"TestNoSecretIsRecorded"}},
+		},
+		faults: []fault{
+			{
+				name: "the shares are kept beside the keyring, as they are",
+				file: "node/keyring/keyring.go",
+				old:  "return k.cfg.writeFile(sharesName(k.generation), aead.Seal(",
+				new:  "_ = k.cfg.writeFile(\"shares\", plain)\n\treturn k.cfg.writeFile(sharesName(k.generation), aead.Seal(",
+				room: "bench/cluster", test: "TestSecretsStayApart", says: "share of the named key of",
+			},
+			{
+				name: "a node logs its share of a new key",
+				file: "node/ceremony/driver.go",
+				old:  "if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {",
+				new:  "d.cfg.Log.Debug(\"ceremony\", \"share\", fmt.Sprintf(\"%x\", ready.Share.Bytes()))\n\t\tif err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {",
+				room: "node/ceremony", test: "TestTheLogHoldsNoSecret", says: "the log holds the share of",
+			},
+			{
+				name: "a node writes its share into the audit",
+				file: "node/gate/gate.go",
+				old:  "r.KeyName, r.Epoch = it.key.Name, it.key.Epoch",
+				new:  "r.KeyName, r.Epoch = it.key.Name, it.key.Epoch\n\t\tif it.share != nil {\n\t\t\tr.Context = [32]byte(it.share.Scalar.Bytes())\n\t\t}",
+				room: "node/gate", test: "TestNoSecretIsRecorded", says: "the record holds the share",
+			},
+			{
+				name: "t-1 partials are combined",
+				file: "sharing/tdh2/open.go",
+				old:  "if len(partials) != pk.T {",
+				new:  "if len(partials) != pk.T && len(partials) != pk.T-1 {",
+				room: "sharing/tdh2", test: "TestPartialsThatCannotBeCombined", says: "t-1: open an envelope",
+			},
+			{
+				name: "a holder keeps its polynomial when the ceremony is over",
+				file: "sharing/dkg/participant.go",
+				old:  "\tp.poly.Wipe()\n",
+				new:  "",
+				room: "sharing/dkg", test: "TestWipeLeavesNothing", says: "--- FAIL: TestWipeLeavesNothing",
+			},
+		},
+	},
+	{
+		name: "P2", sentence: "no release unless t - f honest nodes each find it compliant",
+		tried: "each step of the gate, both states, freshness",
+		trials: []trial{
+			{"node/gate", []string{
+				"TestAPermittedRequestIsReleasedAndAQuorumsPartialsOpenIt", "TestEachStepRefusesByNameAndIsRecorded",
+				"TestWithoutItsStepTheSpoiledRequestIsReleased", "TestTheStepsComeInTheOrderOfTheContract", "TestBothStatesMustSayYes",
+				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld",
+				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestAnEndorsementCountsForItsOwnContextOnly", "TestManyAtOnce",
+			}},
+			{"node", []string{"TestFreshness", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode", "TestAdmission", "TestStandingIsAskedOnAnOpenConnection"}},
+			{"sharing/tdh2", []string{"TestEveryByteOfAnEnvelopeCounts", "TestEnvelopeProofBindsEachField"}},
+			{"consensus", []string{
+				"TestADenyThatIsStoredIsInTheTail", "TestTheTailMovesBeforeTheWrite", "TestAWriteThatFailsKeepsTheDeny",
+				"TestAFollowerRefusesByItsTailBeforeItHasApplied", "TestARestartedNodeRebuildsItsTailBeforeAnythingElse",
+			}},
+		},
+		faults: []fault{
+			{
+				name: "the gate leaves out the policy",
+				file: "node/gate/gate.go", old: "{\"policy\", g.checkPolicy, ifMoved},", new: "",
+				room: "node/gate", test: "TestEachStepRefusesByNameAndIsRecorded", says: "--- FAIL: TestEachStepRefusesByNameAndIsRecorded/policy",
+			},
+			{
+				name: "the gate leaves out freshness",
+				file: "node/gate/gate.go", old: "{\"fresh\", func(*asked, *item) *api.Error { return g.cfg.Fresh() }, always},", new: "",
+				room: "node/gate", test: "TestEachStepRefusesByNameAndIsRecorded", says: "--- FAIL: TestEachStepRefusesByNameAndIsRecorded/fresh",
+			},
+			{
+				name: "the gate asks committed only",
+				file: "node/gate/gate.go", old: "return []*ledger.State{a.committed, a.tail}", new: "return []*ledger.State{a.committed}",
+				room: "node/gate", test: "TestBothStatesMustSayYes", says: "--- FAIL: TestBothStatesMustSayYes/committed_yes,_tail_no",
+			},
+			{
+				name: "the gate asks the tail only",
+				file: "node/gate/gate.go", old: "return []*ledger.State{a.committed, a.tail}", new: "return []*ledger.State{a.tail}",
+				room: "node/gate", test: "TestBothStatesMustSayYes", says: "--- FAIL: TestBothStatesMustSayYes/committed_no,_tail_yes",
+			},
+			{
+				name: "the gate does not ask again after the record",
+				file: "node/gate/gate.go",
+				old:  "if err := g.denyAgain(ctx, caller, req, items, committed, tail); err != nil {",
+				new:  "if err := ctx.Err(); err != nil {",
+				room: "node/gate", test: "TestADenyBetweenRecordAndReleaseLeavesWithheld", says: "released",
+			},
+			{
+				name: "the envelope's proof is not checked",
+				file: "sharing/tdh2/verify.go",
+				old:  "if !pk.challenge(context, unproved, w, wBar).Equal(e.e) {",
+				new:  "if pk.challenge(context, unproved, w, wBar) == nil {",
+				room: "node/gate", test: "TestEachStepRefusesByNameAndIsRecorded", says: "--- FAIL: TestEachStepRefusesByNameAndIsRecorded/envelope",
+			},
+			{
+				name: "the tail is forgotten",
+				file: "consensus/logstore.go",
+				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n",
+				new:  "",
+				room: "consensus", test: "TestADenyThatIsStoredIsInTheTail", says: "the tail is",
+			},
+			{
+				name: "the tail moves after the write",
+				file: "consensus/logstore.go",
+				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn t.inner.StoreLogs(logs)\n",
+				new:  "\terr := t.inner.StoreLogs(logs)\n\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn err\n",
+				room: "consensus", test: "TestTheTailMovesBeforeTheWrite", says: "while it was written, the tail was",
+			},
+			{
+				name: "a node is fresh by its own word",
+				file: "node/fresh.go", old: "if len(ends) < f.majority {", new: "if len(ends) == 0 {",
+				room: "node", test: "TestFreshness", says: "--- FAIL: TestFreshness/a_round_without_a_majority_does_not_count",
+			},
+		},
+	},
+	{
+		name: "P3", sentence: "authority is the custodians' alone",
+		tried: "hostile entries, a bad leader, a lying member, wrong counts",
+		trials: []trial{
+			{"consensus/ledger", []string{"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly"}},
+			{"authority", []string{"TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
+			{"consensus", []string{
+				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted",
+				"TestANodeWhoseLogIsNotTheOneItAppliedDoesNotJoin", "TestOnlyTheRosterIsAMembership",
+				"TestTheMachineHoldsACommittedMembershipAgainstTheRoster", "TestAMemberCannotMakeAnotherWorkWithAFalseMembership",
+			}},
+		},
+		faults: []fault{
+			{
+				name: "a change that nobody signed is accepted",
+				file: "authority/genesis.go", old: "if len(seen) < need {", new: "if len(sigs) > 0 && len(seen) < need {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/unsigned",
+			},
+			{
+				name: "a custodian who signs twice is counted twice",
+				file: "authority/genesis.go", old: "if seen[s.Signer] {", new: "if seen[s.Signer] {\n\t\t\tneed--\n\t\t}\n\t\tif c == nil {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/one_custodian_counted_twice",
+			},
+			{
+				name: "a custodian's signature is not verified",
+				file: "authority/genesis.go",
+				old:  "if err := s.Verify(c.Sign, t, body); err != nil {",
+				new:  "if err := s.Verify(c.Sign, t, body); err != nil && c == nil {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/an_altered_body",
+			},
+			{
+				name: "a change for another cluster is accepted",
+				file: "authority/change.go", old: "if c.Cluster != g.Cluster {", new: "if c == nil {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/for_another_cluster",
+			},
+			{
+				name: "a change made against an older state is accepted",
+				file: "consensus/ledger/apply.go", old: "if c.Base != inForce {", new: "if c == nil {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/a_stale_base",
+			},
+			{
+				name: "a change that was taken is not remembered",
+				file: "consensus/ledger/apply.go", old: "if s.Taken(id) != nil {", new: "if id.IsZero() {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/the_same_change_again",
+			},
+			{
+				name: "a change that has expired is accepted",
+				file: "consensus/ledger/apply.go", old: "if s.Time() > c.NotAfter {", new: "if c.NotAfter == 0 {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/expired_by_ledger_time",
+			},
+			{
+				name: "a node speaks for another",
+				file: "authority/statement.go",
+				old:  "if err := e.Signatures[0].Verify(n.Key, tag.NodeSignature, e.Body); err != nil {",
+				new:  "if err := e.Signatures[0].Verify(n.Key, tag.NodeSignature, e.Body); err != nil && n == nil {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "--- FAIL: TestHostileEntriesAreNoOpsWithAName/a_statement_signed_by_another_node",
+			},
+			{
+				name: "what is applied may be taken out of the log",
+				file: "consensus/logstore.go", old: "if first > floor {", new: "if first > 0 {",
+				room: "consensus", test: "TestAMemberCannotMakeAnotherForgetWhatIsCommitted", says: "--- FAIL: TestAMemberCannotMakeAnotherForgetWhatIsCommitted/with_the_floor_the_entry_stays",
+			},
+			{
+				name: "a stranger may become a member",
+				file: "consensus/watcher.go", old: "if !want[s] {", new: "if !want[s] && s.ID == \"\" {",
+				room: "consensus", test: "TestOnlyTheRosterIsAMembership", says: "--- FAIL: TestOnlyTheRosterIsAMembership",
+			},
+		},
+	},
+	{name: "P4", sentence: "after a revoke is done, no later request is released"},
+	{name: "P5", sentence: "share rotation makes old shares useless"},
+	{
+		name: "P6", sentence: "no partial before its record; tampering shows",
+		tried: "broken disks, a crash at every byte, each damage",
+		trials: []trial{
+			{"node/gate", []string{
+				"TestNoPartialLeavesWithoutItsRecord", "TestAHangingAuditReleasesNothing", "TestNothingIsReleasedBeforeTheRecordIsDurable",
+				"TestAWithheldThatCannotBeWrittenReleasesNothing", "TestABatchIsAnsweredItemByItemAndRecordedOnce",
+			}},
+			{"audit", []string{
+				"TestBrokenDisk", "TestCrashAtEveryByte", "TestEveryByteBelowTheLastCommitCounts", "TestHolesAndSwapsAreNamed", "TestSegmentsMustBeComplete",
+				"TestCutBelowTheCheckpoint", "TestReopeningSyncsTheLastCommitAgain", "TestAnOlderCheckpointShowsARewrittenLog", "TestVerifyNamesABadRecord",
+				"TestEachDamageIsNamedByIndex", "TestATailCutByOneNeedsACheckpoint",
+			}},
+		},
+		faults: []fault{
+			{
+				name: "the partial does not wait for the record",
+				file: "node/gate/gate.go",
+				old:  "if err := g.record(ctx, caller, req, items, committed); err != nil {",
+				new:  "go func() { _ = g.record(ctx, caller, req, items, committed) }()\n\tif err := ctx.Err(); err != nil {",
+				room: "node/gate", test: "TestNothingIsReleasedBeforeTheRecordIsDurable", says: "answered while the record was being written",
+			},
+			{
+				name: "a record that could not be written is let pass",
+				file: "node/gate/gate.go",
+				old:  "if err := g.record(ctx, caller, req, items, committed); err != nil {",
+				new:  "if err := g.record(ctx, caller, req, items, committed); err != nil && ctx.Err() != nil {",
+				room: "node/gate", test: "TestNoPartialLeavesWithoutItsRecord", says: "--- FAIL: TestNoPartialLeavesWithoutItsRecord",
+			},
+			{
+				name: "the record is written and not synced",
+				file: "audit/writer.go", old: "if err := l.current.Sync(); err != nil {", new: "if err := error(nil); err != nil {",
+				room: "audit", test: "TestBrokenDisk", says: "--- FAIL: TestBrokenDisk/a_sync_fails",
+			},
+			{
+				name: "a flipped byte of a record goes unseen",
+				file: "audit/frame.go",
+				old:  "if f.first > f.index || tlog.RecordHash(f.body) != f.leaf {",
+				new:  "if f.first > f.index {",
+				room: "audit", test: "TestEveryByteBelowTheLastCommitCounts", says: "opened with <nil>",
+			},
+			{
+				name: "a rewritten record goes unseen",
+				file: "audit/scan.go",
+				old:  "if root := tree.root(); root != tlog.Hash(a.point.Root) {",
+				new:  "if root := tree.root(); root != tlog.Hash(a.point.Root) && tree == nil {",
+				room: "audit", test: "TestAnOlderCheckpointShowsARewrittenLog", says: "against its own checkpoint: <nil>",
+			},
+			{
+				name: "records cut off the end go unseen",
+				file: "audit/scan.go", old: "if uint64(tree.size) < a.point.Size {", new: "if tree == nil {",
+				room: "audit", test: "TestCutBelowTheCheckpoint", says: "cut at a commit: <nil>",
+			},
+		},
+	},
+	{name: "P7", sentence: "destruction is proven by a certificate"},
+	{
+		name: "P8", sentence: "disk, backup or token alone gives nothing",
+		tried: "stolen disks, tokens and backups; altered files",
+		trials: []trial{
+			{"bench/cluster", []string{"TestSecretsStayApart"}},
+			{"node/keyring", []string{
+				"TestDiskOrTokenAloneGivesNothing", "TestTheRootShareAloneDoesNotOpenTheKeyring", "TestASealedFileOpensOnlyWhereItBelongs",
+				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
+				"TestACrashLeavesNoOldGeneration", "TestNothingPrintsAShare", "TestOnARealToken",
+			}},
+		},
+		faults: []fault{
+			{
+				name: "the root share is kept beside its seal, as it is",
+				file: "node/keyring/keyring.go",
+				old:  "return cfg.writeFile(rootName(g), wire.Encode(rootFile{",
+				new:  "_ = cfg.writeFile(\"root\", plain.Reveal())\n\treturn cfg.writeFile(rootName(g), wire.Encode(rootFile{",
+				room: "bench/cluster", test: "TestSecretsStayApart", says: "root share of",
+			},
+			{
+				name: "the keyring's key is made without the salt",
+				file: "node/keyring/keyring.go",
+				old:  "hkdf.Key(sha256.New, ikm, salt, string(info), 32)",
+				new:  "hkdf.Key(sha256.New, ikm, nil, string(info), 32)",
+				room: "node/keyring", test: "TestTheRootShareAloneDoesNotOpenTheKeyring", says: "salt none: <nil>",
+			},
+			{
+				name: "the keyring is bound to no cluster, node, epoch and generation",
+				file: "node/keyring/keyring.go",
+				old:  "return tag.List(tag.KeyringBlob, k.cfg.Cluster[:], []byte(k.cfg.Node), tag.Uint64(k.root.Epoch), tag.Uint64(k.generation))",
+				new:  "return tag.List(tag.KeyringBlob)",
+				room: "node/keyring", test: "TestEachFieldOfTheAADCounts", says: "the keyring's file is not bound to its",
+			},
+			{
+				name: "the root share is bound to no cluster, node, epoch and generation",
+				file: "node/keyring/keyring.go",
+				old:  "return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte(\"root\"), tag.Uint64(epoch), tag.Uint64(g))",
+				new:  "return tag.List(tag.SealedBlob, []byte(\"root\"))",
+				room: "node/keyring", test: "TestEachFieldOfTheAADCounts", says: "the root share is not bound to its",
+			},
+			{
+				name: "the old generation is not destroyed",
+				file: "node/keyring/keyring.go", old: "if old >= g {", new: "if old > 0 {",
+				room: "node/keyring", test: "TestDiskOrTokenAloneGivesNothing", says: "an old backup with today's token: <nil>",
+			},
+		},
+	},
+}
