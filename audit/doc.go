@@ -26,6 +26,10 @@
 //	 n  the record, canonical CBOR
 //	32  its leaf hash: SHA-256(0x00 ‖ record), RFC 6962 section 2.1
 //
+// Length and index are held against the hash and the place. The third field is for
+// recovery after a crash and is under no hash: an altered one that still joins two
+// commits changes no record, and verifies.
+//
 // The root is RFC 6962's. Tiles are made from the leaf hashes and never hold more
 // than they do. They are written after the answers, are not synced, and what is
 // missing is made when the log is opened. A checkpoint's root says that a record

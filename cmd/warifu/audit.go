@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"warifu.dev/audit"
+	"warifu.dev/authority"
 	"warifu.dev/client"
 
 	"github.com/spf13/cobra"
@@ -73,11 +74,13 @@ func hexOrNothing(b []byte) string {
 
 func (a *app) auditTailCommand() *cobra.Command {
 	var n int
+	var keep string
 	c := &cobra.Command{
-		Use:     "tail NODE",
-		Short:   "Show the last records of one node's audit",
-		Long:    "Shows the last records of one node's audit, oldest first. -o json shows every field.",
-		Example: "  warifu audit tail tokyo -n 20\n  warifu audit tail tokyo -o json",
+		Use:   "tail NODE",
+		Short: "Show the last records of one node's audit",
+		Long: "Shows the last records of one node's audit, oldest first. -o json shows every field.\n" +
+			"--checkpoint keeps what the node signs about all its records so far, for a later\nwarifu audit verify.",
+		Example: "  warifu audit tail tokyo -n 20\n  warifu audit tail tokyo --checkpoint tokyo.checkpoint",
 		Args:    exactly("NODE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if n < 1 || n > maxTail {
@@ -94,6 +97,11 @@ func (a *app) auditTailCommand() *cobra.Command {
 			}
 			if err != nil {
 				return err
+			}
+			if keep != "" {
+				if err := keepCheckpoint(keep, &cluster.Genesis().Genesis, args[0], answer.Checkpoint); err != nil {
+					return err
+				}
 			}
 			records := []recordView{}
 			for i, b := range answer.Records {
@@ -116,6 +124,24 @@ func (a *app) auditTailCommand() *cobra.Command {
 		},
 	}
 	c.Flags().IntVarP(&n, "number", "n", 20, "how many records")
+	c.Flags().StringVar(&keep, "checkpoint", "", "new file to keep the node's signed checkpoint in")
 	a.addCallerFlags(c)
 	return c
+}
+
+// keepCheckpoint writes a checkpoint that this node signed to a new file.
+func keepCheckpoint(file string, g *authority.Genesis, node string, signed []byte) error {
+	n := g.NodeByID(node)
+	pub, err := authority.ParsePublicKey(n.Key)
+	if err != nil {
+		return fmt.Errorf("the key of %s: %w", node, err)
+	}
+	p, err := audit.ParseCheckpoint(signed, pub)
+	if err == nil && p.Origin != auditOrigin(g, n) {
+		err = fmt.Errorf("%w: of %q", audit.ErrBadCheckpoint, p.Origin)
+	}
+	if err != nil {
+		return fmt.Errorf("the checkpoint of %s: %w", node, err)
+	}
+	return writeNew(file, modePublic, signed)
 }
