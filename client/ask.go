@@ -101,7 +101,7 @@ func firstOf[A any](ctx context.Context, c *Client, doing string, get func(conte
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
-	failure := &NodesError{Doing: doing}
+	failure := &NodesError{Doing: doing, Nodes: len(c.links)}
 	waiting := map[string]bool{}
 	next := func() {
 		if len(queue) == 0 {

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"syscall"
+
+	"github.com/quic-go/quic-go"
 
 	"warifu.dev/api"
 	"warifu.dev/transport"
@@ -46,17 +50,57 @@ type NodeReason struct {
 	cause error // of our own making, for errors.Is; may be nil
 }
 
-func (r NodeReason) String() string { return fmt.Sprintf("%s: %s: %s", r.Node, r.Code, r.Sentence) }
+func (r NodeReason) String() string { return r.Node + ": " + r.said() }
+
+// said is the reason without the node. Why a node could not be reached this
+// client says itself, in brackets.
+func (r NodeReason) said() string {
+	if r.Code == api.CodeUnreachable {
+		return fmt.Sprintf("%s (%s)", r.Code, r.Sentence)
+	}
+	return fmt.Sprintf("%s: %s", r.Code, r.Sentence)
+}
+
+// FoldReasons says what each node said, and once what several said alike: "all 5
+// nodes: denied: ...", "2 nodes (a, b): ...". nodes is how many nodes there are
+// to ask; 0: not known.
+func FoldReasons(reasons []NodeReason, nodes int) []string {
+	var order []string
+	by := map[string][]string{}
+	for _, r := range reasons {
+		said := r.said()
+		if by[said] == nil {
+			order = append(order, said)
+		}
+		if !slices.Contains(by[said], r.Node) {
+			by[said] = append(by[said], r.Node)
+		}
+	}
+	lines := make([]string, 0, len(order))
+	for _, said := range order {
+		who := by[said]
+		switch n := len(who); n {
+		case 1:
+			lines = append(lines, who[0]+": "+said)
+		case nodes:
+			lines = append(lines, fmt.Sprintf("all %d nodes: %s", n, said))
+		default:
+			lines = append(lines, fmt.Sprintf("%d nodes (%s): %s", n, strings.Join(who, ", "), said))
+		}
+	}
+	return lines
+}
 
 // NodesError says that no node asked could do what was asked for.
 type NodesError struct {
-	Doing   string       `json:"doing"` // "fetch the record of the key payroll"
+	Doing   string       `json:"doing"`           // "fetch the record of the key payroll"
+	Nodes   int          `json:"nodes,omitempty"` // how many there are to ask; 0: not known
 	Reasons []NodeReason `json:"reasons"`
 }
 
-// Error lists each node's reason on a line of its own.
+// Error lists each reason on a line of its own, as [FoldReasons] says them.
 func (e *NodesError) Error() string {
-	return e.Doing + ": no node could" + reasonLines(e.Reasons)
+	return e.Doing + ": no node could" + reasonLines(e.Reasons, e.Nodes)
 }
 
 // Is maps the nodes' codes to the errors of this package.
@@ -67,15 +111,17 @@ func (e *NodesError) Unwrap() []error { return causes(e.Reasons) }
 
 // QuorumError says why an envelope could not be opened now.
 type QuorumError struct {
-	Need    int          `json:"need"`
-	Got     int          `json:"got"`
-	Key     api.KeyID    `json:"key"`
-	Reasons []NodeReason `json:"reasons"`
+	Need    int           `json:"need"`
+	Got     int           `json:"got"`
+	Key     api.KeyID     `json:"key"`
+	Request api.RequestID `json:"request"`         // as it stands in the nodes' audit
+	Nodes   int           `json:"nodes,omitempty"` // how many hold the key; 0: not known
+	Reasons []NodeReason  `json:"reasons"`
 }
 
-// Error lists each node's reason on a line of its own.
+// Error lists each reason on a line of its own, as [FoldReasons] says them.
 func (e *QuorumError) Error() string {
-	return fmt.Sprintf("%s: %d of %d partials for key %s", ErrQuorum, e.Got, e.Need, e.Key) + reasonLines(e.Reasons)
+	return fmt.Sprintf("%s: %d of %d partials for key %s (request %s)", ErrQuorum, e.Got, e.Need, e.Key, e.Request) + reasonLines(e.Reasons, e.Nodes)
 }
 
 // Is reports true for [ErrQuorum], and for [ErrDenied] or [ErrUnauthenticated]
@@ -90,11 +136,11 @@ func (e *QuorumError) Unwrap() []error { return causes(e.Reasons) }
 // Denied reports whether at least one node refused by policy.
 func (e *QuorumError) Denied() bool { return reasonsAre(e.Reasons, ErrDenied) }
 
-func reasonLines(reasons []NodeReason) string {
+func reasonLines(reasons []NodeReason, nodes int) string {
 	var b strings.Builder
-	for _, r := range reasons {
+	for _, line := range FoldReasons(reasons, nodes) {
 		b.WriteString("\n  ")
-		b.WriteString(r.String())
+		b.WriteString(line)
 	}
 	return b.String()
 }
@@ -165,6 +211,31 @@ func refusalOf(err error) *api.Error {
 	default:
 		return api.Retry(api.CodeUnreachable, "%s", printable(err.Error()))
 	}
+}
+
+// unreached is why no connection was made to an address, in few words: the
+// packages below each add their own.
+type unreached struct {
+	addr string
+	err  error
+}
+
+func (u *unreached) Unwrap() error { return u.err }
+
+func (u *unreached) Error() string {
+	var errno syscall.Errno
+	var handshake *quic.HandshakeTimeoutError
+	var idle *quic.IdleTimeoutError
+	why := u.err.Error()
+	switch {
+	case errors.As(u.err, &errno):
+		why = errno.Error()
+	case errors.Is(u.err, transport.ErrPinned):
+		why = transport.ErrPinned.Error()
+	case errors.As(u.err, &handshake), errors.As(u.err, &idle):
+		why = "nobody answers"
+	}
+	return u.addr + ": " + why
 }
 
 // maxSentence bounds what is repeated of a node's words, in bytes.

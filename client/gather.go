@@ -138,7 +138,10 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 			p.result.Err = fmt.Errorf("unwrap: %w", outer.Err())
 			continue
 		}
-		p.result.Err = &QuorumError{Need: key.Threshold(), Got: p.best(), Key: key.ID(), Reasons: p.reasons}
+		p.result.Err = &QuorumError{
+			Need: key.Threshold(), Got: p.best(), Key: key.ID(), Request: id,
+			Nodes: len(key.record.Order().Holders), Reasons: p.reasons,
+		}
 	}
 }
 

@@ -123,6 +123,16 @@ func (k *Key) Wrap(rand io.Reader, context api.Context, dek secret.Bytes) ([]byt
 	return tdh2.Wrap(rand, k.public, context.Canonical(), dek)
 }
 
+// KeyIDOf reads which key an envelope says that it is of. Nothing is checked but
+// its form; failures are [ErrEnvelope].
+func KeyIDOf(envelope []byte) (api.KeyID, error) {
+	e, err := tdh2.Parse(envelope)
+	if err != nil {
+		return api.KeyID{}, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	return e.KeyID(), nil
+}
+
 // verify reads an envelope and checks that it was made for this key and context.
 func (k *Key) verify(envelope []byte, context api.Context) (*tdh2.VerifiedEnvelope, error) {
 	if err := context.Check(); err != nil {

@@ -138,7 +138,7 @@ func (l *link) redial(d *dialling) {
 func (c *Client) open(ctx context.Context, addr string, pin transport.SPKI) (*opened, error) {
 	sock, remote, err := c.conf.Dial(ctx, addr)
 	if err != nil {
-		return nil, err
+		return nil, &unreached{addr, err}
 	}
 	tr := &quic.Transport{Conn: sock}
 	conn, err := transport.Dial(ctx, transport.DialConfig{
@@ -152,7 +152,7 @@ func (c *Client) open(ctx context.Context, addr string, pin transport.SPKI) (*op
 	if err != nil {
 		_ = tr.Close()
 		_ = sock.Close()
-		return nil, err
+		return nil, &unreached{addr, err}
 	}
 	return &opened{conn: conn, quic: tr, sock: sock}, nil
 }

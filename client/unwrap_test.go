@@ -85,7 +85,7 @@ func TestUnwrapWhileNodesAreDown(t *testing.T) {
 			t.Error(err)
 		}
 		for _, dead := range []string{"n1", "n2", "n4"} {
-			if !strings.Contains(err.Error(), "\n  "+dead+": unreachable: ") {
+			if !strings.Contains(err.Error(), "\n  "+dead+": unreachable (127.0.0.1:") || strings.Count(err.Error(), "unreachable") != 3 {
 				t.Errorf("%s is not named: %v", dead, err)
 			}
 		}

@@ -12,7 +12,6 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
-	"warifu.dev/client"
 )
 
 // Variable names the environment variable that says where the home directory is.
@@ -151,25 +150,4 @@ func ReadIdentity(certFile, keyFile string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("%s and %s are %w: %w", certFile, keyFile, ErrIdentity, err)
 	}
 	return cert, nil
-}
-
-// RecordPath is where the record of a key is kept.
-func (h *Home) RecordPath(id api.KeyID) string {
-	return filepath.Join(h.Dir, RecordsDir, id.String())
-}
-
-// Record returns the key of a record that was kept, or an [fs.ErrNotExist].
-func (h *Home) Record(id api.KeyID) (*client.Key, error) {
-	b, err := Read(h.RecordPath(id))
-	if err != nil {
-		return nil, err
-	}
-	k, err := client.ParseKey(h.Genesis, b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", h.RecordPath(id), err)
-	}
-	if k.ID() != id {
-		return nil, fmt.Errorf("%s is %w, %s", h.RecordPath(id), ErrOtherKey, k.ID())
-	}
-	return k, nil
 }

@@ -95,12 +95,28 @@ func TestRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Record(id); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("none kept: %v", err)
+	for _, none := range []string{"payroll", id.String()} {
+		if _, err := h.RecordOf(none); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("none kept of %s: %v", none, err)
+		}
 	}
 	write(t, h.RecordPath(id), record)
+	write(t, filepath.Join(h.Dir, home.RecordsDir, ".half-written"), record)
 	if k, err := h.Record(id); err != nil || k.ID() != id {
 		t.Errorf("%v", err)
+	}
+	for _, by := range []string{"payroll", id.String()} {
+		if k, err := h.RecordOf(by); err != nil || k.ID() != id {
+			t.Errorf("by %s: %v", by, err)
+		}
+	}
+	for _, by := range []string{"pay", "payroll2"} {
+		if _, err := h.RecordOf(by); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("by %s: %v", by, err)
+		}
+	}
+	if _, err := h.RecordOf("Payroll"); !errors.Is(err, api.ErrName) {
+		t.Errorf("no name: %v", err)
 	}
 	other := id
 	other[0] ^= 1
@@ -111,6 +127,17 @@ func TestRecords(t *testing.T) {
 	write(t, h.RecordPath(id), record[:len(record)/2])
 	if _, err := h.Record(id); !errors.Is(err, authority.ErrRecord) {
 		t.Errorf("a record cut short: %v", err)
+	}
+
+	// A record of another cluster, under its own name and id, is not taken.
+	_, _, foreign, foreignID := setUp(t)
+	write(t, h.RecordPath(foreignID), foreign)
+	if _, err := h.RecordOf("payroll"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none that is believed: %v", err)
+	}
+	write(t, h.RecordPath(id), record)
+	if k, err := h.RecordOf("payroll"); err != nil || k.ID() != id {
+		t.Errorf("beside one of another cluster: %v", err)
 	}
 }
 
