@@ -77,8 +77,8 @@ func createIdentity(random io.Reader, dir, node string, dev hsm.Device) (*author
 	return authority.NewSigner(key)
 }
 
-// openIdentity opens the identity key with the token.
-func openIdentity(dir, node string, dev hsm.Device) (*ecdsa.PrivateKey, error) {
+// readIdentity reads the file; its public half needs no token.
+func readIdentity(dir string) (*identityFile, error) {
 	raw, err := keyring.ReadFile(dir, identityName)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s holds no identity: run warifud init: %w", dir, err)
@@ -92,6 +92,23 @@ func openIdentity(dir, node string, dev hsm.Device) (*ecdsa.PrivateKey, error) {
 	}
 	if f.Format != identityFormat {
 		return nil, fmt.Errorf("%w: format %d", ErrIdentity, f.Format)
+	}
+	return &f, nil
+}
+
+func identityPublic(dir string) ([]byte, error) {
+	f, err := readIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.Public, nil
+}
+
+// openIdentity opens the identity key with the token.
+func openIdentity(dir, node string, dev hsm.Device) (*ecdsa.PrivateKey, error) {
+	f, err := readIdentity(dir)
+	if err != nil {
+		return nil, err
 	}
 	plain, err := dev.Open(identityLabel, f.Blob, identityAAD(node, f.Public))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
 	"warifu.dev/node/keyring"
@@ -83,32 +84,36 @@ func choosePorts(c *Config) error {
 	return nil
 }
 
-// Join gives a node the genesis document, once. Another document is refused: a
+// Join gives a node the genesis document, once, and returns its hash, which the
+// operator compares with what the custodians signed. A document whose roster does
+// not have this node with this key is refused, and so is another document later: a
 // node belongs to one cluster for ever.
-func Join(dir string, document []byte) error {
+func Join(dir string, document []byte) (api.Digest, error) {
 	g, err := verifyGenesis(document)
 	if err != nil {
-		return err
+		return api.Digest{}, err
 	}
 	have, err := keyring.ReadFile(dir, genesisName)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return keyring.WriteFile(dir, genesisName, document)
+		if err := checkRoster(dir, g); err != nil {
+			return api.Digest{}, err
+		}
+		return g.Hash(), keyring.WriteFile(dir, genesisName, document)
 	case err != nil:
-		return err
+		return api.Digest{}, err
 	}
 	old, _, err := authority.ParseSignedGenesis(have)
 	if err != nil {
-		return err
+		return api.Digest{}, err
 	}
 	if old.Hash() != g.Hash() {
-		return fmt.Errorf("%s: %w: of the genesis %s", dir, ErrNotEmpty, old.Hash())
+		return api.Digest{}, fmt.Errorf("%s: %w: of the genesis %s", dir, ErrNotEmpty, old.Hash())
 	}
-	return nil
+	return g.Hash(), nil
 }
 
-// verifyGenesis reads a document that enough custodians signed. Failures wrap
-// [ErrGenesis].
+// verifyGenesis reads a genesis document and checks that enough custodians signed it.
 func verifyGenesis(document []byte) (*authority.VerifiedGenesis, error) {
 	s, _, err := authority.ParseSignedGenesis(document)
 	if err != nil {
@@ -119,6 +124,35 @@ func verifyGenesis(document []byte) (*authority.VerifiedGenesis, error) {
 		err = fmt.Errorf("%w: %w", ErrGenesis, err)
 	}
 	return g, err
+}
+
+// checkRoster holds a roster against the node in dir: its id, region and key.
+func checkRoster(dir string, g *authority.VerifiedGenesis) error {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return err
+	}
+	line, err := rosterLine(g, cfg)
+	if err != nil {
+		return err
+	}
+	public, err := identityPublic(dir)
+	if err != nil {
+		return err
+	}
+	if string(public) != string(line.Key) {
+		return fmt.Errorf("%w: its roster has another key for %s", ErrGenesis, cfg.Node)
+	}
+	return nil
+}
+
+// rosterLine returns the roster's line for the node that cfg describes.
+func rosterLine(g *authority.VerifiedGenesis, cfg Config) (*authority.Node, error) {
+	m := g.NodeByID(cfg.Node)
+	if m == nil || m.Region != cfg.Region {
+		return nil, fmt.Errorf("%w: %s in %s is not on the roster", ErrGenesis, cfg.Node, cfg.Region)
+	}
+	return m, nil
 }
 
 // RosterLine renders a node's roster line as text.

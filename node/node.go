@@ -332,9 +332,8 @@ func loadGenesis(dir string, cfg Config) (*authority.VerifiedGenesis, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := g.NodeByID(cfg.Node)
-	if m == nil || m.Region != cfg.Region {
-		return nil, fmt.Errorf("%w: %s in %s is not on the roster", authority.ErrGenesis, cfg.Node, cfg.Region)
+	if _, err := rosterLine(g, cfg); err != nil {
+		return nil, err
 	}
 	return g, nil
 }

@@ -90,7 +90,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	for _, dir := range c.dirs {
-		if err := Join(dir, doc.Encode()); err != nil {
+		if _, err := Join(dir, doc.Encode()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -360,17 +360,28 @@ func TestInitAndJoinHappenOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(dir, doc); err != nil {
+	if _, err := Join(dir, doc); err != nil {
 		t.Errorf("the same genesis again: %v", err)
 	}
-	other, err := os.ReadFile(filepath.Join(newCluster(t).dirs[0], genesisName))
+	elsewhere := newCluster(t)
+	other, err := os.ReadFile(filepath.Join(elsewhere.dirs[0], genesisName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(dir, other); !errors.Is(err, ErrNotEmpty) {
+	// A node of the same name, with another key, is not the one on the roster.
+	if err := os.Remove(filepath.Join(elsewhere.dirs[0], genesisName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Join(elsewhere.dirs[0], doc); !errors.Is(err, ErrGenesis) {
+		t.Errorf("the genesis of a cluster that has another key for this node: %v", err)
+	}
+	if _, err := Join(elsewhere.dirs[0], other); err != nil {
+		t.Errorf("its own genesis after that: %v", err)
+	}
+	if _, err := Join(dir, other); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("another genesis: %v", err)
 	}
-	if err := Join(t.TempDir(), []byte("junk")); !errors.Is(err, ErrGenesis) {
+	if _, err := Join(t.TempDir(), []byte("junk")); !errors.Is(err, ErrGenesis) {
 		t.Errorf("junk: %v", err)
 	}
 }

@@ -123,12 +123,17 @@ func joinCommand() *cobra.Command {
 		Short:   "Give a node the signed genesis document of its cluster, once",
 		Example: `  warifud join /var/lib/warifu cluster.genesis`,
 		Args:    exactly(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := os.ReadFile(args[1])
 			if err != nil {
 				return fmt.Errorf("read the genesis document: %w", err)
 			}
-			return node.Join(args[0], document)
+			hash, err := node.Join(args[0], document)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined by the genesis document with the hash %s\n", hash)
+			return err
 		},
 	}
 }
