@@ -20,7 +20,7 @@ deps:
 
 build: deps
 	@mkdir -p bin
-	@go build -o bin/ ./cmd/...
+	@go build -buildvcs=auto -o bin/ ./cmd/...
 
 demo: build
 	@script/demo up

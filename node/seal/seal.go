@@ -39,8 +39,10 @@ type RootShare struct {
 // root share is open, and onDisk says that a sealed one was found.
 func Decide(key *RootKey, share *RootShare, onDisk bool) State {
 	switch {
-	case key == nil:
+	case key == nil && share == nil && !onDisk:
 		return Unborn
+	case key == nil:
+		return Sealed // the ledger does not show the key (yet): a node that catches up is not unborn
 	case share == nil && onDisk:
 		return Sealed
 	case share == nil, !fits(key, share):

@@ -27,8 +27,8 @@ func TestDecide(t *testing.T) {
 		want     State
 	}{
 		{sentence: "before the birth a node without a share is unborn", want: Unborn},
-		{sentence: "before the activation a node with a share is unborn", share: share(), want: Unborn},
-		{sentence: "before the birth a sealed share changes nothing", onDisk: true, want: Unborn},
+		{sentence: "before the activation, or while it catches up, a node with a share is sealed", share: share(), want: Sealed},
+		{sentence: "a share on disk whose key the ledger does not show leaves the node sealed", onDisk: true, want: Sealed},
 		{sentence: "a share on disk that is not open leaves the node sealed", key: key(), onDisk: true, want: Sealed},
 		{sentence: "a node without any share is stranded", key: key(), want: Stranded},
 		{sentence: "a share that fits unseals", key: key(), share: share(), want: Unsealed},
