@@ -7,8 +7,8 @@
 //	identity.key   its key, PEM, 0600
 //	records/ID     key records that were kept, so that wrapping needs no cluster
 //
-// It is $WARIFU_HOME, or ~/.config/warifu. `warifu client init` writes it;
-// warifu and age-plugin-warifu read it. All trust is in the hash: the genesis
+// It is $WARIFU_HOME, or ~/.config/warifu. `warifu client init` writes it, and
+// warifu adds the records that it asked for; age-plugin-warifu reads it. All trust is in the hash: the genesis
 // document is believed if it has that hash and enough signatures, and a record
 // if genesis says so, whoever put the files there.
 package home

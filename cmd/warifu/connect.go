@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"warifu.dev/api"
-	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/client/home"
 
 	"github.com/spf13/cobra"
 )
@@ -36,14 +36,20 @@ func (a *app) addCallerFlags(c *cobra.Command) {
 // connect makes a client of the cluster that is pinned here. It calls nobody
 // yet. The caller closes it.
 func (a *app) connect() (*client.Client, error) {
-	if a.caller.timeout <= 0 {
-		return nil, fail(exitUsage, "--timeout must be more than nothing")
-	}
 	h, err := a.loadHome()
 	if err != nil {
 		return nil, err
 	}
+	return a.connectFrom(h)
+}
+
+// connectFrom is [app.connect] with a home directory that was read already.
+func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
+	if a.caller.timeout <= 0 {
+		return nil, fail(exitUsage, "--timeout must be more than nothing")
+	}
 	var cert tls.Certificate
+	var err error
 	if a.caller.custodianFile == "" {
 		cert, err = loadIdentity(h)
 	} else {
@@ -96,38 +102,4 @@ func (a *app) askPolicy(ctx context.Context) (*api.PolicyAnswer, error) {
 	}
 	defer c.Close()
 	return c.Policy(ctx)
-}
-
-// findKey reads a key from a saved record, or asks the cluster for it. An empty
-// name takes whatever key the saved record is of.
-func (a *app) findKey(ctx context.Context, name, saved string) (*client.Key, *authority.VerifiedGenesis, error) {
-	if saved != "" {
-		return a.savedKey(name, saved)
-	}
-	c, err := a.connect()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer c.Close()
-	k, err := c.Record(ctx, name)
-	return k, c.Genesis(), err
-}
-
-func (a *app) savedKey(name, saved string) (*client.Key, *authority.VerifiedGenesis, error) {
-	h, err := a.loadHome()
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := readSmall(saved)
-	if err != nil {
-		return nil, nil, err
-	}
-	k, err := client.ParseKey(h.Genesis, b)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", saved, err)
-	}
-	if name != "" && name != k.Name() && name != k.ID().String() {
-		return nil, nil, fail(exitInput, "%s is the record of the key %s, not of %s", saved, k.Name(), name)
-	}
-	return k, h.Genesis, nil
 }

@@ -30,13 +30,14 @@ func (a *app) decryptCommand() *cobra.Command {
 the request compliant with the policy; a refusal names the reason of each.
 
 With --out the file (mode 0600) appears when it is complete and authenticated, or
-not at all. --context states what the file's context must have: another file, put
-in its place, is then refused before any node is asked.`,
+not at all; to stdout, what was verified is written before a later fault is found.
+--context states what the file's context must have: another file, put in its
+place, is then refused before any node is asked.`,
 		Example: `  warifu decrypt beach.jpg.age --out beach.jpg
   warifu decrypt --reason "restore of ticket 4711" --context album=2026 < beach.jpg.age > beach.jpg`,
 		Args: atMostOneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			pairs, err := api.ParseContext(expected)
+			pairs, err := parseContext(expected)
 			if err != nil {
 				return err
 			}
@@ -53,12 +54,12 @@ in its place, is then refused before any node is asked.`,
 				return err
 			}
 			defer dst.Abandon()
-			cluster, err := a.connect()
+			by, err := a.opener()
 			if err != nil {
 				return err
 			}
-			defer cluster.Close()
-			n, err := decrypt(dst, src, agefile.NewIdentity(c.Context(), expecting{cluster, pairs}, reason))
+			defer by.cluster.Close()
+			n, err := decrypt(dst, src, agefile.NewIdentity(c.Context(), expecting{by, pairs}, reason))
 			if err != nil {
 				return err
 			}
@@ -137,15 +138,4 @@ func pairOf(c api.Context, k string) string {
 		return "no " + k
 	}
 	return k + "=" + v
-}
-
-func addReasonFlag(c *cobra.Command, reason *string) {
-	c.Flags().StringVar(reason, "reason", "", "why, for the audit of each node and for the policy")
-}
-
-func checkReason(reason string) error {
-	if len(reason) > api.MaxReason {
-		return fail(exitUsage, "--reason has %d bytes, at most %d are taken", len(reason), api.MaxReason)
-	}
-	return nil
 }

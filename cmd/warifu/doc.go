@@ -6,11 +6,13 @@
 //
 //	main.go, root.go       from arguments to an exit code
 //	exitcode.go            every exit code, and which error gets which
+//	args.go                what is refused as a wrong command line
 //	output.go              tables, JSON, and text that a terminal cannot be hurt by
 //	streams.go             data in and out: a file, stdin, stdout
 //	localfile.go           files: private ones, new ones, replaced ones, never half of one
 //	passphrase.go          secrets from a file or a terminal without echo, never from a flag
 //	home.go, connect.go    what a client knows, and as whom it calls
+//	record.go              key records: saved, kept at home, or asked for once
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
 //	the others             one file for each noun on the command line
 //

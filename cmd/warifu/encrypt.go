@@ -8,7 +8,6 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
-	"warifu.dev/api"
 	"warifu.dev/client/agefile"
 
 	"github.com/spf13/cobra"
@@ -21,10 +20,9 @@ type keyFlags struct {
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.name, "key", "", "name of the key")
-	c.Flags().StringVar(&f.record, "record", "", "its saved record (warifu key show NAME --out FILE): then no node is called")
+	c.Flags().StringVar(&f.name, "key", "", "name of the key, or its id")
+	c.Flags().StringVar(&f.record, "record", "", "its saved record (warifu key show NAME --out FILE), in place of one kept at home")
 	addContextFlag(c, &f.context)
-	c.MarkFlagsOneRequired("key", "record")
 }
 
 func addContextFlag(c *cobra.Command, pairs *[]string) {
@@ -40,14 +38,18 @@ func (a *app) encryptCommand() *cobra.Command {
 		Short: "Encrypt a file that only a quorum can open",
 		Long: `Encrypts FILE, -i FILE or stdin to a standard age file, on --out or stdout. The
 context travels in its header: not secret, and not to be altered. The record of
-the key is asked from the cluster; with --record FILE nobody is called.
+the key is asked from the cluster once, verified, and kept at home: from then on,
+and with --record FILE, nobody is called.
 
 The file appears when it is complete, or not at all.`,
 		Example: `  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
   tar c photos | warifu encrypt --record photos.record --out photos.tar.age`,
 		Args: atMostOneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			pairs, err := api.ParseContext(k.context)
+			if err := k.check(c); err != nil {
+				return err
+			}
+			pairs, err := parseContext(k.context)
 			if err != nil {
 				return err
 			}
@@ -61,7 +63,7 @@ The file appears when it is complete, or not at all.`,
 				return err
 			}
 			defer dst.Abandon()
-			key, _, err := a.findKey(c.Context(), k.name, k.record)
+			key, err := a.wrappingKey(c.Context(), &k)
 			if err != nil {
 				return err
 			}

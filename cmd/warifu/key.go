@@ -29,12 +29,15 @@ func (a *app) keyCreateCommand() *cobra.Command {
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
 		Long: `Writes a change that orders the birth of a key, for custodians to sign, and says
-what its numbers mean: who can be lost, who may lie, and whether a revoke surely
-finishes. What is not given is as for the cluster's root key.`,
+what its numbers mean: who can be lost, and who may lie. What is not given is as
+for the cluster's root key.`,
 		Example: `  warifu key create photos --out photos.change
   warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := misused("NAME", api.CheckName(args[0])); err != nil {
+				return err
+			}
 			g, err := a.needGenesis(f.genesis)
 			if err != nil {
 				return err
@@ -56,16 +59,17 @@ finishes. What is not given is as for the cluster's root key.`,
 			if given("threshold") || given("holders") || given("tolerate") {
 				o.F = defaultTolerate(c, tolerate, o.T, o.Holders)
 			}
-			if err := o.Check(); err != nil {
-				return err
-			}
-			if o.T < g.Root.T {
-				return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, o.T, g.Root.T)
-			}
 			for _, h := range o.Holders {
 				if g.NodeByID(h) == nil {
-					return fmt.Errorf("%w: %q is not on the roster, which has %s", authority.ErrOrder, h, strings.Join(rosterIDs(g), ", "))
+					return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
 				}
+			}
+			if o.T < g.Root.T || o.T > o.H() {
+				return fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
+					o.T, plural(len(o.Holders), "holder"), g.Root.T, len(o.Holders))
+			}
+			if err := o.Check(); err != nil {
+				return fail(exitUsage, "%w", err)
 			}
 			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
 		},
@@ -133,17 +137,23 @@ func (a *app) keyShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show a key's record, and save it to wrap with offline",
 		Long: `Shows a key's public record, once it is believed: the custodians ordered it, and
-enough of its holders signed it. --out saves it, so that encrypt and wrap need no
-cluster; --record shows a saved one.
+enough of its holders signed it. It is then kept at home, in the place of an older
+one, and encrypt and wrap need no cluster. --out saves it for others, who have a
+home of their own; --record shows a saved one.
 
---recipient prints the key as a recipient of age (with age-plugin-warifu on PATH),
-and keeps the record at home, so that age needs no cluster to encrypt. --context is
-what age then wraps under.`,
+--recipient prints the key as a recipient of age (with age-plugin-warifu on PATH).
+--context is what age then wraps under.`,
 		Example: `  warifu key show photos --out photos.record
   warifu key show photos --record photos.record
   age -r $(warifu key show photos --recipient) -o beach.jpg.age beach.jpg`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkKeyName("NAME", args[0]); err != nil {
+				return err
+			}
+			if _, err := parseContext(pairs); err != nil {
+				return err
+			}
 			k, g, err := a.findKey(c.Context(), args[0], saved)
 			if err != nil {
 				return err
@@ -183,7 +193,7 @@ what age then wraps under.`,
 	}
 	c.Flags().StringVar(&out, "out", "", "file to save the record to")
 	c.Flags().StringVar(&saved, "record", "", "a saved record to show, in place of asking the cluster")
-	c.Flags().BoolVar(&recipient, "recipient", false, "print it as a recipient of age, and keep its record at home")
+	c.Flags().BoolVar(&recipient, "recipient", false, "print it as a recipient of age, and keep its record at home (a saved one, too)")
 	c.Flags().StringArrayVar(&pairs, "context", nil, "with --recipient: a pair KEY=VALUE that age wraps under; may be repeated")
 	a.addCallerFlags(c)
 	return c

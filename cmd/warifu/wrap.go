@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 
-	"warifu.dev/api"
 	"warifu.dev/internal/secret"
 
 	"github.com/spf13/cobra"
@@ -30,12 +29,17 @@ func (a *app) wrapCommand() *cobra.Command {
 		Short: "Wrap a data key into an envelope",
 		Long: `Wraps a data key of 1 to 64 raw bytes, read from stdin or -i FILE, under a
 threshold key. The envelope is written as one line of base64, or with --raw as it
-is. Store it beside the data: it is not secret. With --record nobody is called.`,
+is. Store it beside the data: it is not secret. The record of the key is asked
+from the cluster once, verified, and kept at home: from then on, and with --record
+FILE, nobody is called.`,
 		Example: `  head -c 32 /dev/urandom > dek && warifu wrap --key photos --context album=2026 < dek > dek.wrapped
   warifu wrap --record photos.record -i dek --out dek.wrapped`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			pairs, err := api.ParseContext(k.context)
+			if err := k.check(c); err != nil {
+				return err
+			}
+			pairs, err := parseContext(k.context)
 			if err != nil {
 				return err
 			}
@@ -48,7 +52,7 @@ is. Store it beside the data: it is not secret. With --record nobody is called.`
 			if dek.Len() == 0 || dek.Len() > maxDEK {
 				return fail(exitInput, "a data key has 1 to %d bytes; larger data is for warifu encrypt", maxDEK)
 			}
-			key, _, err := a.findKey(c.Context(), k.name, k.record)
+			key, err := a.wrappingKey(c.Context(), &k)
 			if err != nil {
 				return err
 			}
@@ -86,7 +90,7 @@ it was wrapped under, pair by pair.`,
 		Example: "  warifu unwrap --context album=2026 --reason backup < dek.wrapped > dek",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			context, err := api.ParseContext(pairs)
+			context, err := parseContext(pairs)
 			if err != nil {
 				return err
 			}
@@ -101,12 +105,12 @@ it was wrapped under, pair by pair.`,
 			if err != nil {
 				return err
 			}
-			cluster, err := a.connect()
+			by, err := a.opener()
 			if err != nil {
 				return err
 			}
-			defer cluster.Close()
-			dek, err := cluster.Unwrap(c.Context(), envelope, context, reason)
+			defer by.cluster.Close()
+			dek, err := by.Unwrap(c.Context(), envelope, context, reason)
 			if err != nil {
 				return err
 			}
