@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,10 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show what each node says of itself",
 		Long: `Shows what each node says of itself: its state, who it takes for the leader, how
 far it has applied the ledger, how long what it knows stays fresh, its audit, and
-what seals its secrets. A node that does not answer has its reason there.
+what seals its secrets. The state of a node that does not answer, or refuses to,
+is the code of its reason.
 
-It fails only if no node answers.`,
+It fails only if no node answers, and prints the table even then.`,
 		Example: "  warifu status\n  warifu status -o json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -41,8 +43,7 @@ It fails only if no node answers.`,
 				Reason []client.NodeReason `json:"reason,omitempty"`
 			}
 			var lines []line
-			var failures error
-			answered := false
+			refused := &client.NodesError{Doing: "ask the nodes for their status", Nodes: len(cluster.Genesis().Roster)}
 			for _, s := range cluster.Status(c.Context()) {
 				l := line{Node: s.Node, Status: s.Answer}
 				if n := cluster.Genesis().NodeByID(s.Node); n != nil {
@@ -52,22 +53,20 @@ It fails only if no node answers.`,
 				if errors.As(s.Err, &nodes) {
 					l.Reason = nodes.Reasons
 				}
-				answered = answered || s.Err == nil
-				failures = errors.Join(failures, s.Err)
+				refused.Reasons = append(refused.Reasons, l.Reason...)
 				lines = append(lines, l)
 			}
-			if !answered {
-				return failures
-			}
-			return a.show(lines, func(w io.Writer) {
+			silent := !slices.ContainsFunc(lines, func(l line) bool { return l.Status != nil })
+			shown := a.show(lines, func(w io.Writer) {
 				var rows [][]string
 				var notes []string
 				for _, l := range lines {
 					if l.Status == nil {
-						rows = append(rows, []string{l.Node, l.Region, "no answer", "-", "-", "-", "-", "-"})
+						state := "-"
 						for _, r := range l.Reason {
-							notes = append(notes, oneLine(r.String()))
+							state = string(r.Code)
 						}
+						rows = append(rows, []string{l.Node, l.Region, state, "-", "-", "-", "-", "-"})
 						continue
 					}
 					s, device := l.Status, l.Status.HSM
@@ -82,15 +81,35 @@ It fails only if no node answers.`,
 						fmt.Sprintf("%s, %d records", s.Audit, s.AuditRecords), device,
 					})
 				}
+				if !silent { // else the line on stderr has the reasons
+					for _, folded := range client.FoldReasons(refused.Reasons, refused.Nodes) {
+						notes = append(notes, oneLine(folded))
+					}
+				}
 				table(w, "NODE REGION STATE LEADER INDEX FRESH AUDIT HSM", rows)
 				if len(notes) > 0 {
 					fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
 				}
 			})
+			if shown != nil || !silent {
+				return shown
+			}
+			return fail(codeOfStatus(refused.Reasons), "%w", refused)
 		},
 	}
 	a.addCallerFlags(c)
 	return c
+}
+
+// codeOfStatus is the exit code when no node answers: a refusal by all, if they
+// all refuse for the same reason.
+func codeOfStatus(reasons []client.NodeReason) exitCode {
+	for _, code := range []api.Code{api.CodeDenied, api.CodeUnauthenticated} {
+		if !slices.ContainsFunc(reasons, func(r client.NodeReason) bool { return r.Code != code }) {
+			return refusalCodes[code]
+		}
+	}
+	return exitQuorum
 }
 
 // freshness says how long what a node knows may still be used.
