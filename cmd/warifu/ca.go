@@ -144,8 +144,8 @@ with the id of the change that put it.`,
 			if err != nil {
 				return err
 			}
-			if err := api.CheckName(name); err != nil {
-				return fmt.Errorf("--name: %w", err)
+			if err := misused("--name", api.CheckName(name)); err != nil {
+				return err
 			}
 			replaces, err := baseFlag(base, nil)
 			if err != nil {

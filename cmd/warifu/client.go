@@ -39,9 +39,9 @@ REGION is where this client is: nodes there are asked first.`,
 		Example: "  warifu client init --genesis genesis --hash 6b1f... --cert app.crt --key app.key --region jp-east",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			digest, err := api.ParseDigest(hash)
+			digest, err := parseHash("--hash", hash)
 			if err != nil {
-				return fmt.Errorf("--hash: %w", err)
+				return err
 			}
 			g, err := home.ReadGenesis(genesis, digest)
 			if err != nil {
@@ -52,8 +52,8 @@ REGION is where this client is: nodes there are asked first.`,
 				regions = append(regions, n.Region)
 			}
 			if region != "" {
-				if err := api.CheckName(region); err != nil {
-					return fmt.Errorf("--region: %w", err)
+				if err := misused("--region", api.CheckName(region)); err != nil {
+					return err
 				}
 				if !slices.Contains(regions, region) {
 					fmt.Fprintf(a.errs, "warifu: note: no node is in %s\n", region)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/sharing/custodian"
 
@@ -42,6 +43,9 @@ FILE is an age file: age alone opens it, should this program be lost.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if work < minWorkFactor || work > custodian.MaxCost {
 				return fail(exitUsage, "--work-factor is %d to %d", minWorkFactor, custodian.MaxCost)
+			}
+			if err := misused("NAME", api.CheckName(args[0])); err != nil {
+				return err
 			}
 			c, err := custodian.Create(rand.Reader, args[0])
 			if err != nil {

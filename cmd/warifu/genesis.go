@@ -73,6 +73,10 @@ kind=number for one (genesis, policy, ca, key); the default is a majority.`,
 				Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: threshold, Holders: holders, PhaseSeconds: phase,
 				F: defaultTolerate(c, tolerate, threshold, holders),
 			}
+			if len(holders) >= authority.MinT && (threshold < authority.MinT || int(threshold) > len(holders)) {
+				return fail(exitUsage, "--threshold %d is not possible with %s: from %d to %d",
+					threshold, plural(len(holders), "holder"), authority.MinT, len(holders))
+			}
 			if err := g.Check(); err != nil {
 				return err
 			}
@@ -190,9 +194,9 @@ signed it, and what is missing. With --hash it is refused if its hash is another
 				return err
 			}
 			if hash != "" {
-				expected, err := api.ParseDigest(hash)
+				expected, err := parseHash("--hash", hash)
 				if err != nil {
-					return fmt.Errorf("--hash: %w", err)
+					return err
 				}
 				if s.Hash() != expected {
 					return fmt.Errorf("%s is %w: its hash is %s, expected is %s", args[0], home.ErrOtherGenesis, s.Hash(), expected)

@@ -84,7 +84,7 @@ func baseFlag(s string, ask func() (api.Digest, error)) (api.Digest, error) {
 	}
 	d, err := api.ParseDigest(s)
 	if err != nil {
-		return d, fmt.Errorf("--base is the id of a change, or none: %w", err)
+		return d, fail(exitUsage, "--base is the id of a change, or none: %w", err)
 	}
 	return d, nil
 }

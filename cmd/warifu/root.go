@@ -59,7 +59,14 @@ enough independent nodes agree, and by nobody else.
 		}
 		return nil
 	}
+	root.SetHelpCommand(helpCommand())
+	root.Version = readBuild().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// A misspelt verb leaves its flags to the group, which knows none of them.
+		if name := c.Flags().Arg(0); c.HasSubCommands() && name != "" {
+			return unknownCommand(c, name)
+		}
 		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
 	})
 	a.markBeginnings(root)
@@ -89,13 +96,39 @@ func group(use, short, long, example string, verbs ...*cobra.Command) *cobra.Com
 			if len(args) == 0 {
 				return nil
 			}
-			return fmt.Errorf("%s has no command %q%s", c.CommandPath(), args[0], meant(c.SuggestionsFor(args[0]), c.CommandPath()))
+			return unknownCommand(c, args[0])
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(verbs...)
 	return c
+}
+
+// unknownCommand says what was probably meant.
+func unknownCommand(group *cobra.Command, name string) error {
+	path := strings.TrimPrefix(group.CommandPath()+" "+name, group.Root().Name()+" ")
+	return fail(exitUsage, "unknown command %s%s", path, meant(group.SuggestionsFor(name), group.CommandPath()))
+}
+
+// helpCommand is cobra's, which does not fail for what there is no help for.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command",
+		Long:    "Prints the help of a command, or of everything.",
+		Example: "  warifu help encrypt\n  warifu help exit-codes",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil {
+				return misused("help", err)
+			}
+			if len(rest) > 0 {
+				return unknownCommand(about, rest[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 func meant(names []string, path string) string {

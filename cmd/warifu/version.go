@@ -9,6 +9,30 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// build is what this program was built from.
+type build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+}
+
+func (b build) String() string {
+	return fmt.Sprintf("warifu %s, commit %s, %s", b.Version, b.Commit, b.Go)
+}
+
+func readBuild() build {
+	b := build{"unknown", "unknown", runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b.Version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Commit = s.Value
+			}
+		}
+	}
+	return b
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this program",
@@ -16,20 +40,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  warifu version -o json",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version string `json:"version"`
-				Commit  string `json:"commit"`
-				Go      string `json:"go"`
-			}{"unknown", "unknown", runtime.Version()}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				v.Version = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v.Commit = s.Value
-					}
-				}
-			}
-			return a.show(v, func(w io.Writer) { fmt.Fprintf(w, "warifu %s, commit %s, %s\n", v.Version, v.Commit, v.Go) })
+			b := readBuild()
+			return a.show(b, func(w io.Writer) { fmt.Fprintln(w, b) })
 		},
 	}
 }
