@@ -213,15 +213,6 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	if f > 0 {
 		say("its birth survives %s that may lie or be silent", plural(f, "holder"))
 	}
-	// f of those that signed may have lied; the h-t+1 others surely refuse, and leave
-	// at most t-1.
-	done := h - t + 1 + f
-	say("a revoke is done when %d of %d holders have signed that it is in force", done, h)
-	if 2*f > t-1 {
-		warn("%s can keep a revoke pending: it surely finishes only if 2f <= t-1", plural(f, "silent holder"))
-	} else if f > 0 {
-		say("a revoke surely finishes: %s cannot keep it pending", plural(f, "silent holder"))
-	}
 	if g == nil {
 		return v
 	}
@@ -235,7 +226,7 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	}
 	for _, region := range sortedKeys(regions) {
 		if h-regions[region] < t {
-			warn("without the region %s only %s remain: nothing opens", region, plural(h-regions[region], "holder"))
+			warn("without the region %s it does not open: that leaves %s", region, plural(h-regions[region], "holder"))
 		} else {
 			say("without the region %s it still opens", region)
 		}
