@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz prove bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz prove prove-long bench timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
 	@echo "make fuzz        every fuzz target for FUZZTIME each (default 20s)"
 	@echo "make prove       each promise tried, and tried again with faults planted"
+	@echo "make prove-long  the same with every count at full length; writes docs/proofs/"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
 
@@ -55,6 +56,10 @@ fuzz:
 prove:
 	@script/deps --test
 	@go run ./proofs
+
+prove-long:
+	@script/deps --test
+	@go run ./proofs -long docs/proofs
 
 timing:
 	go test -tags timing -count=1 -run TakesNoTime -v ./sharing/tdh2/

@@ -58,7 +58,7 @@ var rooms = []struct {
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
 	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
 	{"bench/cluster", false, []string{"client", "api", "authority", "policy", "sharing/...", "hsm/..."}},
-	{"proofs", false, nil},
+	{"proofs", false, []string{"bench"}},
 	{"internal/secret", true, nil},
 	{"internal/tag", true, nil},
 	{"internal/wire", true, nil},

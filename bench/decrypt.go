@@ -57,7 +57,7 @@ func Decrypt(ctx context.Context, conf Config) (*Report, error) {
 		return nil, errors.New("bench: a client and a key are required")
 	}
 	r := &Report{
-		Machine: thisMachine(), Began: time.Now().UTC(),
+		Machine: ThisMachine(), Began: time.Now().UTC(),
 		Key: conf.Key.Name(), Threshold: conf.Key.Threshold(), Holders: len(conf.Key.Holders()),
 	}
 	if _, err := conf.part(ctx, "warm-up", warmUp, 1); err != nil {

@@ -20,7 +20,8 @@ type Machine struct {
 	Command string `json:"command"`
 }
 
-func thisMachine() Machine {
+// ThisMachine looks at the machine and the program that asks.
+func ThisMachine() Machine {
 	m := Machine{
 		CPU: "unknown", Cores: runtime.NumCPU(), Kernel: firstLine("/proc/sys/kernel/osrelease"),
 		OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: commit(),

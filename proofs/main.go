@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,10 +33,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	output := flags.String("o", "table", "table or json")
 	verbose := flags.Bool("v", false, "with what each caught test said")
+	long := flags.String("long", "", "run every campaign too, and write the report into this directory")
 	if err := flags.Parse(args); err != nil {
 		return misused
 	}
 	chosen, err := choose(flags.Args())
+	if err == nil && *long != "" && (flags.NArg() > 0 || *output != "table" || *verbose) {
+		err = errors.New("-long runs all there is and writes a page: it goes with nothing else")
+	}
 	if err == nil && *output != "table" && *output != "json" {
 		err = fmt.Errorf("-o is table or json, not %q", *output)
 	}
@@ -47,6 +52,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "proofs:", err)
 		return failed
+	}
+	if *long != "" {
+		return runLong(ctx, root, *long, stdout, stderr)
 	}
 	results, err := prove(ctx, root, chosen)
 	if err != nil {
@@ -66,6 +74,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return failed
 	}
 	if broken(results) {
+		return failed
+	}
+	return held
+}
+
+func runLong(ctx context.Context, root, dir string, stdout, stderr io.Writer) int {
+	ok, err := proveLong(ctx, root, dir, stdout)
+	if err != nil {
+		fmt.Fprintln(stderr, "proofs:", err)
+	}
+	if err != nil || !ok {
 		return failed
 	}
 	return held
