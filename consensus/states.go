@@ -16,6 +16,7 @@ type states[S any, R any] struct {
 	mu    sync.Mutex
 	ahead []step[S, R] // commands above committed, by index; guarded by mu
 	end   uint64       // last index stored, commands or not; guarded by mu
+	trail trail        // committed positions; guarded by mu
 
 	committed atomic.Pointer[S]
 	tail      atomic.Pointer[Tail[S]]
@@ -28,7 +29,7 @@ type Tail[S any] struct {
 }
 
 func newStates[S any, R any](m Machine[S, R]) *states[S, R] {
-	s := &states[S, R]{machine: m}
+	s := &states[S, R]{machine: m, trail: trail{{Link: m.Link(m.Genesis)}}}
 	s.committed.Store(&m.Genesis)
 	s.tail.Store(&Tail[S]{State: m.Genesis})
 	return s
@@ -116,6 +117,7 @@ func (s *states[S, R]) apply(index uint64, entry []byte) R {
 		s.end = max(s.end, index)
 	}
 	s.committed.Store(&next)
+	s.trail = s.trail.add(Position{Index: index, Link: s.machine.Link(next)})
 	s.publish()
 	return result
 }
