@@ -44,6 +44,7 @@ var rooms = []struct {
 	{"consensus/board", true, []string{"api", "authority", "sharing/..."}},
 	{"policy", true, []string{"api"}},
 	{"transport", false, []string{"api"}},
+	{"transport/netsim", false, nil},
 	{"hsm", true, nil},
 	{"hsm/hsmtest", false, []string{"hsm"}},
 	{"hsm/pkcs11", false, []string{"hsm"}},

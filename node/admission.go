@@ -62,7 +62,7 @@ func (n *Node) admit(c *transport.Caller) error {
 			}
 		}
 	}
-	uri, err := transport.VerifyClientChain(c.Chain, roots(n.consensus.Committed()), time.Now())
+	uri, err := transport.VerifyClientChain(c.Chain, roots(n.consensus.Committed()), n.now())
 	switch {
 	case err == nil:
 		s.principal = uri
@@ -122,7 +122,7 @@ func (n *Node) classOf(s *session) (class, error) {
 	if s.custodian != "" {
 		return classCustodian, nil
 	}
-	committed, now := n.consensus.Committed(), time.Now()
+	committed, now := n.consensus.Committed(), n.now()
 	for _, state := range []*ledger.State{committed, n.consensus.Tail().State} {
 		if err := s.standing(state, now); err != nil {
 			if stale := n.freshEnough(); stale != nil {

@@ -6,6 +6,6 @@ import "time"
 
 var processStart = time.Now()
 
-// bootTime is the time since this process started: without a boot-time clock, a
+// BootTime is the time since this process started: without a boot-time clock, a
 // suspended machine counts less time than passed.
-func bootTime() time.Duration { return time.Since(processStart) }
+func BootTime() time.Duration { return time.Since(processStart) }

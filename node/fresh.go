@@ -24,7 +24,7 @@ const (
 
 // freshness knows how long ago this node was last known to be up to date: the
 // sending time of the latest round that a majority answered and whose median it
-// has since applied. Times are of [bootTime].
+// has since applied. Times are of [Options.Boot].
 type freshness struct {
 	majority int // of the voters, this node included
 
@@ -90,7 +90,7 @@ func (n *Node) runFreshness(ctx context.Context) {
 func (n *Node) freshRound(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
 	defer cancel()
-	sent := bootTime()
+	sent := n.boot()
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	body := wire.Encode(api.FreshRequest{Nonce: nonce})

@@ -20,6 +20,7 @@ import (
 type journal struct {
 	node string
 	log  *audit.Log
+	now  func() time.Time
 
 	mu      sync.Mutex
 	waiting []audit.Record // guarded by mu
@@ -29,12 +30,12 @@ type journal struct {
 	written uint64         // the last one that is now; owned by run
 }
 
-func newJournal(node string, log *audit.Log) (*journal, error) {
+func newJournal(node string, log *audit.Log, now func() time.Time) (*journal, error) {
 	after, err := lastJournaled(log)
 	if err != nil {
 		return nil, err
 	}
-	return &journal{node: node, log: log, after: after, written: after, wake: make(chan struct{}, 1)}, nil
+	return &journal{node: node, log: log, now: now, after: after, written: after, wake: make(chan struct{}, 1)}, nil
 }
 
 // lastJournaled finds the Raft index of the newest entry that the log holds.
@@ -57,7 +58,7 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 	if r.Err != nil || index <= j.after {
 		return
 	}
-	record := audit.Record{Time: time.Now().UnixMilli(), Node: j.node, LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
+	record := audit.Record{Time: j.now().UnixMilli(), Node: j.node, LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
 	switch {
 	case authority.IsChangeKind(r.Kind):
 		record.Kind, record.Entry = audit.Change, entry
@@ -127,7 +128,7 @@ func (n *Node) runAnchors(ctx context.Context) {
 				period = anchorOpen
 			}
 		}
-		if now := bootTime(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
+		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
 			last = now
 			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
 				n.log.Warn("an anchor was not taken", "error", err)
@@ -144,7 +145,7 @@ func (n *Node) runAnchors(ctx context.Context) {
 func (n *Node) anchor(s *ledger.State) authority.Anchor {
 	at := s.Position()
 	a := authority.Anchor{
-		Counter: 1, Time: time.Now().UnixMilli(), Index: at.Index, Link: at.Link,
+		Counter: 1, Time: n.now().UnixMilli(), Index: at.Index, Link: at.Link,
 		AuditSize: n.audit.Size(), AuditRoot: n.audit.Root(),
 	}
 	for _, state := range []*ledger.State{s, n.consensus.Tail().State} {

@@ -45,6 +45,9 @@ type Node struct {
 	cap       *gate.RefusalCap
 	driver    *ceremony.Driver
 	journal   *journal
+	listen    func(address string) (net.PacketConn, error)
+	now       func() time.Time     // the wall clock
+	boot      func() time.Duration // the boot-time clock
 	strangers atomic.Uint64
 }
 
@@ -60,11 +63,20 @@ type replica interface {
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
-// Options is what [Run] needs; every field is required.
+// Options is what [Run] needs; every field is required. The world comes in here:
+// a simulated cluster has a network and clocks of its own.
 type Options struct {
 	Dir    string
 	Device hsm.Device // open; Run does not close it
 	Log    *slog.Logger
+	// Listen opens a socket for datagrams at host:port.
+	Listen func(address string) (net.PacketConn, error)
+	// Now is the wall clock of this node: it stands in records and anchors, and
+	// certificates are judged by it.
+	Now func() time.Time
+	// Boot is the time since some moment before Run, suspension included, that
+	// nobody can set: [BootTime]. Freshness is measured on it.
+	Boot func() time.Duration
 }
 
 // ErrNoGenesis means the directory was not given the genesis document yet.
@@ -103,7 +115,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, cap: gate.NewRefusalCap()}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
 	}
@@ -121,7 +133,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.audit.Close()) }()
-	if n.journal, err = newJournal(cfg.Node, n.audit); err != nil {
+	if n.journal, err = newJournal(cfg.Node, n.audit, n.now); err != nil {
 		return err
 	}
 	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
@@ -145,11 +157,11 @@ func Run(ctx context.Context, o Options) (err error) {
 
 // serve opens the sockets, joins the cluster and runs every loop until ctx ends.
 func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (err error) {
-	cert, err := transport.SelfSigned(key, n.cfg.Node, time.Now())
+	cert, err := transport.SelfSigned(key, n.cfg.Node, n.now())
 	if err != nil {
 		return err
 	}
-	peerSocket, err := net.ListenPacket("udp", n.cfg.listenPeer())
+	peerSocket, err := n.listen(n.cfg.listenPeer())
 	if err != nil {
 		return fmt.Errorf("listen for peers: %w", err)
 	}
@@ -191,7 +203,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	n.consensus = log
 	n.joined.Store(true)
 	n.wire(dir)
-	clientSocket, err := net.ListenPacket("udp", n.cfg.listenClient())
+	clientSocket, err := n.listen(n.cfg.listenClient())
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
@@ -221,11 +233,11 @@ func (n *Node) wire(dir string) {
 			return n.consensus.Committed(), n.consensus.Tail().State
 		},
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
-		Audit: n.audit, Now: time.Now, Rand: rand.Reader, Cap: n.cap,
+		Audit: n.audit, Now: n.now, Rand: rand.Reader, Cap: n.cap,
 	})
 	n.driver = ceremony.New(ceremony.Config{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),
-		Device: n.device, Rand: rand.Reader, Now: time.Now, Submit: n.say, Confirm: n.secrets.confirm,
+		Device: n.device, Rand: rand.Reader, Now: n.now, Submit: n.say, Confirm: n.secrets.confirm,
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, n.signer, r)
 		},

@@ -78,10 +78,10 @@ func fakeNode(t *testing.T) (*Node, *fakeReplica) {
 	r := &fakeReplica{Cluster: c, leader: "n1"}
 	n := &Node{
 		cfg: Config{Node: "n1", Region: "jp-east"}, log: quiet, genesis: c.Genesis, signer: c.Node("n1"),
-		consensus: r, cap: gate.NewRefusalCap(), secrets: &secrets{},
+		consensus: r, cap: gate.NewRefusalCap(), secrets: &secrets{}, now: time.Now, boot: BootTime,
 	}
 	n.fresh.majority = 2
-	n.fresh.round(bootTime(), []uint64{0, 0})
+	n.fresh.round(BootTime(), []uint64{0, 0})
 	return n, r
 }
 
@@ -136,7 +136,7 @@ func TestFreshness(t *testing.T) {
 			t.Fatal(len(f.pending))
 		}
 	})
-	if a, b := bootTime(), bootTime(); a <= 0 || b < a {
+	if a, b := BootTime(), BootTime(); a <= 0 || b < a {
 		t.Fatalf("boot time: %v, %v", a, b)
 	}
 }
@@ -436,7 +436,7 @@ func TestShareProofsAreLimitedPerConnection(t *testing.T) {
 	for i := range q.Items {
 		q.Items[i].Prove = true
 	}
-	_, err := clientServer{&Node{}}.answer(t.Context(), s, classApplication, api.MethodUnwrap, wire.Encode(q))
+	_, err := clientServer{&Node{now: time.Now}}.answer(t.Context(), s, classApplication, api.MethodUnwrap, wire.Encode(q))
 	if codeOf(err) != api.CodeOverloaded {
 		t.Errorf("%d proofs at once: %v", len(q.Items), err)
 	}
@@ -521,7 +521,7 @@ func newTestJournal(t *testing.T, dir string) (*journal, *audit.Log, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := newJournal("n1", log)
+	j, err := newJournal("n1", log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -97,6 +98,14 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
+// options are those of a daemon.
+func options(dir string, dev *soft.Device, log *slog.Logger) Options {
+	return Options{
+		Dir: dir, Device: dev, Log: log, Now: time.Now, Boot: BootTime,
+		Listen: func(address string) (net.PacketConn, error) { return net.ListenPacket("udp", address) },
+	}
+}
+
 // run runs all three until check is done, and stops them.
 func (c *cluster) run(check func()) {
 	c.t.Helper()
@@ -104,7 +113,7 @@ func (c *cluster) run(check func()) {
 	var nodes sync.WaitGroup
 	for _, dir := range c.dirs {
 		nodes.Go(func() {
-			err := Run(ctx, Options{Dir: dir, Device: openSoft(c.t, dir), Log: slog.New(slog.NewTextHandler(&c.log, nil))})
+			err := Run(ctx, options(dir, openSoft(c.t, dir), slog.New(slog.NewTextHandler(&c.log, nil))))
 			if err != nil {
 				c.t.Errorf("%s: %v", dir, err)
 			}
@@ -166,7 +175,7 @@ func TestThreeNodesBearTheRootKeyAndStartAgain(t *testing.T) {
 	c.run(func() {
 		c.logged(3, "state=unsealed")
 		// A second daemon on the same directory.
-		err := Run(context.Background(), Options{Dir: c.dirs[0], Device: openSoft(t, c.dirs[0]), Log: quiet})
+		err := Run(context.Background(), options(c.dirs[0], openSoft(t, c.dirs[0]), quiet))
 		if !errors.Is(err, ErrInUse) {
 			t.Errorf("a second daemon: %v", err)
 		}
@@ -228,7 +237,7 @@ func TestWhatKeepsANodeFromStarting(t *testing.T) {
 	start := func() error {
 		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 		defer stop()
-		return Run(ctx, Options{Dir: dir, Device: openSoft(t, dir), Log: quiet})
+		return Run(ctx, options(dir, openSoft(t, dir), quiet))
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	read := func(path string) []byte {

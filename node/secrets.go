@@ -134,7 +134,7 @@ func (n *Node) freshEnough() *api.Error {
 	if e := n.stopped(); e != nil {
 		return e
 	}
-	if n.fresh.left(bootTime(), n.consensus.AppliedIndex()) > 0 {
+	if n.fresh.left(n.boot(), n.consensus.AppliedIndex()) > 0 {
 		return nil
 	}
 	return api.Retry(api.CodeStale, "this node has not heard from a majority in the last %v", maxStaleness)
@@ -208,7 +208,7 @@ func (n *Node) runCeremonies(ctx context.Context) {
 
 // note appends a record of the node's own doing.
 func (n *Node) note(ctx context.Context, r audit.Record) {
-	r.Time, r.Node = time.Now().UnixMilli(), n.cfg.Node
+	r.Time, r.Node = n.now().UnixMilli(), n.cfg.Node
 	if _, err := n.audit.Append(ctx, r); err != nil && ctx.Err() == nil {
 		n.log.Error("the audit does not take a record", "kind", r.Kind, "error", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
@@ -75,13 +74,13 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed())}), nil
 	case api.MethodUnwrap:
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
-			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(time.Now(), proofs, proofsPerSecond) {
+			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
 				return nil, api.Retry(api.CodeOverloaded, "at most %d share proofs a second", proofsPerSecond)
 			}
 			return n.gate.Unwrap(ctx, &gate.Caller{Principal: s.principal, Source: s.source, Standing: s.standing}, q)
 		})
 	case api.MethodSubmit:
-		if !s.submitted.allow(time.Now(), 1, submissionsPerSecond) {
+		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
 		}
 		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
@@ -244,7 +243,7 @@ func (n *Node) status() *api.StatusAnswer {
 		Node: n.cfg.Node, Region: n.cfg.Region, Cluster: n.genesis.Cluster,
 		State: n.servingState(), Leader: n.consensus.Leader(),
 		Index: at.Index, TailIndex: tail.State.Position().Index, Link: at.Link, Root: s.Root(),
-		FreshFor: n.fresh.left(bootTime(), n.consensus.AppliedIndex()).Milliseconds(),
+		FreshFor: n.fresh.left(n.boot(), n.consensus.AppliedIndex()).Milliseconds(),
 		HSM:      n.device.Kind(), TokenSerial: n.device.Serial(),
 		Audit: n.audit.State(), AuditRecords: n.audit.Size(),
 		LedgerTime: s.Time(), RaftIndex: tail.End, Anchors: map[string]uint64{},

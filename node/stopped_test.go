@@ -24,7 +24,7 @@ func TestANodeThatStoppedServingSaysSo(t *testing.T) {
 			defer closeLog()
 			n.audit, n.device = log, openSoft(t, t.TempDir())
 			r.BearRoot()
-			n.fresh.confirmed = bootTime() // fresh for the next seconds
+			n.fresh.confirmed = BootTime() // fresh for the next seconds
 			if e := n.freshEnough(); e != nil || n.servingState() == state {
 				t.Fatalf("before: %v, %s", e, n.servingState())
 			}

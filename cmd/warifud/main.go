@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // policies name zones; a node must not depend on the host's copy
 
 	"github.com/spf13/cobra"
@@ -161,7 +163,10 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = node.Run(cmd.Context(), node.Options{Dir: args[0], Device: dev, Log: log})
+			err = node.Run(cmd.Context(), node.Options{
+				Dir: args[0], Device: dev, Log: log, Now: time.Now, Boot: node.BootTime,
+				Listen: func(address string) (net.PacketConn, error) { return net.ListenPacket("udp", address) },
+			})
 			return errors.Join(err, dev.Close())
 		},
 	}
