@@ -24,11 +24,11 @@
 //	 8  index of the record in the log, from 0
 //	 8  index of the first record of the same commit (one write, one sync)
 //	 n  the record, canonical CBOR
-//	32  its leaf hash: SHA-256(0x00 ‖ record), RFC 6962 section 2.1
+//	32  its leaf hash, RFC 6962 section 2.1: SHA-256(0x00 ‖ third field ‖ record)
 //
-// Length and index are held against the hash and the place. The third field is for
-// recovery after a crash and is under no hash: an altered one that still joins two
-// commits changes no record, and verifies.
+// Length and index are held against the hash and the place, and the third field,
+// which recovery after a crash goes by, is in the leaf with the record: no byte of
+// a frame can change under a checkpoint.
 //
 // The root is RFC 6962's. Tiles are made from the leaf hashes and never hold more
 // than they do. They are written after the answers, are not synced, and what is

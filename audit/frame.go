@@ -24,6 +24,14 @@ type frame struct {
 	leaf  tlog.Hash
 }
 
+// leafHash is RFC 6962's hash of a leaf that holds the commit's first index and
+// the record: the 8 bytes before the record, and the record, as they lie in the
+// frame. So nothing of a frame is outside of the tree: n and the index are
+// bound by the record's end and its place.
+func leafHash(first uint64, body []byte) tlog.Hash {
+	return tlog.RecordHash(append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), first), body...))
+}
+
 func (f frame) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(f.body)))
 	b = binary.BigEndian.AppendUint64(b, f.index)
@@ -48,7 +56,7 @@ func parseFrame(b []byte) (frame, int, error) {
 		body:  b[headerSize : headerSize+n],
 	}
 	copy(f.leaf[:], b[headerSize+n:])
-	if f.first > f.index || tlog.RecordHash(f.body) != f.leaf {
+	if f.first > f.index || leafHash(f.first, f.body) != f.leaf {
 		return frame{}, 0, errFrame
 	}
 	return f, frameExtra + n, nil

@@ -108,23 +108,38 @@ func rewritten(t testing.TB, f frame) frame {
 	if f.body, err = EncodeRecord(r); err != nil {
 		t.Fatal(err)
 	}
-	f.leaf = leafOf(f.body)
+	f.leaf = leafHash(f.first, f.body)
 	return f
 }
 
-func leafOf(body []byte) [32]byte { return sha256.Sum256(append([]byte{0}, body...)) }
-
-// smoothed gives frames the indices of their places: nothing in the framing shows
-// any more that one is missing or moved.
-func smoothed(frames []frame) []frame {
+// smoothed gives frames the indices and the commits of their places in the log, and
+// right hashes: nothing in the framing shows any more that one is missing or moved.
+func (b big) smoothed(frames []frame) []frame {
 	frames = slices.Clone(frames)
 	for i := range frames {
-		frames[i].index, frames[i].first = uint64(i), uint64(i)
+		f := &frames[i]
+		f.index, f.first = uint64(i), uint64(i)
+		if i < len(b.frames) {
+			f.first = b.frames[i].first
+		}
+		f.leaf = leafHash(f.first, f.body)
 	}
 	return frames
 }
 
-// One of 10,000 records flipped, rewritten, dropped, swapped, doubled or cut: the
+// joinedCommits lets the commit that begins at record i, of those that lie there,
+// be the end of the one before it, with right hashes.
+func joinedCommits(frames []frame, i int) []frame {
+	frames = slices.Clone(frames)
+	for at := i; at < len(frames) && frames[at].first == uint64(i); at++ {
+		frames[at].first = frames[i-1].first
+		frames[at].leaf = leafHash(frames[at].first, frames[at].body)
+	}
+	return frames
+}
+
+// One of 10,000 records flipped, rewritten, dropped, swapped, doubled or cut, or
+// moved to another commit: the
 // index of the first place that differs is named, whether the framing was made
 // right again or not.
 func TestEachDamageIsNamedByIndex(t *testing.T) {
@@ -150,7 +165,7 @@ func TestEachDamageIsNamedByIndex(t *testing.T) {
 	for _, i := range []int{0, 255, 4_999, manyRecords - 1} {
 		before, after := log.frames[:i], log.frames[i+1:]
 		start, size := len(joined(before)), len(log.frames[i].body)
-		for what, at := range map[string]int{"length": 3, "index": 11, "body": headerSize + size/2, "hash": headerSize + size + 31} {
+		for what, at := range map[string]int{"length": 3, "index": 11, "commit": 19, "body": headerSize + size/2, "hash": headerSize + size + 31} {
 			b := joined(log.frames)
 			b[start+at] ^= 1
 			named(fmt.Sprintf("record %d flipped in its %s", i, what), b, i)
@@ -161,19 +176,28 @@ func TestEachDamageIsNamedByIndex(t *testing.T) {
 
 		dropped := slices.Concat(before, after)
 		named(fmt.Sprintf("record %d dropped", i), joined(dropped), i)
-		named(fmt.Sprintf("record %d dropped, the gap closed", i), joined(smoothed(dropped)), i)
+		named(fmt.Sprintf("record %d dropped, the gap closed", i), joined(log.smoothed(dropped)), i)
 
 		j := (i + 3_000) % manyRecords
 		swapped := slices.Clone(log.frames)
 		swapped[i], swapped[j] = swapped[j], swapped[i]
 		named(fmt.Sprintf("records %d and %d swapped", i, j), joined(swapped), min(i, j))
-		named(fmt.Sprintf("records %d and %d swapped, indices too", i, j), joined(smoothed(swapped)), min(i, j))
+		named(fmt.Sprintf("records %d and %d swapped, indices too", i, j), joined(log.smoothed(swapped)), min(i, j))
 
 		doubled := slices.Concat(before, log.frames[i:i+1], log.frames[i:])
 		named(fmt.Sprintf("record %d doubled", i), joined(doubled), i+1)
 		if i+1 < manyRecords { // else it is a record more, under no checkpoint yet
-			named(fmt.Sprintf("record %d doubled, the rest moved on", i), joined(smoothed(doubled)), i+1)
+			named(fmt.Sprintf("record %d doubled, the rest moved on", i), joined(log.smoothed(doubled)), i+1)
 		}
+	}
+	var commits []int
+	for i, f := range log.frames[1:] {
+		if f.first == f.index {
+			commits = append(commits, i+1)
+		}
+	}
+	for _, i := range []int{commits[0], commits[len(commits)/2], commits[len(commits)-1]} {
+		named(fmt.Sprintf("the commit of record %d joined to the one before", i), joined(joinedCommits(log.frames, i)), i)
 	}
 	overwrite(t, dir, joined(log.frames))
 	if _, err := VerifyDir(dir, &testKey.PublicKey, log.older); err != nil {

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 const (
@@ -98,7 +96,6 @@ type Log struct {
 // request is one Append on its way to the writer.
 type request struct {
 	bodies [][]byte
-	leaves []tlog.Hash
 	size   int // of all frames
 	time   int64
 	node   string
@@ -269,7 +266,6 @@ func (l *Log) Append(ctx context.Context, records ...Record) (uint64, error) {
 			return 0, err
 		}
 		r.bodies = append(r.bodies, body)
-		r.leaves = append(r.leaves, tlog.RecordHash(body))
 		r.size += len(body) + frameExtra
 	}
 	if r.size > maxCommit {
@@ -306,10 +302,16 @@ func (l *Log) Size() uint64 {
 
 // Root returns the Merkle root over the synced records (RFC 6962).
 func (l *Log) Root() [32]byte {
+	_, root := l.Head()
+	return root
+}
+
+// Head returns the number of synced records and their Merkle root, at one moment.
+func (l *Log) Head() (size uint64, root [32]byte) {
 	l.mu.Lock()
 	tree := l.tree.clone()
 	l.mu.Unlock()
-	return tree.root()
+	return uint64(tree.size), tree.root()
 }
 
 // State is "ok" or the name of what is wrong.

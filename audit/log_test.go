@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,7 +65,7 @@ func mustAppend(t testing.TB, l *Log, records ...Record) uint64 {
 	return first
 }
 
-// obviousRoot is RFC 6962's MTH as it is written down, over the bodies.
+// obviousRoot is RFC 6962's MTH as it is written down, over the leaves' data.
 func obviousRoot(bodies [][]byte) [32]byte {
 	switch len(bodies) {
 	case 0:
@@ -99,27 +100,27 @@ func TestAppendReadTailAndReopen(t *testing.T) {
 	cfg.SegmentBytes = 2000 // several segments
 	l := mustOpen(t, cfg)
 	const n = 3*placeEvery + 7
-	var bodies [][]byte
+	var leaves [][]byte // as the page says: the commit's first index, and the record
 	for i := 0; i < n; {
 		records := []Record{numbered(i)}
 		if i%3 == 0 && i+1 < n {
 			records = append(records, numbered(i+1))
+		}
+		for _, r := range records {
+			body, err := EncodeRecord(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaves = append(leaves, append(binary.BigEndian.AppendUint64(nil, uint64(i)), body...))
 		}
 		if first := mustAppend(t, l, records...); first != uint64(i) {
 			t.Fatalf("first index %d, want %d", first, i)
 		}
 		i += len(records)
 	}
-	for i := range n {
-		body, err := EncodeRecord(numbered(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		bodies = append(bodies, body)
-	}
 	check := func(l *Log) {
 		t.Helper()
-		if l.Size() != n || l.Root() != obviousRoot(bodies) || l.State() != "ok" {
+		if l.Size() != n || l.Root() != obviousRoot(leaves) || l.State() != "ok" {
 			t.Fatalf("size %d, root %x, state %s", l.Size(), l.Root(), l.State())
 		}
 		for _, i := range []int{0, 1, placeEvery - 1, placeEvery, 100, n - 1} {
@@ -145,7 +146,7 @@ func TestAppendReadTailAndReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	point, err := ParseCheckpoint(signed, &testKey.PublicKey)
-	if err != nil || point.Size != n || point.Root != obviousRoot(bodies) || point.Origin != cfg.Origin {
+	if err != nil || point.Size != n || point.Root != obviousRoot(leaves) || point.Origin != cfg.Origin {
 		t.Fatalf("checkpoint %+v, %v", point, err)
 	}
 	if err := l.Close(); err != nil {
@@ -260,4 +261,39 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		}
 	})
+}
+
+// What is anchored must be the root of just as many records, also while others
+// are being written.
+func TestSizeAndRootAreOfOneMoment(t *testing.T) {
+	cfg := testConfig(filepath.Join(t.TempDir(), "audit"))
+	l := mustOpen(t, cfg)
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	writers.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = l.Append(context.Background(), numbered(n))
+			}
+		}
+	})
+	roots := map[uint64][32]byte{}
+	for len(roots) < 100 {
+		size, root := l.Head()
+		roots[size] = root
+	}
+	close(stop)
+	writers.Wait()
+	l.Close()
+	if _, err := scan(cfg.Dir, func(_ frame, _ place, tree *frontier) error {
+		if root, ok := roots[uint64(tree.size)]; ok && root != tree.root() {
+			t.Errorf("the root of %d records is %x, and was said to be %x", tree.size, tree.root(), root)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

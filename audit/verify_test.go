@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Whoever holds the node's disk, and not its key, can rewrite records with right
@@ -60,7 +58,7 @@ func TestAnOlderCheckpointShowsARewrittenLog(t *testing.T) {
 			if f.body, err = EncodeRecord(r); err != nil {
 				t.Fatal(err)
 			}
-			f.leaf = tlog.RecordHash(f.body)
+			f.leaf = leafHash(f.first, f.body)
 		}
 		b = f.append(b)
 		offset += n
@@ -117,7 +115,7 @@ func TestVerifyNamesABadRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := []byte{0xa1, 0x18, 0x63, 0x01}
-	if _, err := f.Write(frame{index: 2, first: 2, body: body, leaf: tlog.RecordHash(body)}.append(nil)); err != nil {
+	if _, err := f.Write(frame{index: 2, first: 2, body: body, leaf: leafHash(2, body)}.append(nil)); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

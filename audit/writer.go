@@ -99,11 +99,10 @@ func (l *Log) store(batch []*request) (uint64, error) {
 	}
 	first := uint64(l.tree.size)
 	var bodies [][]byte
-	var leaves []tlog.Hash
 	for _, r := range batch {
-		bodies, leaves = append(bodies, r.bodies...), append(leaves, r.leaves...)
+		bodies = append(bodies, r.bodies...)
 	}
-	switch err := l.writeCommit(bodies, leaves); {
+	switch err := l.writeCommit(bodies); {
 	case isFull(err):
 		return 0, l.full(batch, err)
 	case errors.Is(err, errWrite):
@@ -119,15 +118,17 @@ var errWrite = errors.New("not written")
 // writeCommit appends one commit to the current segment and syncs it. From the
 // return of Sync on, a crash recovers forward; before, the commit may be cut. It
 // returns errWrite when nothing was synced yet, else a named state.
-func (l *Log) writeCommit(bodies [][]byte, leaves []tlog.Hash) error {
+func (l *Log) writeCommit(bodies [][]byte) error {
 	n := len(l.segments) - 1
 	start := l.segments[n].size
 	first := uint64(l.tree.size)
 	tree := l.tree.clone()
 	var b []byte
 	var places []place
+	var leaves []tlog.Hash
 	for i, body := range bodies {
-		f := frame{index: first + uint64(i), first: first, body: body, leaf: leaves[i]}
+		f := frame{index: first + uint64(i), first: first, body: body, leaf: leafHash(first, body)}
+		leaves = append(leaves, f.leaf)
 		if f.index%placeEvery == 0 {
 			places = append(places, place{segment: n, offset: start + int64(len(b))})
 		}
@@ -186,7 +187,7 @@ func (l *Log) full(batch []*request, cause error) error {
 	if err != nil {
 		panic(err) // all of it is ours
 	}
-	if err := l.writeCommit([][]byte{body}, []tlog.Hash{tlog.RecordHash(body)}); err != nil && !errors.Is(err, errWrite) {
+	if err := l.writeCommit([][]byte{body}); err != nil && !errors.Is(err, errWrite) {
 		return err
 	} else if err != nil {
 		l.cfg.Log.Warn("cannot record that the audit is full", "error", err)

@@ -144,9 +144,10 @@ func (n *Node) runAnchors(ctx context.Context) {
 
 func (n *Node) anchor(s *ledger.State) authority.Anchor {
 	at := s.Position()
+	size, root := n.audit.Head()
 	a := authority.Anchor{
 		Counter: 1, Time: n.now().UnixMilli(), Index: at.Index, Link: at.Link,
-		AuditSize: n.audit.Size(), AuditRoot: n.audit.Root(),
+		AuditSize: size, AuditRoot: root,
 	}
 	for _, state := range []*ledger.State{s, n.consensus.Tail().State} {
 		if before := state.Anchor(n.cfg.Node); before != nil {

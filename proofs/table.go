@@ -257,9 +257,16 @@ var promises = []promise{
 			{
 				name: "a flipped byte of a record goes unseen",
 				file: "audit/frame.go",
-				old:  "if f.first > f.index || tlog.RecordHash(f.body) != f.leaf {",
+				old:  "if f.first > f.index || leafHash(f.first, f.body) != f.leaf {",
 				new:  "if f.first > f.index {",
 				room: "audit", test: "TestEveryByteBelowTheLastCommitCounts", says: "opened with <nil>",
+			},
+			{
+				name: "which commit a record is of is under no hash",
+				file: "audit/frame.go",
+				old:  "append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), first), body...)",
+				new:  "append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), first&0), body...)",
+				room: "audit", test: "TestEachDamageIsNamedByIndex", says: "joined to the one before",
 			},
 			{
 				name: "a rewritten record goes unseen",

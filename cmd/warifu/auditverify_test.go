@@ -82,7 +82,7 @@ func frames(ts *testscript.TestScript, neg bool, args []string) {
 		other, err := audit.EncodeRecord(r)
 		ts.Check(err)
 		copy(body, other)
-		sum := sha256.Sum256(append([]byte{0}, body...)) // RFC 6962, section 2.1
+		sum := sha256.Sum256(append([]byte{0}, f[header-8:len(f)-hash]...)) // RFC 6962, section 2.1
 		copy(f[len(f)-hash:], sum[:])
 		all[i] = f
 	default:
