@@ -68,7 +68,7 @@ type Consensus[S any, R any] struct {
 	states    *states[S, R]
 	log       *wal.WAL
 	store     *tailStore[S, R]
-	transport *raft.NetworkTransport
+	transport *guard
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when committed moves; guarded by mu
@@ -134,12 +134,13 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.SnapshotInterval = never // see package comment
 	conf.NoSnapshotRestoreOnStart = true
 	conf.Logger = newLogger(cfg.Log)
-	c.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  streamLayer{cfg.Streams},
 		MaxPool: 2,
 		Timeout: 10 * time.Second,
 		Logger:  conf.Logger,
-	})
+	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, cfg.Log)
+	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})
 	if err == nil && !known {
 		err = raft.BootstrapCluster(conf, cache, c.log, noSnapshots{}, c.transport, raft.Configuration{Servers: c.store.roster})

@@ -14,6 +14,9 @@
 // ([Consensus.Stopped]). One member can bring that about; none can make another
 // forget.
 //
+// Raft believes its peers. What no honest member would say is refused before Raft
+// sees any of it: some of it would end the process, some would use up the terms.
+//
 // Nothing here knows what an entry means, and nothing here believes it: Raft
 // orders, the state machine decides. Connections come from the caller, already
 // authenticated; a server's address is its node id.

@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -25,6 +26,10 @@ func rosterOf(voters []string) roster {
 	return r
 }
 
+func (r roster) has(id string) bool {
+	return slices.ContainsFunc(r, func(s raft.Server) bool { return string(s.ID) == id })
+}
+
 // check says whether an entry leaves the membership as it is. The two deprecated
 // kinds change it without saying to what.
 func (r roster) check(l *raft.Log) error {
@@ -40,14 +45,23 @@ func (r roster) check(l *raft.Log) error {
 	}
 }
 
-// accepts decodes a configuration. Raft's own decoder panics at what is none.
-func (r roster) accepts(index uint64, data []byte) (err error) {
+// accepts decodes a configuration and compares it.
+func (r roster) accepts(index uint64, data []byte) error {
+	c, err := decodeConfiguration(data)
+	if err != nil {
+		return fmt.Errorf("%w: entry %d does not decode", ErrMembership, index)
+	}
+	return r.is(index, c)
+}
+
+// decodeConfiguration is Raft's own decoder, which panics at what is none.
+func decodeConfiguration(data []byte) (c raft.Configuration, err error) {
 	defer func() {
-		if recover() != nil {
-			err = fmt.Errorf("%w: entry %d does not decode", ErrMembership, index)
+		if what := recover(); what != nil {
+			err = fmt.Errorf("%w: %v", ErrMembership, what)
 		}
 	}()
-	return r.is(index, raft.DecodeConfiguration(data))
+	return raft.DecodeConfiguration(data), nil
 }
 
 // is compares ids, suffrage and addresses, in any order.
