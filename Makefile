@@ -10,7 +10,7 @@ help:
 	@echo "make test        every test, with the race detector, SoftHSM included"
 	@echo "make age-big     1 GiB through age and warifu, in constant memory"
 	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
-	@echo "make fuzz        every fuzz target for FUZZTIME each (default 20s)"
+	@echo "make fuzz        every fuzz target, ten minutes in all; FUZZ=90s for less"
 	@echo "make prove       each promise tried, and tried again with faults planted"
 	@echo "make prove-long  the same with every count at full length; writes docs/proofs/"
 	@echo "make timing      the timing test of the partial (R18)"
@@ -49,9 +49,10 @@ age-big:
 lint:
 	@script/lint
 
-FUZZTIME ?= 20s
+FUZZ ?= 10m
 fuzz:
-	@script/fuzz $(FUZZTIME)
+	@script/deps --test
+	@script/fuzz $(FUZZ)
 
 prove:
 	@script/deps --test

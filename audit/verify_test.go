@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -206,6 +207,49 @@ func FuzzParseCheckpoint(f *testing.F) {
 			t.Errorf("forged %+v", p)
 		} else if err != nil && !errors.Is(err, ErrBadCheckpoint) {
 			t.Errorf("unnamed error %v", err)
+		}
+	})
+}
+
+// An older checkpoint is somebody's file: only what the node signed counts.
+func FuzzVerifyDir(f *testing.F) {
+	cfg := testConfig(filepath.Join(f.TempDir(), "audit"))
+	l := mustOpen(f, cfg)
+	var signed [][]byte
+	for n := range 3 {
+		mustAppend(f, l, numbered(n))
+		c, err := l.Checkpoint()
+		if err != nil {
+			f.Fatal(err)
+		}
+		signed = append(signed, c)
+		f.Add(c)
+	}
+	if err := l.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(nil))
+	f.Fuzz(func(t *testing.T, kept []byte) {
+		r, err := VerifyDir(cfg.Dir, cfg.Public, kept)
+		if err != nil {
+			if !errors.Is(err, ErrBadCheckpoint) {
+				t.Fatalf("unnamed error %v", err)
+			}
+			return
+		}
+		c, err := ParseCheckpoint(kept, cfg.Public)
+		switch {
+		case len(kept) == 0:
+			if r.TailChecked {
+				t.Fatal("checked against nothing")
+			}
+		case err != nil || !r.TailChecked || r.Kept != c.Size:
+			t.Fatalf("%q was kept: %+v, %v", kept, r, err)
+		}
+		// A signature can be spelled anew, what it signs cannot.
+		body, _, _ := bytes.Cut(kept, []byte("\n\n"))
+		if len(kept) > 0 && !slices.ContainsFunc(signed, func(s []byte) bool { return bytes.HasPrefix(s, append(body, "\n\n"...)) }) {
+			t.Fatalf("%q was never signed", kept)
 		}
 	})
 }

@@ -51,26 +51,39 @@ const (
 	maxConfigFile = 64 << 10
 )
 
-// LoadConfig reads DIR/node.toml; unknown fields are refused.
+// LoadConfig reads DIR/node.toml.
 func LoadConfig(dir string) (Config, error) {
 	path := filepath.Join(dir, configName)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	c, err := ParseConfig(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// ParseConfig reads a node.toml; unknown fields are refused. Every refusal wraps
+// [ErrConfig].
+func ParseConfig(b []byte) (Config, error) {
 	if len(b) > maxConfigFile {
-		return Config{}, fmt.Errorf("%w: %s has %d bytes", ErrConfig, path, len(b))
+		return Config{}, fmt.Errorf("%w: it has %d bytes", ErrConfig, len(b))
 	}
 	var c Config
 	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		var strict *toml.StrictMissingError
 		if errors.As(err, &strict) {
-			return Config{}, fmt.Errorf("%w: %s: unknown field: %s", ErrConfig, path, strings.Join(strict.Errors[0].Key(), "."))
+			return Config{}, fmt.Errorf("%w: unknown field: %s", ErrConfig, strings.Join(strict.Errors[0].Key(), "."))
 		}
-		return Config{}, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return c, c.validate()
+	if err := c.validate(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
 }
 
 func (c *Config) validate() error {

@@ -181,3 +181,56 @@ func TestSPIFFEID(t *testing.T) {
 		}
 	}
 }
+
+// R21: what an application shows is a stranger's bytes.
+func FuzzVerifyClientChain(f *testing.F) {
+	pinned, other := newCA(f, "pinned"), newCA(f, "pinned")
+	roots := []*x509.Certificate{pinned.cert}
+	good := pinned.issue(f, shop, nil).Leaf
+	f.Add(good.Raw, []byte(nil), int64(0))
+	f.Add(good.Raw, pinned.cert.Raw, int64(1000))
+	f.Add(other.issue(f, shop, nil).Leaf.Raw, other.cert.Raw, int64(0))
+	f.Add(pinned.issue(f, "", nil).Leaf.Raw, good.Raw, int64(0))
+	f.Fuzz(func(t *testing.T, leaf, above []byte, minutes int64) {
+		var chain []*x509.Certificate
+		for _, der := range [][]byte{leaf, above} {
+			if cert, err := x509.ParseCertificate(der); err == nil {
+				chain = append(chain, cert)
+			}
+		}
+		now := time.Now().Add(time.Duration(minutes%1e6) * time.Minute)
+		uri, err := VerifyClientChain(chain, roots, now)
+		if err != nil {
+			if uri != "" || !slices.ContainsFunc([]error{ErrUnknownCA, ErrExpired, ErrNoClientAuth, ErrNoURI}, func(named error) bool { return errors.Is(err, named) }) {
+				t.Fatalf("%q, unnamed error %v", uri, err)
+			}
+			return
+		}
+		// The pinned CA signed one certificate with a name, in each process anew.
+		if uri != shop || now.Before(chain[0].NotBefore) || now.After(chain[0].NotAfter) || chain[0].CheckSignatureFrom(pinned.cert) != nil {
+			t.Fatalf("%q is believed at %s", uri, now)
+		}
+	})
+}
+
+func FuzzSPIFFEID(f *testing.F) {
+	f.Add(shop)
+	f.Add("spiffe://root@example.org/%2e%2e?x#y")
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := url.Parse(text)
+		if err != nil {
+			return
+		}
+		id, err := spiffeID(u)
+		if err != nil {
+			if !errors.Is(err, ErrNoURI) {
+				t.Fatalf("unnamed error %v", err)
+			}
+			return
+		}
+		// The scheme has no case, and an empty fragment is none (RFC 3986).
+		if again, err := spiffeID(mustURL(t, id)); err != nil || again != id || !strings.EqualFold(id, strings.TrimSuffix(text, "#")) {
+			t.Fatalf("%q is the identity %q, and that is %q, %v", text, id, again, err)
+		}
+	})
+}

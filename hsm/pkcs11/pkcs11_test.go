@@ -23,11 +23,11 @@ const (
 )
 
 // tokens is the directory of tokens of each running test.
-var tokens = map[*testing.T]string{}
+var tokens = map[testing.TB]string{}
 
 // newToken makes a token in the test's own directory, which this process sees
 // from now on. No device may be open then: SoftHSM would not look again.
-func newToken(t *testing.T, label string) Config {
+func newToken(t testing.TB, label string) Config {
 	t.Helper()
 	module, err := softhsm.Module()
 	if err != nil {
@@ -150,6 +150,15 @@ func TestConformance(t *testing.T) {
 		must(t, err)
 		return d
 	})
+}
+
+func FuzzOpen(f *testing.F) {
+	d, err := Open(newToken(f, "fuzz"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer d.Close()
+	hsmtest.FuzzOpen(f, d, d.Open)
 }
 
 func TestAWrongPINIsTriedOnce(t *testing.T) { // R33

@@ -35,6 +35,14 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func FuzzOpen(f *testing.F) {
+	d, err := Open(Config{Dir: f.TempDir(), Log: quiet})
+	if err != nil {
+		f.Fatal(err)
+	}
+	hsmtest.FuzzOpen(f, d, d.Open)
+}
+
 func TestItSaysThatItProtectsNothing(t *testing.T) {
 	var log bytes.Buffer
 	d, err := Open(Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))})

@@ -3,6 +3,7 @@ package secret
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -57,4 +58,16 @@ func TestWipeAndEqual(t *testing.T) {
 	if err := s.UnmarshalText([]byte("x")); err == nil {
 		t.Error("a secret was decoded from text")
 	}
+}
+
+// No text becomes a secret in passing, and none changes one.
+func FuzzUnmarshalText(f *testing.F) {
+	f.Add([]byte(Redacted))
+	f.Add([]byte(nil))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s := New([]byte("kept"))
+		if err := s.UnmarshalText(text); !errors.Is(err, ErrNotEncodable) || string(s.Reveal()) != "kept" {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
 }

@@ -408,6 +408,13 @@ func FuzzDecodeScalar(f *testing.F) {
 		if err == nil && !bytes.Equal(s.Bytes(), b) {
 			t.Fatal("changed on the way")
 		}
+		n, err := DecodeNonZeroScalar(b)
+		if zero := bytes.Equal(b, make([]byte, ScalarSize)); (err == nil) != (want && !zero) {
+			t.Fatalf("took = %v as one that is not zero", err == nil)
+		}
+		if err == nil && !bytes.Equal(n.Bytes(), b) {
+			t.Fatal("changed on the way")
+		}
 	})
 }
 
