@@ -30,6 +30,7 @@ type UnwrapRequest struct {
 	RequestID RequestID    `cbor:"1,keyasint"`
 	Reason    string       `cbor:"2,keyasint,omitempty"`
 	Items     []UnwrapItem `cbor:"3,keyasint"`
+	Region    string       `cbor:"4,keyasint,omitempty"` // where the caller says it is, a name; or empty
 }
 
 // UnwrapItem is one envelope with the context it was wrapped under.

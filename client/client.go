@@ -27,7 +27,8 @@ type Config struct {
 	// Certificate is the application's, from a client CA that the ledger names;
 	// or a custodian's or a node's, self-signed.
 	Certificate tls.Certificate
-	// Region is where this client runs, as the roster spells it; may be empty.
+	// Region is where this client runs, as the roster spells it; may be empty. It is
+	// said to the nodes, for the policy.
 	// Until distances are measured, nodes of this region are nearer.
 	Region string
 	// Timeout bounds an unwrap or a look-up as a whole; 0 means [DefaultTimeout].

@@ -161,7 +161,7 @@ func (g *gathering) missing() int {
 
 // ask asks one holder for its partials of some items.
 func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bool) (*api.UnwrapAnswer, error) {
-	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason}
+	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason, Region: l.client.conf.Region}
 	for _, p := range items {
 		it := p.wire
 		it.Prove = prove

@@ -228,7 +228,7 @@ func ended() context.Context {
 // wire makes what stands on consensus: the gate and the ceremonies' driver.
 func (n *Node) wire(dir string) {
 	n.gate = gate.New(gate.Config{
-		Node: n.cfg.Node, Region: n.cfg.Region,
+		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(),
 		States: func() (*ledger.State, *ledger.State) {
 			return n.consensus.Committed(), n.consensus.Tail().State
 		},

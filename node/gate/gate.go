@@ -38,6 +38,7 @@ type Recorder interface {
 type Config struct {
 	Node   string
 	Region string
+	HSM    string // the kind of device that seals this node's shares
 	// States returns committed and tail; each call may return later ones.
 	States func() (committed, tail *ledger.State)
 	// Unsealed and Fresh say nil, or why nothing is released.
@@ -95,6 +96,9 @@ type item struct {
 func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
 	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
 		return nil, api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
+	}
+	if req.Region != "" && api.CheckName(req.Region) != nil {
+		return nil, api.Refuse(api.CodeMalformed, "the caller's region is not a name")
 	}
 	committed, tail := g.cfg.States()
 	items := make([]*item, len(req.Items))
@@ -247,15 +251,17 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			return denied()
 		}
 		d := p.Decide(policy.Request{
-			Principal:  a.caller.Principal,
-			Action:     policy.Unwrap,
-			KeyID:      it.key.ID,
-			KeyName:    it.key.Name,
-			Context:    it.request.Context,
-			SourceIP:   a.caller.Source,
-			NodeRegion: g.cfg.Region,
-			Reason:     a.request.Reason,
-			Now:        g.cfg.Now(),
+			Principal:    a.caller.Principal,
+			Action:       policy.Unwrap,
+			KeyID:        it.key.ID,
+			KeyName:      it.key.Name,
+			Context:      it.request.Context,
+			SourceIP:     a.caller.Source,
+			NodeRegion:   g.cfg.Region,
+			NodeHSM:      g.cfg.HSM,
+			CallerRegion: a.request.Region,
+			Reason:       a.request.Reason,
+			Now:          g.cfg.Now(),
 		})
 		it.rules = d.Rules
 		if !d.Allowed {

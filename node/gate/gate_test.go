@@ -129,7 +129,7 @@ func newWorld(t *testing.T) *world {
 		Scalar: w.born.Shares[0], Endorsement: secret.New(bytes.Repeat([]byte{7}, keyring.SaltSize)),
 	}
 	w.gate = New(Config{
-		Node: "n1", Region: "jp-east",
+		Node: "n1", Region: "jp-east", HSM: "pkcs11",
 		States:   func() (*ledger.State, *ledger.State) { return w.committed, w.tail },
 		Unsealed: func() *api.Error { return w.unsealed },
 		Fresh:    func() *api.Error { return w.fresh },
@@ -258,6 +258,39 @@ func TestEachStepRefusesByNameAndIsRecorded(t *testing.T) {
 				t.Fatalf("recorded: %+v", r)
 			}
 		})
+	}
+}
+
+// What the node knows and what the caller says reach the policy, each under its name.
+func TestThePolicySeesEachPartOfTheRequest(t *testing.T) {
+	for part, condition := range map[string]struct{ holds, fails string }{
+		"source":        {`context.source.isInRange(ip("10.1.0.0/16"))`, `context.source.isInRange(ip("10.2.0.0/16"))`},
+		"node region":   {`context.nodeRegion == "jp-east"`, `context.nodeRegion == "sg"`},
+		"node HSM":      {`context.nodeHSM == "pkcs11"`, `context.nodeHSM == "soft"`},
+		"caller region": {`context.callerRegion == "jp-west"`, `context.callerRegion == "jp-east"`},
+		"reason":        {`context.reason == "a test"`, `context.reason == ""`},
+		"envelope":      {`context.envelope.file == "a"`, `context.envelope.file == "b"`},
+		"hour":          {`context.time.hour == ` + fmt.Sprint(time.UnixMilli(trial.Created).UTC().Hour()), `context.time.hour == 24`},
+		"name":          {`resource.name == "demo"`, `resource.name == "other"`},
+	} {
+		for _, tt := range []struct {
+			when    string
+			allowed bool
+		}{{condition.holds, true}, {condition.fails, false}} {
+			w := newWorld(t)
+			w.committed = w.policy(w.committed, strings.TrimSuffix(permit, ";")+" when { "+tt.when+" };")
+			w.tail = w.committed
+			item := w.item(t)
+			a, err := w.gate.Unwrap(t.Context(), &Caller{
+				Principal: app, Source: netip.MustParseAddr("10.1.2.3"), Standing: w.standing,
+			}, &api.UnwrapRequest{RequestID: api.RequestID{9}, Reason: "a test", Region: "jp-west", Items: []api.UnwrapItem{item}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if allowed := a.Items[0].Refusal == nil; allowed != tt.allowed {
+				t.Errorf("%s: %s: allowed %v: %v", part, tt.when, allowed, a.Items[0].Refusal)
+			}
+		}
 	}
 }
 
@@ -595,6 +628,7 @@ func TestARequestOutsideItsBoundsIsMalformed(t *testing.T) {
 	for sentence, req := range map[string]*api.UnwrapRequest{
 		"no item":        {},
 		"too many items": {Items: make([]api.UnwrapItem, api.MaxUnwrapItems+1)},
+		"a false region": {Items: make([]api.UnwrapItem, 1), Region: "jp east"},
 		"a long reason":  {Items: make([]api.UnwrapItem, 1), Reason: strings.Repeat("x", api.MaxReason+1)},
 	} {
 		_, err := w.gate.Unwrap(context.Background(), &Caller{}, req)
