@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -26,6 +27,7 @@ type Request struct {
 	Context      map[string]string // the envelope's: context.envelope
 	SourceIP     netip.Addr        // context.source; absent when invalid
 	NodeRegion   string            // context.nodeRegion
+	NodeHSM      string            // context.nodeHSM: what seals this node's shares
 	CallerRegion string            // context.callerRegion
 	Reason       string            // context.reason
 	Grants       []string          // context.grants
@@ -34,16 +36,16 @@ type Request struct {
 
 // Decision is the answer, and what a record needs to explain it.
 type Decision struct {
-	Allowed bool
-	Rules   []string // ids of the policies that decided, sorted
-	Errors  []string // what could not be evaluated, sorted; any of it denies
+	Allowed bool     `json:"allowed"`
+	Rules   []string `json:"rules,omitempty"`  // ids of the policies that decided, sorted
+	Errors  []string `json:"errors,omitempty"` // what could not be evaluated, sorted; any of it denies
 }
 
 // Decide evaluates r. It is safe for concurrent use, and the same for the same
 // document and request on every node.
 func (p *Policy) Decide(r Request) Decision {
-	if p.Class(r.Principal) == None {
-		return Decision{Errors: []string{"the policy names no such principal"}}
+	if err := p.mayAsk(r.Principal); err != nil {
+		return Decision{Errors: []string{err.Error()}}
 	}
 	resource := uid(typeKey, r.KeyName)
 	decision, diagnostic := cedar.Authorize(p.about(resource), overlay{p.entities, p.key(resource, r)}, cedar.Request{
@@ -62,6 +64,18 @@ func (p *Policy) Decide(r Request) Decision {
 	slices.Sort(d.Rules)
 	slices.Sort(d.Errors)
 	return d
+}
+
+// mayAsk says whether the class of a principal may unwrap at all: operators and
+// auditors may not, whatever the policies say.
+func (p *Policy) mayAsk(principal string) error {
+	switch class := p.Class(principal); class {
+	case None:
+		return errors.New("the policy names no such principal")
+	case Operator, Auditor:
+		return fmt.Errorf("an %s does not unwrap", class)
+	}
+	return nil
 }
 
 // about returns the policies that can apply to resource: those whose scope
@@ -131,6 +145,7 @@ func (p *Policy) context(r Request) types.Record {
 	context := types.RecordMap{
 		"envelope":     types.NewRecord(envelope),
 		"nodeRegion":   types.String(r.NodeRegion),
+		"nodeHSM":      types.String(r.NodeHSM),
 		"callerRegion": types.String(r.CallerRegion),
 		"reason":       types.String(r.Reason),
 		"grants":       types.NewSet(grants...),

@@ -17,6 +17,7 @@
 //	context    .envelope      what the envelope is bound to: context.envelope.purpose == "payroll"
 //	           .source        the caller's address: context.source.isInRange(ip("10.0.0.0/8"))
 //	           .nodeRegion    where the deciding node is
+//	           .nodeHSM       what seals the deciding node's shares: "pkcs11", or "soft"
 //	           .callerRegion  where the caller says it is, or ""
 //	           .reason        what the caller says, or ""
 //	           .grants        ids of the grants that fit

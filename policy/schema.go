@@ -30,6 +30,7 @@ const Schema = `namespace Warifu {
       envelope: {},
       source: ipaddr,
       nodeRegion: String,
+      nodeHSM: String,
       callerRegion: String,
       reason: String,
       grants: Set<String>,

@@ -38,6 +38,7 @@ const (
 	exitAuthority       exitCode = 8
 	exitUnknownOutcome  exitCode = 9
 	exitLocal           exitCode = 10
+	exitCheck           exitCode = 11
 )
 
 var exitMeanings = []struct {
@@ -55,6 +56,7 @@ var exitMeanings = []struct {
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
 	{exitLocal, "trouble with a local file: missing, too loose a mode, there already, disk full"},
+	{exitCheck, "what was to be checked does not hold (policy test, policy lint); the output says what"},
 }
 
 func exitCodesTopic() *cobra.Command {
@@ -135,6 +137,7 @@ var exitBySentinel = []struct {
 	{api.ErrContext, exitInput},
 	{api.ErrIdentifier, exitInput},
 	{policy.ErrBadDocument, exitInput},
+	{policy.ErrBadCases, exitInput},
 	{audit.ErrBadRecord, exitInput},
 	{audit.ErrBadCheckpoint, exitInput},
 	{audit.ErrDamaged, exitInput},

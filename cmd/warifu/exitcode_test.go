@@ -19,7 +19,7 @@ func TestExitCodesAreDistinct(t *testing.T) {
 		codes = append(codes, m.code)
 	}
 	slices.Sort(codes)
-	if len(slices.Compact(slices.Clone(codes))) != len(codes) || len(codes) != 11 {
+	if len(slices.Compact(slices.Clone(codes))) != len(codes) || len(codes) != 12 {
 		t.Fatalf("codes %v", codes)
 	}
 	for refusal, code := range refusalCodes {

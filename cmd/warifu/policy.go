@@ -13,10 +13,10 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return group("policy", "Write a change of the policy, and show the one in force",
+	return group("policy", "Try a policy, write a change of it, and show the one in force",
 		"The policy is one document: Cedar text, entities, and the time zone it speaks of.\nIt denies by default, and an evaluation that fails denies.",
-		"  warifu policy put --text policy.cedar --entities entities.json --out policy.change\n  warifu policy show",
-		a.policyPutCommand(), a.policyShowCommand())
+		"  warifu policy put --text policy.cedar --entities entities.json --out policy.change\n  warifu policy test cases.toml\n  warifu policy show",
+		a.policyTestCommand(), a.policyExplainCommand(), a.policyMatrixCommand(), a.policyLintCommand(), a.policyPutCommand(), a.policyShowCommand())
 }
 
 func (a *app) policyPutCommand() *cobra.Command {
@@ -39,19 +39,9 @@ says it ("none" for a cluster without a policy).`,
 			if err != nil {
 				return err
 			}
-			d := policy.Document{Format: policy.Format, Zone: zone}
-			for _, part := range []struct {
-				file string
-				into *string
-			}{{text, &d.Text}, {schema, &d.Schema}, {entities, &d.Entities}} {
-				if part.file == "" {
-					continue
-				}
-				b, err := readSmall(part.file)
-				if err != nil {
-					return err
-				}
-				*part.into = string(b)
+			d, err := readDocument(text, schema, entities, zone)
+			if err != nil {
+				return err
 			}
 			if _, err := policy.Compile(d); err != nil {
 				return fail(exitInput, "the policy does not compile: %w", err)

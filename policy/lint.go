@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+)
+
+// Holder is a node that holds a share, as far as a policy can tell one from
+// another.
+type Holder struct {
+	Node   string
+	Region string
+}
+
+// Shared is how a key is shared.
+type Shared struct {
+	Key     string
+	T       int
+	Holders []Holder
+}
+
+// Warning is a thing about a policy that its author should look at.
+type Warning struct {
+	Code     string `json:"code"`
+	Rule     string `json:"rule,omitempty"` // the policy's id
+	Line     int    `json:"line,omitempty"`
+	Sentence string `json:"sentence"`
+}
+
+// Codes of warnings.
+const (
+	WarnBroadPrincipal = "broad-principal"      // a permit for anyone
+	WarnBroadKey       = "broad-key"            // a permit for any key
+	WarnNobody         = "nobody"               // a policy that no principal of the entities meets
+	WarnUnknown        = "unknown-name"         // a scope names what the entities do not
+	WarnForbidsAll     = "forbids-all"          // a forbid that always applies
+	WarnClass          = "operator-permitted"   // a permit for who never unwraps
+	WarnFewerThanT     = "fewer-than-threshold" // too few nodes can ever say yes
+)
+
+// Lint looks for what compiles and is probably not meant, in the order of the
+// text. keys says how each key of the cluster is shared; without it the regions of
+// nodes are not looked at.
+func (p *Policy) Lint(keys []Shared) []Warning {
+	var out []Warning
+	for _, r := range p.rules {
+		out = append(out, p.lintRule(r)...)
+	}
+	for _, who := range p.Principals() {
+		class := p.Class(who)
+		if class != Operator && class != Auditor {
+			continue
+		}
+		if v, rules := p.anyKey(who); v != Never {
+			out = append(out, Warning{
+				Code: WarnClass, Rule: strings.Join(rules, ", "),
+				Sentence: fmt.Sprintf("%s is an %s and may unwrap", who, p.Class(who)),
+			})
+		}
+	}
+	for _, k := range keys {
+		out = append(out, p.lintRegions(k)...)
+	}
+	return out
+}
+
+func (p *Policy) lintRule(r rule) []Warning {
+	var out []Warning
+	warn := func(code, sentence string, args ...any) {
+		out = append(out, Warning{code, string(r.id), r.policy.Position().Line, fmt.Sprintf(sentence, args...)})
+	}
+	tree := r.ast()
+	everyone := isAll(tree.Principal, typePrincipal)
+	everything := isAll(tree.Resource, typeKey)
+	if r.policy.Effect() == cedar.Forbid {
+		if everyone && everything && len(tree.Conditions) == 0 {
+			warn(WarnForbidsAll, "it always applies: nothing is ever permitted")
+		}
+		return out
+	}
+	if everyone {
+		warn(WarnBroadPrincipal, "it permits every principal that the entities name, those of a later document too")
+	}
+	if everything {
+		warn(WarnBroadKey, "it permits every key, those that are made later too")
+	}
+	unknown := p.unknown(tree)
+	for _, u := range unknown {
+		warn(WarnUnknown, "%s is not in the entities", name(u))
+	}
+	if len(unknown) == 0 && !slices.ContainsFunc(p.Principals(), func(who string) bool { return p.meets(r, who) }) {
+		warn(WarnNobody, "no principal of the entities can meet it")
+	}
+	return out
+}
+
+// isAll says whether a scope takes in everything of a type.
+func isAll(n ast.IsScopeNode, t types.EntityType) bool {
+	switch n := n.(type) {
+	case ast.ScopeTypeAll:
+		return true
+	case ast.ScopeTypeIs:
+		return n.Type == t
+	}
+	return false
+}
+
+// unknown lists the principals and groups in the policy's scope that the entities
+// do not name. Keys are the ledger's to name.
+func (p *Policy) unknown(tree *ast.Policy) []types.EntityUID {
+	var named []types.EntityUID
+	switch n := tree.Principal.(type) {
+	case ast.ScopeTypeEq:
+		named = append(named, n.Entity)
+	case ast.ScopeTypeIn:
+		named = append(named, n.Entity)
+	case ast.ScopeTypeIsIn:
+		named = append(named, n.Entity)
+	}
+	switch n := tree.Resource.(type) {
+	case ast.ScopeTypeIn:
+		named = append(named, n.Entity)
+	case ast.ScopeTypeIsIn:
+		named = append(named, n.Entity)
+	}
+	return slices.DeleteFunc(named, func(u types.EntityUID) bool { return u.Type == typeKey || p.named(u) })
+}
+
+// named says whether the entities have u, or a member of it.
+func (p *Policy) named(u types.EntityUID) bool {
+	if _, ok := p.entities[u]; ok {
+		return true
+	}
+	for other := range p.entities {
+		if ancestors(p.entities, other)[u] {
+			return true
+		}
+	}
+	return false
+}
+
+// meets says whether who is in the policy's scope.
+func (p *Policy) meets(r rule, who string) bool {
+	switch n := r.ast().Principal.(type) {
+	case ast.ScopeTypeEq:
+		return n.Entity == uid(typePrincipal, who)
+	case ast.ScopeTypeIn:
+		return p.within(who, n.Entity)
+	case ast.ScopeTypeIsIn:
+		return p.within(who, n.Entity)
+	}
+	return true
+}
+
+func (p *Policy) within(who string, group types.EntityUID) bool {
+	u := uid(typePrincipal, who)
+	return u == group || ancestors(p.entities, u)[group]
+}
+
+// anyKey is the most that a principal may do with a key that the policies name, or
+// with one that they do not.
+func (p *Policy) anyKey(who string) (v Verdict, rules []string) {
+	for _, key := range append(p.KeysNamed(), "") {
+		got, by := p.possible(who, Request{Action: Unwrap, KeyName: key}, nil)
+		v = max(v, got)
+		rules = append(rules, by...)
+	}
+	slices.Sort(rules)
+	return v, slices.Compact(rules)
+}
+
+// lintRegions counts, for everybody who may use the key at all, the holders whose
+// region lets them say yes. Fewer than the threshold can never open anything.
+func (p *Policy) lintRegions(k Shared) []Warning {
+	var out []Warning
+	for _, who := range p.Principals() {
+		yes := 0
+		var by []string
+		for _, h := range k.Holders {
+			v, rules := p.Possible(who, Request{Action: Unwrap, KeyName: k.Key, NodeRegion: h.Region}, "nodeRegion")
+			if v != Never {
+				yes++
+				by = append(by, rules...)
+			}
+		}
+		if yes == 0 || yes >= k.T {
+			continue
+		}
+		slices.Sort(by)
+		out = append(out, Warning{Code: WarnFewerThanT, Rule: strings.Join(slices.Compact(by), ", "), Sentence: fmt.Sprintf(
+			"%s: of the %d holders of the key %q only %d can ever say yes, and it takes %d", who, len(k.Holders), k.Key, yes, k.T)})
+	}
+	return out
+}
