@@ -161,9 +161,13 @@ type FreshRequest struct {
 	Nonce [16]byte `cbor:"1,keyasint"`
 }
 
-// FreshAnswer is a voter's signed (tail index, link) over the asker's nonce.
+// FreshAnswer is a voter's word over the asker's nonce: how far its log reaches, and
+// the last command that it has committed, with the link after it, so that a fork
+// shows.
 type FreshAnswer struct {
-	Index     uint64 `cbor:"1,keyasint"`
-	Link      Digest `cbor:"2,keyasint"`
-	Signature []byte `cbor:"3,keyasint"`
+	Index         uint64 `cbor:"1,keyasint"` // the log's end
+	Link          Digest `cbor:"2,keyasint"` // after the last command up to there
+	Signature     []byte `cbor:"3,keyasint"`
+	Committed     uint64 `cbor:"4,keyasint"`
+	CommittedLink Digest `cbor:"5,keyasint"`
 }

@@ -173,6 +173,10 @@ func (c *Consensus[S, R]) Close() error {
 // [ErrMembership] or [ErrFloor]. It stays so until the process ends.
 func (c *Consensus[S, R]) Stopped() error { return c.states.halt.reason() }
 
+// Halt stops this node from serving, for a reason that the log itself does not
+// show: an error that wraps one of those of [Consensus.Stopped]. The first one stays.
+func (c *Consensus[S, R]) Halt(why error) { c.states.halt.stop(why) }
+
 // Committed is the state after every applied command.
 func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }
 

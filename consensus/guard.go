@@ -147,7 +147,7 @@ func (g *guard) check(command any) error {
 	highest := highestTerm(time.Now())
 	switch c := command.(type) {
 	case *raft.AppendEntriesRequest:
-		if err := g.header(c.RPCHeader, c.Term, highest, c.Leader); err != nil {
+		if err := g.header(c.RPCHeader, c.Term, highest); err != nil {
 			return err
 		}
 		return g.entries(c)
@@ -155,14 +155,14 @@ func (g *guard) check(command any) error {
 		if c.LeadershipTransfer {
 			return fmt.Errorf("%w: leadership is handed over", errCall)
 		}
-		return g.header(c.RPCHeader, c.Term, highest, c.Candidate)
+		return g.header(c.RPCHeader, c.Term, highest)
 	case *raft.RequestPreVoteRequest:
-		return g.header(c.RPCHeader, c.Term, highest, nil)
+		return g.header(c.RPCHeader, c.Term, highest)
 	case *raft.InstallSnapshotRequest:
 		if c.SnapshotVersion < 1 {
 			return fmt.Errorf("%w: a snapshot of version %d", errCall, c.SnapshotVersion)
 		}
-		if err := g.header(c.RPCHeader, c.Term, highest, c.Leader); err != nil {
+		if err := g.header(c.RPCHeader, c.Term, highest); err != nil {
 			return err
 		}
 		_, err := decodeConfiguration(c.Configuration) // whose it is, the snapshot store asks
@@ -173,11 +173,11 @@ func (g *guard) check(command any) error {
 }
 
 // header checks what all calls have: a member other than this one, and a term.
-func (g *guard) header(h raft.RPCHeader, term, highest uint64, old []byte) error {
+func (g *guard) header(h raft.RPCHeader, term, highest uint64) error {
 	switch {
 	case string(h.ID) == g.node || !g.roster.has(string(h.ID)):
 		return fmt.Errorf("%w: in the name of %.*q", errCall, maxField, h.ID)
-	case len(h.Addr) == 0 || len(h.Addr) > maxField || len(old) > maxField:
+	case len(h.Addr) == 0 || len(h.Addr) > maxField: // with none, Raft would look at deprecated fields
 		return fmt.Errorf("%w: of %s, with no address or a long one", errCall, h.ID)
 	case term > highest:
 		return fmt.Errorf("%w: of %s, in the term %d", errCall, h.ID, term)

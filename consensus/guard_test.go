@@ -96,9 +96,6 @@ var liars = []struct {
 		c.Addr = nil
 		return c
 	}, errCall},
-	{"a vote for a kilobyte", func(l *raft.Log) any {
-		return &raft.RequestVoteRequest{RPCHeader: of("n1"), Candidate: make([]byte, 1024), Term: 1000}
-	}, errCall},
 	{"a snapshot with a configuration that does not decode", func(*raft.Log) any {
 		return &raft.InstallSnapshotRequest{RPCHeader: of("n1"), SnapshotVersion: 1, Term: 1000, LastLogIndex: 9, LastLogTerm: 9, Configuration: []byte{0xff}}
 	}, ErrMembership},

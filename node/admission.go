@@ -204,6 +204,34 @@ const (
 	proofsPerSecond      = 100 // a share proof is asked for when an opening failed, and costs four multiplications
 )
 
+// peerUnitsPerSecond bounds what one member may submit through a leader: units of
+// an entry and each 4 KiB of it. Raft verifies and writes on one goroutine, and an
+// entry that is validly signed, such as a member's own anchor, is kept for ever: a
+// member that does nothing but submit must not stall the others, or fill their
+// disks in a day. Honest ones pass on a few posts in each ceremony, and what
+// custodians do by hand.
+const (
+	peerUnitsPerSecond = 256
+	peerUnit           = 4 << 10
+)
+
+// peerRates are the rates of the roster's members, by id.
+type peerRates map[string]*rate
+
+func newPeerRates(roster []authority.Node) peerRates {
+	r := peerRates{}
+	for _, m := range roster {
+		r[m.ID] = &rate{}
+	}
+	return r
+}
+
+// allow says whether a member may submit an entry of this size now.
+func (r peerRates) allow(peer string, size int, now time.Time) bool {
+	of := r[peer]
+	return of != nil && of.allow(now, 1+size/peerUnit, peerUnitsPerSecond)
+}
+
 // allow counts n more, and says whether the second has room for them.
 func (r *rate) allow(now time.Time, n, most int) bool {
 	r.mu.Lock()

@@ -10,6 +10,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/consensus"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 )
@@ -23,10 +24,18 @@ const (
 )
 
 // freshness knows how long ago this node was last known to be up to date: the
-// sending time of the latest round that a majority answered and whose median it
-// has since applied. Times are of [Options.Boot].
+// sending time of the latest round that a majority answered and of which it has
+// since applied what the round calls for. Times are of [Options.Boot].
+//
+// A round calls for the median of the logs' ends, or for the end that f+1 of them
+// reach if that is higher: of those one is honest, so that liars who lie ahead make
+// nobody stale, and what a leader has replicated to a bare majority, itself
+// included, and withholds from the rest, is called for as long as f+1 honest
+// members have it. (The median alone is the withheld node's own, if one liar says
+// the same.)
 type freshness struct {
 	majority int // of the voters, this node included
+	liars    int // the cluster's f
 
 	mu        sync.Mutex
 	confirmed time.Duration // guarded by mu; 0 means never
@@ -34,8 +43,8 @@ type freshness struct {
 }
 
 type freshRound struct {
-	sent   time.Duration
-	median uint64
+	sent  time.Duration
+	calls uint64 // for this index to be applied
 }
 
 // maxPendingRounds bounds the rounds that wait for the log: older ones could not
@@ -50,7 +59,8 @@ func (f *freshness) round(sent time.Duration, ends []uint64) {
 	slices.Sort(ends)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pending = append(f.pending, freshRound{sent: sent, median: ends[len(ends)/2]})
+	calls := max(ends[len(ends)/2], ends[max(0, len(ends)-1-f.liars)])
+	f.pending = append(f.pending, freshRound{sent: sent, calls: calls})
 	if len(f.pending) > maxPendingRounds {
 		f.pending = f.pending[1:]
 	}
@@ -61,7 +71,7 @@ func (f *freshness) left(now time.Duration, applied uint64) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := len(f.pending) - 1; i >= 0; i-- {
-		if applied >= f.pending[i].median {
+		if applied >= f.pending[i].calls {
 			f.confirmed = f.pending[i].sent
 			f.pending = f.pending[i+1:]
 			break
@@ -102,56 +112,67 @@ func (n *Node) freshRound(ctx context.Context) {
 			continue
 		}
 		wg.Go(func() {
-			end, err := n.askFresh(ctx, &peer, nonce, body)
+			a, err := n.askFresh(ctx, &peer, nonce, body)
 			if err != nil {
 				n.log.Debug("a voter did not say how far its log reaches", "peer", peer.ID, "error", err)
 				return
 			}
+			if !n.hearHistory(ctx, peer.ID, consensus.Position{Index: a.Committed, Link: a.CommittedLink}) {
+				return // how far another history reaches says nothing about ours
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			ends = append(ends, end)
+			ends = append(ends, a.Index)
 		})
 	}
 	wg.Wait()
 	n.fresh.round(sent, ends)
 }
 
-func (n *Node) askFresh(ctx context.Context, peer *authority.Node, nonce [16]byte, body []byte) (uint64, error) {
+func (n *Node) askFresh(ctx context.Context, peer *authority.Node, nonce [16]byte, body []byte) (*api.FreshAnswer, error) {
 	b, err := n.peers.Call(ctx, peer.ID, api.MethodPeerFresh, body)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	return verifyFresh(n.genesis.Cluster, peer, nonce, b)
 }
 
-// verifyFresh reads how far a peer's log reaches out of its answer to this nonce.
-func verifyFresh(cluster api.ClusterID, peer *authority.Node, nonce [16]byte, answer []byte) (uint64, error) {
+// verifyFresh reads a peer's answer to this nonce.
+func verifyFresh(cluster api.ClusterID, peer *authority.Node, nonce [16]byte, answer []byte) (*api.FreshAnswer, error) {
 	var a api.FreshAnswer
 	if err := wire.Decode(answer, &a); err != nil {
-		return 0, fmt.Errorf("answer of %s: %w", peer.ID, err)
+		return nil, fmt.Errorf("answer of %s: %w", peer.ID, err)
 	}
 	sig := authority.Signature{Signer: authority.FingerprintOf(peer.Key), ASN1: a.Signature}
-	if err := sig.Verify(peer.Key, tag.FreshAnswer, freshParts(cluster, peer.ID, nonce, a.Index, a.Link)...); err != nil {
-		return 0, fmt.Errorf("answer of %s: %w", peer.ID, err)
+	if err := sig.Verify(peer.Key, tag.FreshAnswer, freshParts(cluster, peer.ID, nonce, &a)...); err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", peer.ID, err)
 	}
-	return a.Index, nil
+	return &a, nil
 }
 
-func freshParts(cluster api.ClusterID, node string, nonce [16]byte, index uint64, link api.Digest) [][]byte {
-	return [][]byte{cluster[:], []byte(node), nonce[:], tag.Uint64(index), link[:]}
+func freshParts(cluster api.ClusterID, node string, nonce [16]byte, a *api.FreshAnswer) [][]byte {
+	return [][]byte{
+		cluster[:], []byte(node), nonce[:],
+		tag.Uint64(a.Index), a.Link[:], tag.Uint64(a.Committed), a.CommittedLink[:],
+	}
 }
 
-// answerFresh says, signed, how far this node's stored log reaches.
+// answerFresh says, signed, how far this node's stored log reaches, and what it
+// has committed.
 func (n *Node) answerFresh(body []byte) ([]byte, error) {
 	var q api.FreshRequest
 	if err := wire.Decode(body, &q); err != nil {
 		return nil, malformed(err)
 	}
-	tail := n.consensus.Tail()
-	link := tail.State.Position().Link
-	sig, err := n.signer.Sign(rand.Reader, tag.FreshAnswer, freshParts(n.genesis.Cluster, n.cfg.Node, q.Nonce, tail.End, link)...)
+	committed, tail := n.consensus.Committed().Position(), n.consensus.Tail()
+	a := api.FreshAnswer{
+		Index: tail.End, Link: tail.State.Position().Link,
+		Committed: committed.Index, CommittedLink: committed.Link,
+	}
+	sig, err := n.signer.Sign(rand.Reader, tag.FreshAnswer, freshParts(n.genesis.Cluster, n.cfg.Node, q.Nonce, &a)...)
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(api.FreshAnswer{Index: tail.End, Link: link, Signature: sig.ASN1}), nil
+	a.Signature = sig.ASN1
+	return wire.Encode(a), nil
 }

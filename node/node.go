@@ -41,6 +41,8 @@ type Node struct {
 	secrets   *secrets
 	policies  policies
 	fresh     freshness
+	histories histories
+	relayed   peerRates
 	gate      *gate.Gate
 	cap       *gate.RefusalCap
 	driver    *ceremony.Driver
@@ -60,6 +62,8 @@ type replica interface {
 	Changed() <-chan struct{}
 	Leader() string
 	Stopped() error
+	Halt(why error)
+	At(index uint64) (consensus.Position, bool)
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
@@ -186,7 +190,9 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	for _, m := range n.genesis.Roster {
 		voters = append(voters, m.ID)
 	}
-	n.fresh.majority = len(voters)/2 + 1
+	n.fresh.majority, n.fresh.liars = len(voters)/2+1, int(n.genesis.Root.F)
+	n.histories.enough = int(n.genesis.Root.T)
+	n.relayed = newPeerRates(n.genesis.Roster)
 	log, err := consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
 		Dir: dir, Node: n.cfg.Node, Voters: voters, Streams: raftStreams{n.peers}, Log: n.log,
 		Machine: consensus.Machine[*ledger.State, ledger.Result]{

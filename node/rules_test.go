@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -51,6 +52,7 @@ type fakeReplica struct {
 	applied   uint64
 	submitted int
 	stopped   error
+	links     map[uint64]consensus.Position
 }
 
 func (f *fakeReplica) Committed() *ledger.State { return f.State() }
@@ -58,6 +60,12 @@ func (f *fakeReplica) AppliedIndex() uint64     { return f.applied }
 func (f *fakeReplica) Changed() <-chan struct{} { return nil }
 func (f *fakeReplica) Leader() string           { return f.leader }
 func (f *fakeReplica) Stopped() error           { return f.stopped }
+func (f *fakeReplica) Halt(why error)           { f.stopped = cmp.Or(f.stopped, why) }
+func (f *fakeReplica) At(index uint64) (consensus.Position, bool) {
+	p, ok := f.links[index]
+	return p, ok
+}
+
 func (f *fakeReplica) Tail() consensus.Tail[*ledger.State] {
 	s := f.tail
 	if s == nil {
@@ -111,7 +119,7 @@ func TestFreshness(t *testing.T) {
 		{"a later round without a majority takes nothing away", []round{{100 * s, []uint64{9, 9, 9}}, {102 * s, []uint64{9}}}, 105 * s, 9, 5 * s},
 	} {
 		t.Run(tt.sentence, func(t *testing.T) {
-			f := &freshness{majority: 3}
+			f := &freshness{majority: 3, liars: 2}
 			for _, r := range tt.rounds {
 				f.round(r.sent, r.ends)
 			}
@@ -120,15 +128,41 @@ func TestFreshness(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what f+1 members have is called for, though a bare majority lacks it", func(t *testing.T) {
+		f := &freshness{majority: 3, liars: 1}
+		f.round(100*s, []uint64{5, 5, 5, 9, 9}) // one of the fives is a liar's, who leads and withholds
+		if f.left(101*s, 5) > 0 || f.left(101*s, 9) != 9*s {
+			t.Fatal("the withheld node is fresh")
+		}
+	})
+	t.Run("f members who lie ahead make nobody stale", func(t *testing.T) {
+		f := &freshness{majority: 3, liars: 1}
+		f.round(100*s, []uint64{9, 9, 9, 9, 1 << 60})
+		if f.left(101*s, 9) != 9*s {
+			t.Fatal("one liar made the node stale")
+		}
+		f = &freshness{majority: 3, liars: 2}
+		f.round(100*s, []uint64{9, 9, 9, 1 << 60, 1 << 60})
+		if f.left(101*s, 9) != 9*s {
+			t.Fatal("two liars made the node stale")
+		}
+	})
+	t.Run("more liars than members is no index out of range", func(t *testing.T) {
+		f := &freshness{majority: 1, liars: 3}
+		f.round(100*s, []uint64{9})
+		if f.left(101*s, 9) != 9*s {
+			t.Fatal("stale")
+		}
+	})
 	t.Run("a round counts once its median is applied later", func(t *testing.T) {
-		f := &freshness{majority: 3}
+		f := &freshness{majority: 3, liars: 2}
 		f.round(100*s, []uint64{20, 20, 20})
 		if f.left(101*s, 19) > 0 || f.left(102*s, 20) != 8*s || f.left(103*s, 20) != 7*s {
 			t.Fatal("it did not")
 		}
 	})
 	t.Run("the rounds that wait are bounded", func(t *testing.T) {
-		f := &freshness{majority: 3}
+		f := &freshness{majority: 3, liars: 2}
 		for i := range 1000 {
 			f.round(time.Duration(i)*s, []uint64{20, 20, 20})
 		}
@@ -149,16 +183,18 @@ func TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	peer := func(id string) *authority.Node { return r.Genesis.NodeByID(id) }
-	if end, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, answer); err != nil || end != 0 {
-		t.Fatal(end, err)
+	if a, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, answer); err != nil || a.Index != 0 || a.CommittedLink != r.State().Position().Link {
+		t.Fatal(a, err)
 	}
 	var a api.FreshAnswer
 	if err := wire.Decode(answer, &a); err != nil {
 		t.Fatal(err)
 	}
-	ahead, forked := a, a
+	ahead, forked, committed, claimed := a, a, a, a
 	ahead.Index++
 	forked.Link[0] ^= 1
+	committed.Committed++
+	claimed.CommittedLink[0] ^= 1
 	for sentence, try := range map[string]func() error{
 		"another node's": func() error { _, err := verifyFresh(r.Genesis.Cluster, peer("n2"), nonce, answer); return err },
 		"of another nonce": func() error {
@@ -172,6 +208,14 @@ func TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode(t *testing.T) {
 		},
 		"of another link": func() error {
 			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, wire.Encode(forked))
+			return err
+		},
+		"of another committed index": func() error {
+			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, wire.Encode(committed))
+			return err
+		},
+		"of another committed link": func() error {
+			_, err := verifyFresh(r.Genesis.Cluster, peer("n1"), nonce, wire.Encode(claimed))
 			return err
 		},
 	} {
@@ -426,6 +470,23 @@ func TestSubmissionsAreLimitedPerConnection(t *testing.T) {
 	}
 	if !r.allow(now.Add(time.Second), 1, submissionsPerSecond) {
 		t.Fatal("the next second")
+	}
+}
+
+func TestWhatAMemberSubmitsIsLimited(t *testing.T) {
+	r := newPeerRates([]authority.Node{{ID: "n1"}, {ID: "n2"}})
+	now := time.Unix(5, 0)
+	const units = 1 + authority.MaxEntrySize/peerUnit
+	for i := range 2 * peerUnitsPerSecond / units {
+		if got := r.allow("n1", authority.MaxEntrySize, now); got != ((i+1)*units <= peerUnitsPerSecond) {
+			t.Fatalf("entry %d of the largest size: %v", i+1, got)
+		}
+	}
+	if r.allow("n1", 0, now) || !r.allow("n2", 0, now) || !r.allow("n1", 0, now.Add(time.Second)) {
+		t.Error("one member's rate is another's, or lasts")
+	}
+	if r.allow("eve", 0, now) {
+		t.Error("a stranger may submit")
 	}
 }
 

@@ -108,12 +108,15 @@ func proofsAsked(q *api.UnwrapRequest) int {
 type peerServer struct{ n *Node }
 
 // Serve implements [transport.Handler].
-func (p peerServer) Serve(ctx context.Context, _ *transport.Caller, method uint16, body []byte) ([]byte, error) {
+func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method uint16, body []byte) ([]byte, error) {
 	switch method {
 	case api.MethodPeerFresh:
 		b, err := p.n.answerFresh(body)
 		return b, refusal(err)
 	case api.MethodPeerSubmit:
+		if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) { // before anything is verified
+			return nil, refusal(api.Retry(api.CodeOverloaded, "a member submits at most %d units a second", peerUnitsPerSecond))
+		}
 		b, err := decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) {
 			a, err := p.n.submitHere(ctx, q.Entry)
 			if errors.Is(err, errNoLeader) {
@@ -267,6 +270,10 @@ func (n *Node) status() *api.StatusAnswer {
 		if anchor := s.Anchor(m.ID); anchor != nil {
 			a.Anchors[m.ID] = anchor.Anchor.Counter
 		}
+	}
+	other, _ := n.histories.found()
+	for _, c := range other {
+		a.Warnings = append(a.Warnings, "fork: "+c.String())
 	}
 	if a.HSM == "soft" {
 		a.Warnings = append(a.Warnings, "the HSM is soft: it protects nothing")
