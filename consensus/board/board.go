@@ -1,6 +1,7 @@
 package board
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,8 @@ var (
 // posted is one post that counts.
 type posted struct {
 	hash [32]byte
-	body any // *dkg.Join, *dkg.Commit, *dkg.Dealing, *dkg.Judged, or nil for a receipt
+	body any    // *dkg.Join, *dkg.Commit, *dkg.Dealing, *dkg.Judged, or nil for a receipt
+	raw  []byte // what was posted, while somebody may need it; never of a receipt
 }
 
 // list is what a phase has collected, by index-1. A list is never changed once a
@@ -44,7 +46,7 @@ type Board struct {
 	abandon   [sharing.MaxHolders]bool  // who has signed that the session is to be abandoned
 	outcome   *dkg.Outcome              // from the confirm phase on
 	abandoned string                    // why
-	digest    [32]byte
+	events    [32]byte                  // running hash over all that was taken, in order
 }
 
 // New opens a board in its join phase. The ledger has validated the session; an
@@ -53,7 +55,7 @@ func New(s dkg.Session) *Board {
 	if err := s.Validate(); err != nil {
 		panic("board: " + err.Error())
 	}
-	return &Board{session: s, phase: dkg.PhaseJoin, digest: tag.Hash(tag.BoardDigest, []byte("open"), s.ID[:])}
+	return &Board{session: s, phase: dkg.PhaseJoin, events: tag.Hash(tag.BoardEvents, []byte("open"), s.ID[:])}
 }
 
 // Session returns what the board was opened for.
@@ -61,10 +63,6 @@ func (b *Board) Session() dkg.Session { return b.session }
 
 // Phase returns the phase that is open.
 func (b *Board) Phase() dkg.Phase { return b.phase }
-
-// Digest is a running hash over everything that was taken so far, in order, for
-// the ledger's state root.
-func (b *Board) Digest() [32]byte { return b.digest }
 
 // Abandoned reports whether the session has failed, and why, in one sentence.
 func (b *Board) Abandoned() (reason string, ok bool) {
@@ -127,10 +125,10 @@ func marked(set *[sharing.MaxHolders]bool) []sharing.Index {
 	return out
 }
 
-// next is the board after one more entry, which the digest takes in.
+// next is the board after one more entry, which the running hash takes in.
 func (b *Board) next(event string, author sharing.Index, hash []byte) *Board {
 	n := *b
-	n.digest = tag.Hash(tag.BoardDigest, []byte(event), b.digest[:], tag.Uint64(uint64(b.phase)), tag.Uint64(uint64(author)), hash)
+	n.events = tag.Hash(tag.BoardEvents, []byte(event), b.events[:], tag.Uint64(uint64(b.phase)), tag.Uint64(uint64(author)), hash)
 	return &n
 }
 
@@ -151,7 +149,11 @@ func (b *Board) Post(author sharing.Index, kind dkg.Kind, body []byte) (*Board, 
 	}
 	hash := dkg.PostHash(b.session, author, kind, body)
 	n := b.next("post", author, hash[:])
-	n.posts[kind][author-1] = &posted{hash: hash, body: checked}
+	p := &posted{hash: hash, body: checked}
+	if kind != dkg.KindReceipt {
+		p.raw = bytes.Clone(body)
+	}
+	n.posts[kind][author-1] = p
 	n.advance()
 	return n, nil
 }

@@ -43,13 +43,7 @@ func (b *Board) advance() {
 		return
 	}
 	kind := dkg.Kind(b.phase)
-	hashes := make([]*[32]byte, b.session.H)
-	for k := range hashes {
-		if p := b.posts[kind][k]; p != nil {
-			hashes[k] = &p.hash
-		}
-	}
-	b.previous = dkg.ClosedHash(b.session, b.phase, b.previous, hashes)
+	b.previous = dkg.ClosedHash(b.session, b.phase, b.previous, b.hashes(kind))
 	b.late = [sharing.MaxHolders]bool{}
 	closed := b.phase
 	b.phase++
@@ -78,8 +72,14 @@ func (b *Board) fail(reason string) {
 
 // forget lets go of the posts that nobody needs once the ceremony has ended: they
 // are most of a board's size, and all that is sealed. The digest still covers them.
+// Of a verdict only what it said about whom is kept: it showed receive keys.
 func (b *Board) forget() {
 	b.posts[dkg.KindJoin], b.posts[dkg.KindCommit], b.posts[dkg.KindDeal] = list{}, list{}, list{}
+	for k, p := range b.posts[dkg.KindVerdict] {
+		if p != nil {
+			b.posts[dkg.KindVerdict][k] = &posted{hash: p.hash, body: p.body}
+		}
+	}
 }
 
 // qual returns the dealers who dealt, gave their verdict, and were not rightly

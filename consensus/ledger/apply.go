@@ -53,9 +53,9 @@ type Result struct {
 // is unchanged. It never fails: a refusal is a [Result] with a reason.
 func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 	next := &State{
-		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree,
-		milestone: s.milestone, lastCA: s.lastCA,
+		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, lastCA: s.lastCA,
 	}
+	next.pass(s, index)
 	result := Result{Index: index}
 	if e, err := authority.ParseEntry(entry); err != nil {
 		result.Err = err
@@ -63,22 +63,33 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 		result.ID, result.Kind = e.ID(), e.Kind
 		d := next.draft()
 		if result.Err = s.take(d, index, e, entry); result.Err == nil {
+			if next.lastCA != s.lastCA {
+				d.put(pathTrust, &trustMoved{Change: next.lastCA})
+			}
 			d.commit()
 		} else if errors.Is(result.Err, ErrTaken) {
 			result.Index = s.Taken(result.ID).Index
 		}
 	}
-	hash := tag.Hash(tag.EntryHash, entry)
-	root := next.Root()
-	if index/Milestone > s.index/Milestone {
-		next.milestone = Position{Index: index - index%Milestone, Link: s.link}
-	}
-	next.index = index
-	next.link = tag.Hash(tag.Link, s.link[:], tag.Uint64(index), hash[:], root[:])
-	if index%Milestone == 0 {
-		next.milestone = Position{Index: index, Link: next.link}
-	}
+	next.last = step{index: index, previous: s.link, entry: tag.Hash(tag.EntryHash, entry)}
+	next.link = next.last.link(next.Root())
 	return next, result
+}
+
+// link is the chain's hash after the step, which led to a state of this root.
+func (l step) link(root api.Digest) api.Digest {
+	return tag.Hash(tag.Link, l.previous[:], tag.Uint64(l.index), l.entry[:], root[:])
+}
+
+// pass writes down the milestone that the first command above it leaves behind,
+// taken or not: a snapshot has to bring it.
+func (s *State) pass(before *State, index uint64) {
+	at := (index - 1) / Milestone * Milestone // Raft's indices begin at 1
+	if last := get[*milestone](s, pathStone); at > 0 && (last == nil || at > last.Index) {
+		d := s.draft()
+		d.put(pathStone, &milestone{Index: at, Link: before.link})
+		d.commit()
+	}
 }
 
 func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) error {

@@ -11,7 +11,11 @@
 // or not, makes a link H(previous link, Raft index, entry, root after it), so
 // two nodes whose links agree have read the same log. The root is that of a
 // persistent Merkle tree over SHA-256(path), and refused entries do not change
-// it.
+// it; only the first command above a milestone, whatever it is, writes down the
+// link that it leaves behind.
+//
+// A state is encoded whole for a snapshot. Its root covers all of it, so that a
+// state which is decoded has the link it had, or another one ([Decode]).
 //
 // The ledger never holds a secret in the clear, and never a record of a request.
 package ledger

@@ -25,6 +25,8 @@ const (
 	pathAnchor  = "anchor/"  // + node → *Anchored
 	pathAddress = "address/" // + node → *Address
 	pathTime    = "time"     // → *ledgerTime
+	pathTrust   = "trust"    // → *trustMoved
+	pathStone   = "stone"    // → *milestone
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes
@@ -34,10 +36,16 @@ type State struct {
 	rootOrder api.Digest
 	values    *iradix.Tree[value]
 	tree      *merkle
-	index     uint64
+	last      step
 	link      api.Digest
-	milestone Position
 	lastCA    api.Digest // the change of a CA taken last; tells whether CAs moved
+}
+
+// step is the last command chained. With the root it gives the link.
+type step struct {
+	index    uint64
+	previous api.Digest // the link before it
+	entry    api.Digest // its hash
 }
 
 // Position is a place in the chain.
@@ -49,13 +57,8 @@ type Position struct {
 // New returns the state before the first entry: genesis alone. Its link is the
 // hash of the genesis document.
 func New(g *authority.VerifiedGenesis) *State {
-	s := &State{
-		genesis: g,
-		values:  iradix.New[value](),
-		link:    g.Hash(),
-	}
-	s.milestone = Position{Link: s.link}
-	s.rootOrder = authority.RootOrderHash(g.Hash(), &g.Root)
+	s := empty(g)
+	s.link = g.Hash()
 	d := s.draft()
 	d.put(pathOrder+s.rootOrder.String(), &Ordered{Hash: s.rootOrder, Order: g.Root})
 	d.put(pathTime, &ledgerTime{Milliseconds: g.Created})
@@ -66,15 +69,28 @@ func New(g *authority.VerifiedGenesis) *State {
 	return s
 }
 
+// empty is a state of this cluster without content.
+func empty(g *authority.VerifiedGenesis) *State {
+	return &State{genesis: g, values: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root)}
+}
+
 // Genesis is the document this ledger began with.
 func (s *State) Genesis() *authority.VerifiedGenesis { return s.genesis }
 
 // Position is the last command chained: its Raft index and the link after it.
-func (s *State) Position() Position { return Position{Index: s.index, Link: s.link} }
+func (s *State) Position() Position { return Position{Index: s.last.index, Link: s.link} }
 
 // LastMilestone is the chain at the last multiple of [Milestone] at or below
 // the position: the link after the last command at or below it.
-func (s *State) LastMilestone() Position { return s.milestone }
+func (s *State) LastMilestone() Position {
+	if s.last.index > 0 && s.last.index%Milestone == 0 {
+		return s.Position()
+	}
+	if m := get[*milestone](s, pathStone); m != nil {
+		return Position(*m)
+	}
+	return Position{Link: s.genesis.Hash()}
+}
 
 // Root is the Merkle root over everything in the state.
 func (s *State) Root() api.Digest { return s.tree.root() }

@@ -105,6 +105,18 @@ type named struct {
 	Order api.Digest `cbor:"1,keyasint"`
 }
 
+// trustMoved is the change that moved the CAs in force last.
+type trustMoved struct {
+	Change api.Digest `cbor:"1,keyasint"`
+}
+
+// milestone is the last multiple of [Milestone] below the last command, and the
+// link after the last command at or below it.
+type milestone struct {
+	Index uint64     `cbor:"1,keyasint"`
+	Link  api.Digest `cbor:"2,keyasint"`
+}
+
 func (v *Taken) digest() api.Digest      { return digestOf(v) }
 func (v *Policy) digest() api.Digest     { return digestOf(v) }
 func (v *CA) digest() api.Digest         { return digestOf(v) }
@@ -114,6 +126,8 @@ func (v *Anchored) digest() api.Digest   { return digestOf(v) }
 func (v *Address) digest() api.Digest    { return digestOf(v) }
 func (v *ledgerTime) digest() api.Digest { return digestOf(v) }
 func (v *named) digest() api.Digest      { return digestOf(v) }
+func (v *trustMoved) digest() api.Digest { return digestOf(v) }
+func (v *milestone) digest() api.Digest  { return digestOf(v) }
 
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())

@@ -24,6 +24,7 @@ const (
 	BoardPhase      Tag = "warifu/v1/ceremony/phase"
 	BoardPost       Tag = "warifu/v1/ceremony/post"
 	BoardDigest     Tag = "warifu/v1/ceremony/digest"
+	BoardEvents     Tag = "warifu/v1/ceremony/events"
 	DealCommitment  Tag = "warifu/v1/ceremony/commitment"
 	DealProof       Tag = "warifu/v1/ceremony/deal-proof"
 	DealProofNonce  Tag = "warifu/v1/ceremony/deal-proof/nonce"
