@@ -63,7 +63,7 @@ func TestCrashAtEveryByte(t *testing.T) {
 		}
 		for name, tail := range tails {
 			overwrite(t, dir, append(bytes.Clone(whole[:cut]), tail...))
-			if _, err := VerifyDir(dir, cfg.Public, nil); err != nil {
+			if _, err := VerifyDir(dir, cfg.Public, Given{}); err != nil {
 				t.Fatalf("cut at %d, then %s: verify: %v", cut, name, err)
 			}
 			l, err := Open(cfg)
@@ -81,7 +81,7 @@ func TestCrashAtEveryByte(t *testing.T) {
 				t.Fatalf("cut at %d, then %s: read %d of %d: %v", cut, name, len(all), size+1, err)
 			}
 			l.Close()
-			if report, err := VerifyDir(dir, cfg.Public, nil); err != nil || report.Size != size+1 || report.Torn != 0 {
+			if report, err := VerifyDir(dir, cfg.Public, Given{}); err != nil || report.Size != size+1 || report.Torn != 0 {
 				t.Fatalf("cut at %d, then %s: %+v, %v", cut, name, report, err)
 			}
 		}
@@ -150,7 +150,7 @@ func TestHolesAndSwapsAreNamed(t *testing.T) {
 		if _, err := Open(cfg); !errors.As(err, &damage) || damage.Index != tt.want {
 			t.Errorf("%s: %v, want record %d named", name, err, tt.want)
 		}
-		if _, err := VerifyDir(dir, cfg.Public, nil); !errors.As(err, &damage) || damage.Index != tt.want {
+		if _, err := VerifyDir(dir, cfg.Public, Given{}); !errors.As(err, &damage) || damage.Index != tt.want {
 			t.Errorf("%s: verify: %v, want record %d named", name, err, tt.want)
 		}
 	}

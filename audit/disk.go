@@ -115,9 +115,12 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// nextSuffix marks a file that is being written, to take another's place.
+const nextSuffix = ".next"
+
 // replaceFile puts b under path so that a crash leaves the old bytes or the new.
 func replaceFile(path string, b []byte) error {
-	next := path + ".next"
+	next := path + nextSuffix
 	f, err := openFile(next)
 	if err != nil {
 		return err

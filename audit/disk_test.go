@@ -153,7 +153,7 @@ func TestBrokenDisk(t *testing.T) {
 				}
 			}
 			mustAppend(t, again, numbered(9))
-			if _, err := VerifyDir(cfg.Dir, cfg.Public, nil); err != nil {
+			if _, err := VerifyDir(cfg.Dir, cfg.Public, Given{}); err != nil {
 				t.Error(err)
 			}
 		})

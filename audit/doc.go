@@ -15,6 +15,7 @@
 //	DIR/lock               held while the log is open
 //	DIR/records-00000000   segments, in order
 //	DIR/checkpoint         the last checkpoint signed, a C2SP signed note
+//	DIR/archived-00000000  in place of a segment that is elsewhere, see [Archive]
 //	DIR/tile/0/000         hashes of the tree, in C2SP tlog-tiles of 256
 //	DIR/reserve            room for the one record that says the disk is full
 //
@@ -41,6 +42,18 @@
 // no later commit behind it is the torn end of a commit nobody was told about,
 // and is cut. A bad frame with a later commit behind it, or below the last
 // signed checkpoint, is damage: the log refuses to open and names the record.
+//
+// # Archive
+//
+// [Archive] moves closed segments to another directory: their records are under
+// the signed checkpoint, and the hashes of these in full tiles, which stay and are
+// synced first. A stub says which records are gone, and holds the newest one that
+// tells how far the ledger was taken over, so that a node starts without its
+// archive. Where records are not read the tree is made from the tiles, and must
+// have the root of a signed checkpoint that covers them all; so a stub can hide a
+// record, and never change one. A stub without its segment is only taken from the
+// start of the log on, and never for its last segment. A segment that is put back
+// counts, and its stub does not.
 //
 // # Checkpoints
 //

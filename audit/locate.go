@@ -8,27 +8,27 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// locate sharpens damage that was found in dir. A checkpoint's root says that
+// locate sharpens damage that was found. A checkpoint's root says that
 // some record differs; which one, the tiles say, and the same root says whether
 // the tiles can be believed. Whoever rewrites a record with its hash, or closes
 // the gap that a dropped one leaves, would have to rewrite the tiles too, and
 // then these have another root. Of the points, the one of most records is used
 // whose root the tiles have; with none, err stays as it is.
-func locate(dir string, points []against, err error) error {
+func locate(from source, points []against, err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	var best against
 	for _, p := range points {
-		if p.point.Size > best.point.Size && tilesHaveRoot(dir, p.point) {
+		if p.point.Size > best.point.Size && tilesHaveRoot(from.dir, p.point) {
 			best = p
 		}
 	}
 	if best.point.Size == 0 {
 		return err
 	}
-	hashes := leaves{dir: dir}
-	_, found := scan(dir, func(f frame, at place, _ *frontier) error {
+	hashes := leaves{dir: from.dir}
+	_, found := scan(from, func(f frame, at place, _ *frontier) error {
 		if f.index >= best.point.Size {
 			return errLocated
 		}
@@ -38,7 +38,7 @@ func locate(dir string, points []against, err error) error {
 		}
 		if f.leaf != want {
 			return &DamagedError{
-				Index: f.index, Segment: filepath.Base(segmentPath(dir, at.segment)), Offset: at.offset,
+				Index: f.index, Segment: filepath.Base(segmentPath(from.dir, at.segment)), Offset: at.offset,
 				Why: fmt.Sprintf("it is not the record that stood there when %s was signed", best.name),
 			}
 		}

@@ -148,7 +148,7 @@ func TestEachDamageIsNamedByIndex(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(log.dir)); err != nil {
 		t.Fatal(err)
 	}
-	report, err := VerifyDir(dir, &testKey.PublicKey, log.older)
+	report, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.older})
 	if err != nil || report.Size != manyRecords || report.Kept != olderSize || report.Checkpoint != manyRecords || !report.TailChecked || report.TilesMissed != 0 || report.Tiles != manyRecords/tileWidth {
 		t.Fatalf("%+v, %v", report, err)
 	}
@@ -156,7 +156,7 @@ func TestEachDamageIsNamedByIndex(t *testing.T) {
 		t.Helper()
 		overwrite(t, dir, b)
 		var damage *DamagedError
-		if _, err := VerifyDir(dir, &testKey.PublicKey, log.older); !errors.As(err, &damage) || damage.Index != uint64(want) || damage.Unplaced {
+		if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.older}); !errors.As(err, &damage) || damage.Index != uint64(want) || damage.Unplaced {
 			t.Errorf("%s: %v, want record %d named", what, err, want)
 		} else if !strings.Contains(err.Error(), fmt.Sprint(want)) {
 			t.Errorf("%s: the line does not say %d: %v", what, want, err)
@@ -200,7 +200,7 @@ func TestEachDamageIsNamedByIndex(t *testing.T) {
 		named(fmt.Sprintf("the commit of record %d joined to the one before", i), joined(joinedCommits(log.frames, i)), i)
 	}
 	overwrite(t, dir, joined(log.frames))
-	if _, err := VerifyDir(dir, &testKey.PublicKey, log.older); err != nil {
+	if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.older}); err != nil {
 		t.Errorf("made whole again: %v", err)
 	}
 }
@@ -217,7 +217,7 @@ func TestATailCutByOneNeedsACheckpoint(t *testing.T) {
 	overwrite(t, dir, joined(log.frames[:manyRecords-1]))
 	var damage *DamagedError
 	for name, kept := range map[string][]byte{"its own alone": nil, "an older one": log.older, "the newer one": log.newer} {
-		if _, err := VerifyDir(dir, &testKey.PublicKey, kept); !errors.As(err, &damage) || damage.Index != manyRecords-1 {
+		if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: kept}); !errors.As(err, &damage) || damage.Index != manyRecords-1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -225,14 +225,14 @@ func TestATailCutByOneNeedsACheckpoint(t *testing.T) {
 	if err := os.WriteFile(own, log.older, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := VerifyDir(dir, &testKey.PublicKey, log.newer); !errors.As(err, &damage) || damage.Index != manyRecords-1 {
+	if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.newer}); !errors.As(err, &damage) || damage.Index != manyRecords-1 {
 		t.Errorf("its own put back: %v", err)
 	}
 	for _, gone := range []bool{false, true} {
-		if report, err := VerifyDir(dir, &testKey.PublicKey, nil); err != nil || report.TailChecked || report.Size != manyRecords-1 {
+		if report, err := VerifyDir(dir, &testKey.PublicKey, Given{}); err != nil || report.TailChecked || report.Size != manyRecords-1 {
 			t.Errorf("nothing shows it (its own removed: %v): %+v, %v", gone, report, err)
 		}
-		if report, err := VerifyDir(dir, &testKey.PublicKey, log.older); err != nil || !report.TailChecked || report.Kept != olderSize {
+		if report, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.older}); err != nil || !report.TailChecked || report.Kept != olderSize {
 			t.Errorf("checked up to 6,000 (its own removed: %v): %+v, %v", gone, report, err)
 		}
 		os.Remove(own)
@@ -265,11 +265,11 @@ func TestACheckpointOfAnotherIsRefused(t *testing.T) {
 		"another cluster's": signedBy(testKey, "warifu/ffffffff/node-1"),
 		"nothing":           {},
 	} {
-		if _, err := VerifyDir(log.dir, &testKey.PublicKey, b); !errors.Is(err, ErrBadCheckpoint) {
+		if _, err := VerifyDir(log.dir, &testKey.PublicKey, Given{Checkpoint: b}); !errors.Is(err, ErrBadCheckpoint) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := VerifyDir(log.dir, &otherKey.PublicKey, nil); !errors.Is(err, ErrBadCheckpoint) {
+	if _, err := VerifyDir(log.dir, &otherKey.PublicKey, Given{}); !errors.Is(err, ErrBadCheckpoint) {
 		t.Errorf("its own, with another node's key: %v", err)
 	}
 }

@@ -88,6 +88,9 @@ type Log struct {
 	edge     tileEdge  // guarded by mu; of the same records as tree
 	segments []segment // guarded by mu
 	places   []place   // guarded by mu
+	unread   uint64    // guarded by mu; records below this index are archived
+
+	journaled uint64 // guarded by mu; see Journaled
 
 	current file   // owned by the writer
 	filled  []tile // owned by the writer; to be kept after the answers
@@ -158,7 +161,10 @@ func open(cfg Config) (_ *Log, err error) {
 		return nil, err
 	}
 	lacking := false // a tile
-	c, err := inspect(cfg.Dir, []against{points}, func(f frame, _ place, _ *frontier) error {
+	c, err := inspect(source{dir: cfg.Dir}, []against{points}, func(f frame, _ place, _ *frontier) error {
+		if index, ok := tellsOfLedger(f.body); ok {
+			l.journaled = index
+		}
 		for _, t := range l.edge.add(f.leaf) {
 			lacking = lacking || !tileFits(cfg.Dir, t)
 		}
@@ -167,7 +173,7 @@ func open(cfg Config) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.tree, l.segments, l.places = c.tree, c.segments, c.places
+	l.tree, l.segments, l.places, l.unread = c.tree, c.segments, c.places, c.unread
 	if err := makeReserve(filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes); err != nil {
 		return nil, fmt.Errorf("make reserve: %w", err)
 	}
@@ -215,7 +221,7 @@ func (l *Log) resume(c *contents) error {
 func (l *Log) remakeTiles() error {
 	l.cfg.Log.Info("making tiles of the audit log again", "records", l.tree.size)
 	var edge tileEdge
-	_, err := scan(l.cfg.Dir, func(f frame, _ place, _ *frontier) error {
+	_, err := scan(source{dir: l.cfg.Dir}, func(f frame, _ place, _ *frontier) error {
 		for _, t := range edge.add(f.leaf) {
 			if !tileFits(l.cfg.Dir, t) {
 				l.keepTiles([]tile{t})
@@ -353,7 +359,8 @@ func (l *Log) Checkpoint() ([]byte, error) {
 	return signed, nil
 }
 
-// Read returns one record. An index at or past [Log.Size] gives [fs.ErrNotExist].
+// Read returns one record. An index at or past [Log.Size] gives [fs.ErrNotExist],
+// one in the archive [ErrArchived].
 func (l *Log) Read(index uint64) (Record, error) {
 	records, err := l.read(index, 1)
 	if err != nil {
@@ -363,9 +370,12 @@ func (l *Log) Read(index uint64) (Record, error) {
 }
 
 // Tail returns the last n records or fewer, at most [MaxTail], oldest first.
+// Archived ones are not among them.
 func (l *Log) Tail(n int) ([]Indexed, error) {
-	size := l.Size()
-	n = min(n, MaxTail, int(size))
+	l.mu.Lock()
+	size, unread := uint64(l.tree.size), l.unread
+	l.mu.Unlock()
+	n = min(n, MaxTail, int(size-unread))
 	if n <= 0 {
 		return nil, nil
 	}
@@ -375,7 +385,7 @@ func (l *Log) Tail(n int) ([]Indexed, error) {
 // read returns n records from index from on.
 func (l *Log) read(from uint64, n int) ([]Indexed, error) {
 	l.mu.Lock()
-	size, segments := uint64(l.tree.size), append([]segment(nil), l.segments...)
+	size, unread, segments := uint64(l.tree.size), l.unread, append([]segment(nil), l.segments...)
 	var at place
 	if from < size {
 		at = l.places[from/placeEvery]
@@ -384,9 +394,15 @@ func (l *Log) read(from uint64, n int) ([]Indexed, error) {
 	if from+uint64(n) > size {
 		return nil, fmt.Errorf("audit record %d of %d: %w", from+uint64(n)-1, size, fs.ErrNotExist)
 	}
+	if from < unread {
+		return nil, fmt.Errorf("audit record %d: %w", from, ErrArchived)
+	}
 	records := make([]Indexed, 0, n)
 	for ; len(records) < n; at = (place{segment: at.segment + 1}) {
 		s := segments[at.segment]
+		if s.archived { // the place shared by records on both sides of its end
+			continue
+		}
 		b, err := readRange(s.path, at.offset, s.size, from, n-len(records))
 		if err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ func TestAppendReadTailAndReopen(t *testing.T) {
 		t.Fatalf("only %d segments", len(entries))
 	}
 	check(mustOpen(t, cfg))
-	report, err := VerifyDir(dir, &testKey.PublicKey, signed)
+	report, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: signed})
 	if err != nil || report.Size != n || report.Checkpoint != n || report.Kept != n || report.First != 1000 || report.Last != 1000+n-1 || report.Torn != 0 {
 		t.Fatalf("report %+v, %v", report, err)
 	}
@@ -288,7 +288,7 @@ func TestSizeAndRootAreOfOneMoment(t *testing.T) {
 	close(stop)
 	writers.Wait()
 	l.Close()
-	if _, err := scan(cfg.Dir, func(_ frame, _ place, tree *frontier) error {
+	if _, err := scan(source{dir: cfg.Dir}, func(_ frame, _ place, tree *frontier) error {
 		if root, ok := roots[uint64(tree.size)]; ok && root != tree.root() {
 			t.Errorf("the root of %d records is %x, and was said to be %x", tree.size, tree.root(), root)
 		}

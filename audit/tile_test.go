@@ -150,13 +150,13 @@ func TestTilesAreMadeAgain(t *testing.T) {
 		if err := harm(); err != nil {
 			t.Fatal(err)
 		}
-		report, err := VerifyDir(dir, cfg.Public, nil)
+		report, err := VerifyDir(dir, cfg.Public, Given{})
 		if want := map[string]int{"gone": 2, "empty": 1, "altered": 1}[what]; err != nil || report.TilesMissed != want || report.Tiles != 2-want {
 			t.Errorf("%s: %+v, %v", what, report, err)
 		}
 		mustOpen(t, cfg).Close()
 		check(what, whole...)
-		if report, err := VerifyDir(dir, cfg.Public, nil); err != nil || report.Tiles != 2 || report.TilesMissed != 0 {
+		if report, err := VerifyDir(dir, cfg.Public, Given{}); err != nil || report.Tiles != 2 || report.TilesMissed != 0 {
 			t.Errorf("%s, made again: %+v, %v", what, report, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestADiskWithoutTilesStillRecords(t *testing.T) {
 		t.Errorf("state %s, %v", l.State(), err)
 	}
 	l.Close()
-	if report, err := VerifyDir(dir, cfg.Public, nil); err != nil || report.Size != 300 || report.TilesMissed != 1 {
+	if report, err := VerifyDir(dir, cfg.Public, Given{}); err != nil || report.Size != 300 || report.TilesMissed != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

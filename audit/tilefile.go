@@ -38,7 +38,7 @@ func writeTile(dir string, t tile) error {
 	if err := makeDirs(dir, filepath.Dir(t.path())); err != nil {
 		return err
 	}
-	next := path + ".next"
+	next := path + nextSuffix
 	f, err := openFile(next)
 	if err != nil {
 		return err
@@ -122,9 +122,14 @@ func (r *leaves) at(index int64) (tlog.Hash, error) {
 	return r.hashes[i], nil
 }
 
+// wholeTile is the path of the full tile n of level 0.
+func wholeTile(dir string, n int64) string {
+	return filepath.Join(dir, newTile(0, n, make([]tlog.Hash, tileWidth)).path())
+}
+
 // widestTile reads the full tile n of level 0, or else the widest partial one.
 func widestTile(dir string, n int64) ([]tlog.Hash, error) {
-	path := filepath.Join(dir, newTile(0, n, make([]tlog.Hash, tileWidth)).path())
+	path := wholeTile(dir, n)
 	b, err := readTileFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		var entries []os.DirEntry

@@ -39,7 +39,7 @@ func TestAnOlderCheckpointShowsARewrittenLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	verify := func(older []byte) error {
-		_, err := VerifyDir(dir, cfg.Public, older)
+		_, err := VerifyDir(dir, cfg.Public, Given{Checkpoint: older})
 		return err
 	}
 	if err := errors.Join(verify(nil), verify(older), verify(newer)); err != nil {
@@ -121,7 +121,7 @@ func TestVerifyNamesABadRecord(t *testing.T) {
 	}
 	f.Close()
 	var damage *DamagedError
-	if report, err := VerifyDir(dir, cfg.Public, nil); !errors.As(err, &damage) || damage.Index != 2 || report.Size != 2 {
+	if report, err := VerifyDir(dir, cfg.Public, Given{}); !errors.As(err, &damage) || damage.Index != 2 || report.Size != 2 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -230,7 +230,7 @@ func FuzzVerifyDir(f *testing.F) {
 	}
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, kept []byte) {
-		r, err := VerifyDir(cfg.Dir, cfg.Public, kept)
+		r, err := VerifyDir(cfg.Dir, cfg.Public, Given{Checkpoint: kept})
 		if err != nil {
 			if !errors.Is(err, ErrBadCheckpoint) {
 				t.Fatalf("unnamed error %v", err)

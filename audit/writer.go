@@ -151,6 +151,11 @@ func (l *Log) writeCommit(bodies [][]byte) error {
 	}
 	l.places = append(l.places, places...)
 	l.segments[n].size = start + int64(len(b))
+	for _, body := range bodies {
+		if index, ok := tellsOfLedger(body); ok {
+			l.journaled = index
+		}
+	}
 	l.mu.Unlock()
 	return nil
 }

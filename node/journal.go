@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -30,27 +29,9 @@ type journal struct {
 	written uint64         // the last one that is now; owned by run
 }
 
-func newJournal(node string, log *audit.Log, now func() time.Time) (*journal, error) {
-	after, err := lastJournaled(log)
-	if err != nil {
-		return nil, err
-	}
-	return &journal{node: node, log: log, now: now, after: after, written: after, wake: make(chan struct{}, 1)}, nil
-}
-
-// lastJournaled finds the Raft index of the newest entry that the log holds.
-func lastJournaled(log *audit.Log) (uint64, error) {
-	for i := log.Size(); i > 0; i-- {
-		r, err := log.Read(i - 1)
-		if err != nil {
-			return 0, fmt.Errorf("look for the last ledger entry in the audit: %w", err)
-		}
-		switch r.Kind {
-		case audit.Change, audit.Activate, audit.Ceremony, audit.Start, audit.Stop:
-			return r.LedgerIndex, nil
-		}
-	}
-	return 0, nil
+func newJournal(node string, log *audit.Log, now func() time.Time) *journal {
+	after := log.Journaled()
+	return &journal{node: node, log: log, now: now, after: after, written: after, wake: make(chan struct{}, 1)}
 }
 
 // take is told of every committed entry, on Raft's goroutine.
@@ -130,6 +111,7 @@ func (n *Node) runAnchors(ctx context.Context) {
 		}
 		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
 			last = now
+			n.signAudit()
 			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
 				n.log.Warn("an anchor was not taken", "error", err)
 			}
@@ -139,6 +121,14 @@ func (n *Node) runAnchors(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// signAudit keeps a checkpoint of the audit in its directory: what it covers can be
+// archived, and what is cut below it shows at the next start.
+func (n *Node) signAudit() {
+	if _, err := n.audit.Checkpoint(); err != nil {
+		n.log.Warn("the audit has no new checkpoint", "state", n.audit.State(), "error", err)
 	}
 }
 

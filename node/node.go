@@ -137,12 +137,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.audit.Close()) }()
-	if n.journal, err = newJournal(cfg.Node, n.audit, n.now); err != nil {
-		return err
-	}
+	n.journal = newJournal(cfg.Node, n.audit, n.now)
 	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
 	defer func() {
 		n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop, LedgerIndex: n.journal.written})
+		n.signAudit()
 	}()
 
 	n.secrets = &secrets{cfg: keyring.Config{

@@ -582,10 +582,7 @@ func newTestJournal(t *testing.T, dir string) (*journal, *audit.Log, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := newJournal("n1", log, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := newJournal("n1", log, time.Now)
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { j.run(ctx, func(err error) { t.Log(err) }) })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,10 +12,12 @@ import (
 	"warifu.dev/authority"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func (a *app) auditVerifyCommand() *cobra.Command {
-	var checkpoint, genesis, node, key string
+	var checkpoint, archive string
+	var whose auditOwner
 	c := &cobra.Command{
 		Use:   "verify DIR (--node ID | --key FINGERPRINT)",
 		Short: "Verify a node's audit directory, offline",
@@ -25,22 +28,17 @@ the line names the first bad record by its index.
 
 A node's own checkpoint can be put back together with its records. Only one that
 somebody else kept (--checkpoint) shows that the tail was cut; without it the
-report says that the tail is not checked.`,
+report says that the tail is not checked.
+
+Of records that warifu audit archive moved away the hashes are verified, and the
+report says how many; --archive DIR reads the records there, too.`,
 		Example: `  warifu audit verify /var/lib/warifu/audit --node tokyo --checkpoint tokyo.checkpoint
   warifu audit verify copy --node tokyo --genesis genesis -o json`,
 		Args: exactly("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			g, err := a.verifiedGenesis(genesis)
+			g, n, pub, err := whose.find(a)
 			if err != nil {
 				return err
-			}
-			n, err := rosterNode(g, node, key)
-			if err != nil {
-				return err
-			}
-			pub, err := authority.ParsePublicKey(n.Key)
-			if err != nil {
-				return fmt.Errorf("the key of %s: %w", n.ID, err)
 			}
 			var kept []byte
 			if checkpoint != "" {
@@ -51,7 +49,7 @@ report says that the tail is not checked.`,
 					return fail(exitInput, "%s is empty, and no checkpoint", checkpoint)
 				}
 			}
-			report, err := audit.VerifyDir(args[0], pub, kept)
+			report, err := audit.VerifyDir(args[0], pub, audit.Given{Checkpoint: kept, Archive: archive})
 			if err == nil && report.Segments == 0 {
 				return fail(exitInput, "%s holds no audit log: there is no records-00000000", args[0])
 			}
@@ -73,10 +71,35 @@ report says that the tail is not checked.`,
 	}
 	f := c.Flags()
 	f.StringVar(&checkpoint, "checkpoint", "", "a checkpoint of this node that was kept elsewhere")
-	f.StringVar(&genesis, "genesis", "", "genesis document (default: the one pinned by client init)")
-	f.StringVar(&node, "node", "", "whose audit it is, by node id")
-	f.StringVar(&key, "key", "", "whose audit it is, by the fingerprint of the node's key")
+	f.StringVar(&archive, "archive", "", "where this log's archived segments are")
+	whose.flags(f)
 	return c
+}
+
+// auditOwner says whose audit a directory is: by node or by key, in a genesis
+// document.
+type auditOwner struct{ genesis, node, key string }
+
+func (o *auditOwner) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.genesis, "genesis", "", "genesis document (default: the one pinned by client init)")
+	f.StringVar(&o.node, "node", "", "whose audit it is, by node id")
+	f.StringVar(&o.key, "key", "", "whose audit it is, by the fingerprint of the node's key")
+}
+
+func (o *auditOwner) find(a *app) (*authority.Genesis, *authority.Node, *ecdsa.PublicKey, error) {
+	g, err := a.verifiedGenesis(o.genesis)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	n, err := rosterNode(g, o.node, o.key)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	pub, err := authority.ParsePublicKey(n.Key)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("the key of %s: %w", n.ID, err)
+	}
+	return g, n, pub, nil
 }
 
 // auditOrigin is the first line of a node's checkpoints.
@@ -125,6 +148,7 @@ type verifyView struct {
 	Kept        *uint64 `json:"checkpoint,omitempty"`
 	Tail        string  `json:"tail"`
 	Unsigned    uint64  `json:"unsigned"`
+	Archived    uint64  `json:"archived"` // the first so many, which were not read
 	Torn        int64   `json:"torn_bytes"`
 	Tiles       int     `json:"tiles"`
 	TilesMissed int     `json:"tiles_missed"`
@@ -133,20 +157,27 @@ type verifyView struct {
 func viewReport(n *authority.Node, r *audit.Report) *verifyView {
 	v := &verifyView{
 		Node: n.ID, Origin: r.Origin, Records: r.Size, Root: hex.EncodeToString(r.Root[:]), Own: r.Checkpoint,
-		Tail: "not checked", Unsigned: r.Size - max(r.Checkpoint, r.Kept), Torn: r.Torn, Tiles: r.Tiles, TilesMissed: r.TilesMissed,
+		Tail: "not checked", Unsigned: r.Size - max(r.Checkpoint, r.Kept), Archived: r.Archived, Torn: r.Torn, Tiles: r.Tiles, TilesMissed: r.TilesMissed,
 	}
 	if r.TailChecked {
 		v.Kept, v.Tail = &r.Kept, "checked"
 	}
-	if r.Size > 0 {
+	if r.Size > r.Archived {
 		v.First, v.Last = instant(r.First), instant(r.Last)
 	}
 	return v
 }
 
 func (v *verifyView) words(w io.Writer) {
-	pairs := []string{"node", v.Node, "records", fmt.Sprintf("%d, each as it was recorded", v.Records)}
-	if v.Records > 0 {
+	records := fmt.Sprintf("%d, each as it was recorded", v.Records)
+	if v.Archived > 0 {
+		records = fmt.Sprintf("%d, of them %d read, each as it was recorded", v.Records, v.Records-v.Archived)
+	}
+	pairs := []string{"node", v.Node, "records", records}
+	if v.Archived > 0 {
+		pairs = append(pairs, "archived", fmt.Sprintf("records 0 to %d: their hashes are right, the records were not read; give --archive DIR", v.Archived-1))
+	}
+	if v.First != "" {
 		pairs = append(pairs, "from", v.First, "to", v.Last)
 	}
 	pairs = append(pairs, "root", v.Root, "signed", fmt.Sprintf("%d by its own checkpoint", v.Own))

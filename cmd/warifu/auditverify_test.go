@@ -17,12 +17,18 @@ import (
 	"warifu.dev/authority"
 )
 
-// audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT: the node's audit in DIR, which
-// is made if need be, grows to COUNT records; its checkpoint is kept in CHECKPOINT,
-// too.
+// audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT [SEGMENT]: the node's audit in
+// DIR, which is made if need be, grows to COUNT records, in segments of SEGMENT
+// bytes; its checkpoint is kept in CHECKPOINT, too.
 func audited(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 6 {
-		ts.Fatalf("usage: audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT")
+	if neg || len(args) < 6 || len(args) > 7 {
+		ts.Fatalf("usage: audited DIR GENESIS NODE KEYFILE COUNT CHECKPOINT [SEGMENT]")
+	}
+	segment := 0
+	if len(args) == 7 {
+		var err error
+		segment, err = strconv.Atoi(args[6])
+		ts.Check(err)
 	}
 	_, g, err := authority.ParseSignedGenesis([]byte(ts.ReadFile(args[1])))
 	ts.Check(err)
@@ -37,26 +43,29 @@ func audited(ts *testscript.TestScript, neg bool, args []string) {
 			sum := sha256.Sum256(msg)
 			return ecdsa.SignASN1(rand.Reader, key, sum[:])
 		},
-		ReserveBytes: 4 << 10,
+		ReserveBytes: 4 << 10, SegmentBytes: int64(segment),
 	})
 	ts.Check(err)
 	defer l.Close()
-	var records []audit.Record
-	for n := int(l.Size()); n < count; n++ {
-		records = append(records, audit.Record{Time: int64(n) * 1000, Node: args[2], Kind: audit.Release, KeyName: "payroll", Count: uint64(n) + 1})
+	for n := int(l.Size()); n < count; {
+		var records []audit.Record
+		for ; n < count && len(records) < 100; n++ {
+			records = append(records, audit.Record{Time: int64(n) * 1000, Node: args[2], Kind: audit.Release, KeyName: "payroll", Count: uint64(n) + 1})
+		}
+		_, err = l.Append(context.Background(), records...)
+		ts.Check(err)
 	}
-	_, err = l.Append(context.Background(), records...)
-	ts.Check(err)
 	signed, err := l.Checkpoint()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[5]), signed, 0o644))
 }
 
-// frames FILE drop|double|swap|rewrite I: record I of a segment is taken out, put in
-// twice, changed for the one after it, or altered with a hash that fits.
+// frames FILE flip|drop|double|swap|rewrite I: record I of a segment has a bit
+// flipped, is taken out, put in twice, changed for the one after it, or altered with
+// a hash that fits.
 func frames(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: frames FILE drop|double|swap|rewrite INDEX")
+		ts.Fatalf("usage: frames FILE flip|drop|double|swap|rewrite INDEX")
 	}
 	i, err := strconv.Atoi(args[2])
 	ts.Check(err)
@@ -67,6 +76,8 @@ func frames(ts *testscript.TestScript, neg bool, args []string) {
 		all, b = append(all, b[:n:n]), b[n:]
 	}
 	switch args[1] {
+	case "flip":
+		all[i][header+5] ^= 1
 	case "drop":
 		all = slices.Delete(all, i, i+1)
 	case "double":
