@@ -2,12 +2,15 @@ package warifu_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"warifu.dev/internal/wycheproof"
 )
 
 const (
@@ -106,4 +109,64 @@ func TestTheEnvelopeScriptNotices(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the script writes out is held against Wycheproof too: AES-256-GCM, and
+// points with their products.
+func TestTheEnvelopeScriptPassesWycheproof(t *testing.T) {
+	type gcm struct {
+		Result                     string
+		Key, Iv, Aad, Msg, Ct, Tag string
+	}
+	type point struct {
+		Result                  string
+		Public, Private, Shared string
+	}
+	const gcmFile, pointFile = "aes_gcm_test.json", "ecdh_secp256r1_ecpoint_test.json"
+	var input struct {
+		GCM    []gcm
+		Points []point
+	}
+	sealed, all := wycheproof.Load[struct{ IvSize, KeySize int }, gcm](t, gcmFile)
+	for _, g := range sealed {
+		if g.Of.KeySize == 256 && g.Of.IvSize == 96 { // the only ones that an envelope has
+			input.GCM = append(input.GCM, g.Tests...)
+		}
+	}
+	wycheproof.Ran(t, gcmFile, all, map[string]int{"ran": len(input.GCM), "of another size": all - len(input.GCM)})
+	points, all := wycheproof.Load[struct{ Curve string }, point](t, pointFile)
+	for _, g := range points {
+		input.Points = append(input.Points, g.Tests...)
+	}
+	wycheproof.Ran(t, pointFile, all, map[string]int{"ran": len(input.Points)})
+	stdin, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const program = `
+import json, runpy, sys
+s = runpy.run_path(sys.argv[1])
+given, refused, h = json.load(sys.stdin), 0, bytes.fromhex
+for v in given["GCM"]:
+    try:
+        ok = s["unseal"](h(v["Key"]), h(v["Iv"] + v["Ct"] + v["Tag"]), h(v["Aad"])) == h(v["Msg"])
+        if ok: ok = s["seal"](h(v["Key"]), h(v["Iv"]), h(v["Msg"]), h(v["Aad"])) == h(v["Iv"] + v["Ct"] + v["Tag"])
+    except s["Refused"]:
+        ok, refused = False, refused + 1
+    if ok != (v["Result"] == "valid"): sys.exit("AES-GCM: %s" % v)
+for v in given["Points"]:
+    try:
+        ok = s["mul"](int(v["Private"], 16), s["point"](h(v["Public"])))[0] == int(v["Shared"], 16)
+    except s["Refused"]:
+        ok, refused = False, refused + 1
+    if ok != (v["Result"] == "valid"): sys.exit("P-256: %s" % v)
+print("%d and %d vectors, %d refused" % (len(given["GCM"]), len(given["Points"]), refused))
+`
+	cmd := exec.CommandContext(t.Context(), "python3", "-I", "-S", "-c", program, envelopeScript)
+	cmd.Stdin = bytes.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "66 and 355 vectors, ") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
 }

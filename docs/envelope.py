@@ -333,6 +333,8 @@ class Key:
         kem_point = None
         for i, (num, den) in zip(quorum, lagrange(quorum)):
             kem_point = add(kem_point, mul(self.delta * num * pow(den, -1, q) % q, partials[i]))
+        if kem_point is None:
+            raise Refused("the envelope did not open with these partials")
         label = self.label(context)
         kek, commitment = self.derive(kem_point, label, encode(envelope.u))
         if not hmac.compare_digest(commitment, envelope.commitment):
@@ -375,6 +377,8 @@ def check_share(key, epoch, index, Y_i, D_i, envelope, proof):
     M, Z = mul(d, envelope.u), mul(d, D_i)
     c, s = scalar(proof[:32]), scalar(proof[32:])
     t2, t3 = add(mul(s, G), mul(c, Y_i)), add(mul(s, M), mul(c, Z))
+    if t2 is None or t3 is None:  # the identity has no encoding here
+        raise Refused("the share proof does not verify")
     if to_scalar(prefixed(*map(compress, (Y_i, M, Z, t2, t3))) + b"Challenge") != c:
         raise Refused("the share proof does not verify")
 
@@ -418,6 +422,12 @@ def check_vector(v):
     refused("a partial is missing", key.open, envelope, context, dict(list(partials.items())[1:]))
     last = quorum[-1]
     refused("a partial lies", key.open, envelope, context, partials | {last: add(partials[last], G)})
+    factor = {i: num * pow(den, -1, q) % q for i, (num, den) in zip(quorum, lagrange(quorum))}
+    rest = None
+    for i in quorum[:-1]:
+        rest = add(rest, mul(factor[i], partials[i]))
+    cancelling = mul(-pow(factor[last], -1, q) % q, rest)
+    refused("the partials cancel out", key.open, envelope, context, partials | {last: cancelling})
     refused("the context is another", key.open, envelope, context + b"x", partials)
     for at in 0, 1, 2, 34, 69, 100, 160, 210, 233, 245, len(raw) - 65, len(raw) - 33, len(raw) - 1:
         damaged = bytearray(raw)
@@ -435,6 +445,8 @@ def check_vector(v):
         arguments = key, v["Epoch"], i, mul(shares[i], G), D_i, envelope, hexed(proof)
         check_share(*arguments)
         refused("the epoch is another", check_share, key, v["Epoch"] + 1, *arguments[2:])
+        empty = hexed(proof)[:32] + (-scalar(hexed(proof)[:32]) * shares[i] % q).to_bytes(32, "big")
+        refused("a commitment of the proof is the identity", check_share, *arguments[:-1], empty)
     endorsed = endorsement(hexed(v["EndorsementKey"]), v["Node"].encode(), key, context, envelope)
     check(endorsed == hexed(v["Endorsement"]), "the endorsement differs")
     return dek

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/c2sp/wycheproof"
 	"pgregory.net/rapid"
 
 	"warifu.dev/internal/tag"
@@ -221,58 +220,10 @@ func TestScalarsThatAreRefused(t *testing.T) {
 	}
 }
 
-// R4: Wycheproof's points and products (C2SP/wycheproof, ecdh_secp256r1_ecpoint).
-func TestWycheproofPoints(t *testing.T) {
-	f, err := wycheproof.TestVectors.Open("ecdh_secp256r1_ecpoint_test.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var file struct {
-		TestGroups []struct {
-			Tests []struct {
-				TcID                                     int
-				Comment, Public, Private, Shared, Result string
-			}
-		}
-	}
-	if err := json.NewDecoder(f).Decode(&file); err != nil {
-		t.Fatal(err)
-	}
-	taken, refused := 0, 0
-	for _, group := range file.TestGroups {
-		for _, tc := range group.Tests {
-			public := unhex(t, tc.Public)
-			p, err := DecodePoint(public)
-			if len(public) == CompressedSize {
-				p, err = DecodeCompressed(public)
-			}
-			if err != nil {
-				if tc.Result == "valid" {
-					t.Errorf("%d %s: refused: %v", tc.TcID, tc.Comment, err)
-				}
-				refused++
-				continue
-			}
-			if tc.Result == "invalid" {
-				t.Errorf("%d %s: taken", tc.TcID, tc.Comment)
-				continue
-			}
-			k := new(big.Int).SetBytes(unhex(t, tc.Private))
-			if got := p.Mul(toScalar(t, k.Mod(k, slow.Q))).Bytes()[1:33]; !bytes.Equal(got, unhex(t, tc.Shared)) {
-				t.Errorf("%d %s: wrong product", tc.TcID, tc.Comment)
-			}
-			taken++
-		}
-	}
-	if taken < 100 || refused < 10 {
-		t.Fatalf("%d vectors taken, %d refused: the file is not what it was", taken, refused)
-	}
-}
-
-// The vectors of RFC 9380, appendix J.1.1.
+// The vectors of RFC 9380, appendix J.1.1, all of them.
 func TestHashToPointVectors(t *testing.T) {
 	const dst = "QUUX-V01-CS02-with-P256_XMD:SHA-256_SSWU_RO_"
+	ran := 0
 	for _, v := range []struct{ msg, x, y string }{
 		{"", "2c15230b26dbc6fc9a37051158c95b79656e17a1a920b11394ca91c44247d3e4", "8a7a74985cc5c776cdfe4b1f19884970453912e9d31528c060be9ab5c43e8415"},
 		{"abc", "0bb8b87485551aa43ed54f009230450b492fead5f1cc91658775dac4a3388a0f", "5c41b3d0731a27a7b14bc0bf0ccded2d8751f83493404c84a88e71ffd424212e"},
@@ -284,6 +235,10 @@ func TestHashToPointVectors(t *testing.T) {
 		if got != "04"+v.x+v.y {
 			t.Errorf("%.20q: %s", v.msg, got)
 		}
+		ran++
+	}
+	if t.Logf("%d vectors", ran); ran != 5 {
+		t.Errorf("%d vectors ran", ran)
 	}
 }
 
