@@ -54,7 +54,7 @@ func archive(dir, to string, pub *ecdsa.PublicKey, step func(name string) error)
 	if err := checkModes(dir); err != nil {
 		return moved, err
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(nil, dir)
 	if err != nil {
 		return moved, err
 	}
@@ -66,7 +66,7 @@ func archive(dir, to string, pub *ecdsa.PublicKey, step func(name string) error)
 	if err != nil {
 		return moved, err
 	}
-	if err := makeDir(to); err != nil {
+	if err := makeDir(nil, to); err != nil {
 		return moved, err
 	}
 	if err := checkModes(to); err != nil {
@@ -125,7 +125,7 @@ func closedSegments(dir string, pub *ecdsa.PublicKey) ([]*stub, error) {
 		return nil, err
 	}
 	for _, t := range missing {
-		if err := writeTile(dir, t); err != nil {
+		if err := writeTile(nil, dir, t); err != nil {
 			return nil, err
 		}
 	}
@@ -184,7 +184,7 @@ func archiveSegment(dir, to string, s *stub, step func(name string) error) error
 	if err := step("copy"); err != nil {
 		return err
 	}
-	if err := replaceFile(copied, b); err != nil {
+	if err := replaceFile(nil, copied, b); err != nil {
 		return err
 	}
 	if err := step("read the copy"); err != nil {
@@ -196,7 +196,7 @@ func archiveSegment(dir, to string, s *stub, step func(name string) error) error
 	if err := step("write the stub"); err != nil {
 		return err
 	}
-	if err := replaceFile(stubPath(dir, s.Segment), wire.Encode(s)); err != nil {
+	if err := replaceFile(nil, stubPath(dir, s.Segment), wire.Encode(s)); err != nil {
 		return err
 	}
 	if err := step("remove the segment"); err != nil {
@@ -208,7 +208,7 @@ func archiveSegment(dir, to string, s *stub, step func(name string) error) error
 	if err := step("sync the directory"); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(nil, dir)
 }
 
 // holds says whether b is the segment that the stub is for: each frame by the hash
@@ -254,7 +254,7 @@ func syncTiles(dir string, first, end uint64) error {
 		}
 	}
 	for d := range dirs {
-		if err := syncDir(d); err != nil {
+		if err := syncDir(nil, d); err != nil {
 			return err
 		}
 	}

@@ -232,7 +232,7 @@ func TestReopeningSyncsTheLastCommitAgain(t *testing.T) {
 	cfg := testConfig(dir)
 	var calls []string
 	cfg.open = func(path string) (file, error) {
-		f, err := openFile(path)
+		f, err := openFile(nil, path)
 		return &flaky{
 			file: f,
 			onWrite: func(b []byte, off int64) (int, error) {
@@ -250,7 +250,7 @@ func TestReopeningSyncsTheLastCommitAgain(t *testing.T) {
 		t.Errorf("%v, want %v", calls, want)
 	}
 	cfg.open = func(path string) (file, error) {
-		f, err := openFile(path)
+		f, err := openFile(nil, path)
 		return &flaky{file: f, onSync: func() error { return syscall.EIO }}, err
 	}
 	if _, err := Open(cfg); !errors.Is(err, syscall.EIO) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"warifu.dev/internal/disk"
 )
 
 const (
@@ -26,7 +28,20 @@ type file interface {
 }
 
 // openFile opens or creates path with mode 0600 whatever the umask.
-func openFile(path string) (file, error) {
+func openFile(hook disk.Hook, path string) (file, error) {
+	f, err := create(hook, path)
+	if err != nil {
+		return nil, err
+	}
+	return asking{f, hook}, nil
+}
+
+func create(hook disk.Hook, path string) (*os.File, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := hook.Before(disk.Create, path); err != nil {
+			return nil, err
+		}
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
@@ -38,14 +53,47 @@ func openFile(path string) (file, error) {
 	return f, nil
 }
 
+// asking is a file whose disk is asked before each change.
+type asking struct {
+	*os.File
+	hook disk.Hook
+}
+
+func (f asking) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.hook.Before(disk.Write, f.Name()); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(b, off)
+}
+
+func (f asking) Sync() error {
+	if err := f.hook.Before(disk.Sync, f.Name()); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f asking) Truncate(size int64) error {
+	if err := f.hook.Before(disk.Truncate, f.Name()); err != nil {
+		return err
+	}
+	return f.File.Truncate(size)
+}
+
 // makeDir creates dir with mode 0700 whatever the umask, or checks what is there.
-func makeDir(dir string) error {
+func makeDir(hook disk.Hook, dir string) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return nil
+	}
+	if err := hook.Before(disk.Create, dir); err != nil {
+		return err
+	}
 	switch err := os.Mkdir(dir, dirMode); {
 	case err == nil:
 		if err := os.Chmod(dir, dirMode); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(dir))
+		return syncDir(hook, filepath.Dir(dir))
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
@@ -88,13 +136,9 @@ func checkModes(dir string) error {
 }
 
 // lockDir takes the directory for this process. The lock ends with the process.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, fileMode)
+func lockDir(hook disk.Hook, dir string) (*os.File, error) {
+	f, err := create(hook, filepath.Join(dir, "lock"))
 	if err != nil {
-		return nil, err
-	}
-	if err := f.Chmod(fileMode); err != nil {
-		f.Close()
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -107,7 +151,10 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func syncDir(dir string) error {
+func syncDir(hook disk.Hook, dir string) error {
+	if err := hook.Before(disk.Sync, dir); err != nil {
+		return err
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -118,10 +165,24 @@ func syncDir(dir string) error {
 // nextSuffix marks a file that is being written, to take another's place.
 const nextSuffix = ".next"
 
+func rename(hook disk.Hook, from, to string) error {
+	if err := hook.Before(disk.Rename, to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+func remove(hook disk.Hook, path string) error {
+	if err := hook.Before(disk.Remove, path); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
 // replaceFile puts b under path so that a crash leaves the old bytes or the new.
-func replaceFile(path string, b []byte) error {
+func replaceFile(hook disk.Hook, path string, b []byte) error {
 	next := path + nextSuffix
-	f, err := openFile(next)
+	f, err := openFile(hook, next)
 	if err != nil {
 		return err
 	}
@@ -135,18 +196,18 @@ func replaceFile(path string, b []byte) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(next, path); err != nil {
+	if err := rename(hook, next, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(hook, filepath.Dir(path))
 }
 
 // makeReserve fills path with size zeros, unless it has them.
-func makeReserve(path string, size int64) error {
+func makeReserve(hook disk.Hook, path string, size int64) error {
 	if info, err := os.Stat(path); err == nil && info.Size() == size {
 		return nil
 	}
-	f, err := openFile(path)
+	f, err := openFile(hook, path)
 	if err != nil {
 		return err
 	}
@@ -159,7 +220,7 @@ func makeReserve(path string, size int64) error {
 		err = f.Sync()
 	}
 	if err != nil {
-		os.Remove(path) // half a reserve would only take the last room there is
+		_ = remove(hook, path) // half a reserve would only take the last room there is
 	}
 	return errors.Join(err, f.Close())
 }

@@ -109,7 +109,7 @@ func TestBrokenDisk(t *testing.T) {
 			var broken *flaky
 			var real file
 			cfg.open = func(path string) (file, error) {
-				f, err := openFile(path)
+				f, err := openFile(nil, path)
 				broken, real = &flaky{file: f}, f
 				return broken, err
 			}
@@ -166,7 +166,7 @@ func TestReserveIsGivenUpAndMadeAgain(t *testing.T) {
 	reserve := filepath.Join(cfg.Dir, "reserve")
 	var broken *flaky
 	cfg.open = func(path string) (file, error) {
-		f, err := openFile(path)
+		f, err := openFile(nil, path)
 		broken = &flaky{file: f}
 		return broken, err
 	}
@@ -242,7 +242,7 @@ func TestHangingDisk(t *testing.T) {
 	release := make(chan struct{})
 	hang := false
 	cfg.open = func(path string) (file, error) {
-		f, err := openFile(path)
+		f, err := openFile(nil, path)
 		return &flaky{file: f, onSync: func() error {
 			if hang {
 				<-release

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"warifu.dev/internal/disk"
 )
 
 const (
@@ -40,6 +42,7 @@ type Config struct {
 	ReserveBytes int64                            // 0 means [DefaultReserve]
 	SegmentBytes int64                            // 0 means [DefaultSegment]
 	Log          *slog.Logger                     // nil discards
+	Disk         disk.Hook                        // nil is the real disk alone
 
 	open func(path string) (file, error) // for tests that break disks
 }
@@ -55,7 +58,7 @@ func (c *Config) validate() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.open == nil {
-		c.open = openFile
+		c.open = func(path string) (file, error) { return openFile(c.Disk, path) }
 	}
 	switch {
 	case c.Dir == "":
@@ -134,13 +137,13 @@ func open(cfg Config) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeDir(cfg.Dir); err != nil {
+	if err := makeDir(cfg.Disk, cfg.Dir); err != nil {
 		return nil, err
 	}
 	if err := checkModes(cfg.Dir); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(cfg.Dir)
+	lock, err := lockDir(cfg.Disk, cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +177,7 @@ func open(cfg Config) (_ *Log, err error) {
 		return nil, err
 	}
 	l.tree, l.segments, l.places, l.unread = c.tree, c.segments, c.places, c.unread
-	if err := makeReserve(filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes); err != nil {
+	if err := makeReserve(cfg.Disk, filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes); err != nil {
 		return nil, fmt.Errorf("make reserve: %w", err)
 	}
 	if len(l.segments) == 0 {
@@ -239,9 +242,9 @@ func (l *Log) begin() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), syncDir(l.cfg.Dir)); err != nil {
+	if err := errors.Join(f.Sync(), syncDir(l.cfg.Disk, l.cfg.Dir)); err != nil {
 		f.Close()
-		os.Remove(path) // or a later look would take the segment before it for a finished one
+		_ = remove(l.cfg.Disk, path) // or a later look would take the segment before it for a finished one
 		return err
 	}
 	if l.current != nil {
@@ -353,7 +356,7 @@ func (l *Log) Checkpoint() ([]byte, error) {
 		return nil, fmt.Errorf("sign audit checkpoint: %w", err)
 	}
 	l.keepTiles(tiles)
-	if err := replaceFile(filepath.Join(l.cfg.Dir, "checkpoint"), signed); err != nil {
+	if err := replaceFile(l.cfg.Disk, filepath.Join(l.cfg.Dir, "checkpoint"), signed); err != nil {
 		return nil, fmt.Errorf("keep audit checkpoint: %w", err)
 	}
 	return signed, nil

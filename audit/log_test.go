@@ -169,7 +169,7 @@ func TestConcurrentCallersGetTheirOwnRecords(t *testing.T) {
 	var syncs int
 	cfg := testConfig(filepath.Join(t.TempDir(), "audit"))
 	cfg.open = func(path string) (file, error) {
-		f, err := openFile(path)
+		f, err := openFile(nil, path)
 		return &flaky{file: f, onSync: func() error { syncs++; time.Sleep(time.Millisecond); return f.Sync() }}, err
 	}
 	l := mustOpen(t, cfg)

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"warifu.dev/internal/disk"
 )
 
 // keepTiles writes tiles of synced records. They hold nothing that the records do
@@ -20,7 +22,7 @@ func (l *Log) keepTiles(tiles []tile) {
 	l.tiling.Lock()
 	defer l.tiling.Unlock()
 	for _, t := range tiles {
-		if err := writeTile(l.cfg.Dir, t); err != nil {
+		if err := writeTile(l.cfg.Disk, l.cfg.Dir, t); err != nil {
 			l.cfg.Log.Warn("cannot keep a tile of the audit log", "tile", t.path(), "error", err)
 			return
 		}
@@ -29,17 +31,17 @@ func (l *Log) keepTiles(tiles []tile) {
 
 // writeTile puts one tile under its name. A partial tile goes when a wider one
 // of its place comes.
-func writeTile(dir string, t tile) error {
+func writeTile(hook disk.Hook, dir string, t tile) error {
 	path := filepath.Join(dir, t.path())
 	whole := newTile(t.L, t.N, make([]tlog.Hash, tileWidth)).path()
 	if _, err := os.Lstat(filepath.Join(dir, whole)); err == nil && !t.isFull() {
 		return nil
 	}
-	if err := makeDirs(dir, filepath.Dir(t.path())); err != nil {
+	if err := makeDirs(hook, dir, filepath.Dir(t.path())); err != nil {
 		return err
 	}
 	next := path + nextSuffix
-	f, err := openFile(next)
+	f, err := openFile(hook, next)
 	if err != nil {
 		return err
 	}
@@ -48,13 +50,16 @@ func writeTile(dir string, t tile) error {
 		_, err = f.WriteAt(t.bytes(), 0)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		os.Remove(next)
+		_ = remove(hook, next)
 		return err
 	}
-	if err := os.Rename(next, path); err != nil {
+	if err := rename(hook, next, path); err != nil {
 		return err
 	}
 	if t.isFull() {
+		if err := hook.Before(disk.Remove, path+".p"); err != nil {
+			return err
+		}
 		return os.RemoveAll(path + ".p")
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -63,17 +68,17 @@ func writeTile(dir string, t tile) error {
 	}
 	for _, e := range entries {
 		if e.Name() != filepath.Base(path) {
-			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
+			err = errors.Join(err, remove(hook, filepath.Join(filepath.Dir(path), e.Name())))
 		}
 	}
 	return err
 }
 
 // makeDirs makes each directory on the way from dir down to below.
-func makeDirs(dir, below string) error {
+func makeDirs(hook disk.Hook, dir, below string) error {
 	for _, name := range strings.Split(below, string(filepath.Separator)) {
 		dir = filepath.Join(dir, name)
-		if err := makeDir(dir); err != nil {
+		if err := makeDir(hook, dir); err != nil {
 			return err
 		}
 	}

@@ -185,7 +185,7 @@ func (l *Log) full(batch []*request, cause error) error {
 	if err := l.current.Truncate(l.segments[len(l.segments)-1].size); err != nil {
 		return fmt.Errorf("%w: cut an unfinished commit: %v", ErrBroken, err)
 	}
-	if err := os.Remove(filepath.Join(l.cfg.Dir, "reserve")); err != nil {
+	if err := remove(l.cfg.Disk, filepath.Join(l.cfg.Dir, "reserve")); err != nil {
 		l.cfg.Log.Warn("cannot give up the audit reserve", "error", err)
 	}
 	body, err := EncodeRecord(Record{Time: last.time, Node: last.node, Kind: Full, Reason: cause.Error()})

@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+
+	"warifu.dev/internal/disk"
 )
 
 // Times of Raft. They are for wide-area round trips (R44).
@@ -49,7 +51,7 @@ type Streams interface {
 	Dial(node string, timeout time.Duration) (net.Conn, error)
 }
 
-// Config is what a [Consensus] needs; every field is required.
+// Config is what a [Consensus] needs; all but Disk is required.
 type Config[S any, R any] struct {
 	Dir     string   // the log rests here; made with mode 0700
 	Node    string   // this node's id
@@ -60,6 +62,7 @@ type Config[S any, R any] struct {
 	// goroutine: it must not wait.
 	Applied func(index uint64, entry []byte, result R)
 	Log     *slog.Logger
+	Disk    disk.Hook // nil is the real disk alone
 }
 
 // Consensus is this node's place in the cluster.
@@ -93,11 +96,11 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
 	}
-	log, err := wal.Open(dir, wal.WithSegmentSize(segmentSize))
+	log, err := openLog(cfg.Disk, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
-	floor, err := openFloor(dir)
+	floor, err := openFloor(cfg.Disk, dir)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -137,8 +140,12 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  streamLayer{cfg.Streams},
 		MaxPool: 2,
-		Timeout: 10 * time.Second,
-		Logger:  conf.Logger,
+		// No pipelining: in raft v1.8.0 its sender waits for ever for a reader that ends
+		// with the first refusal, so a follower whose disk was full a moment ago
+		// never hears of an entry again, and the leader cannot shut down.
+		MaxRPCsInFlight: 1,
+		Timeout:         10 * time.Second,
+		Logger:          conf.Logger,
 	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, cfg.Log)
 	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})

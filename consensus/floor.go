@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"warifu.dev/api"
+	"warifu.dev/internal/disk"
 )
 
 // The file of the floor holds two pages, written in turn, so that a write cut
@@ -34,23 +35,24 @@ type floor struct {
 	index atomic.Uint64 // Raft's main goroutine reads it
 	link  api.Digest    // with index; after start owned by Raft's FSM goroutine
 	file  *os.File
+	disk  disk.Hook
 	page  int64 // the one to write next; owned by Raft's FSM goroutine
 	dead  error // why nothing is written any more; owned by Raft's FSM goroutine
 }
 
 // openFloor reads the floor of a directory, or makes one of 0.
-func openFloor(dir string) (*floor, error) {
+func openFloor(hook disk.Hook, dir string) (*floor, error) {
 	path := filepath.Join(dir, floorName)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		if err = makeFloor(dir, path); err == nil {
+		if err = makeFloor(hook, dir, path); err == nil {
 			file, err = os.OpenFile(path, os.O_RDWR, 0)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFloor, err)
 	}
-	f := &floor{file: file, page: -1}
+	f := &floor{file: file, disk: hook, page: -1}
 	for page := range int64(2) {
 		b := make([]byte, floorSlot)
 		if _, err := file.ReadAt(b, page*floorPage); err != nil {
@@ -67,7 +69,10 @@ func openFloor(dir string) (*floor, error) {
 	return f, nil
 }
 
-func makeFloor(dir, path string) error {
+func makeFloor(hook disk.Hook, dir, path string) error {
+	if err := hook.Before(disk.Create, path); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -99,15 +104,24 @@ func (f *floor) advance(index uint64, link api.Digest) error {
 	}
 	f.index.Store(index)
 	f.link = link
-	_, err := f.file.WriteAt(slot(index, link), f.page*floorPage)
-	if err == nil {
-		err = f.file.Sync()
-	}
-	if err != nil {
+	if err := f.write(slot(index, link)); err != nil {
 		f.dead = fmt.Errorf("%w: %w", ErrFloor, err)
 	}
 	f.page = 1 - f.page
 	return f.dead
+}
+
+func (f *floor) write(slot []byte) error {
+	if err := f.disk.Before(disk.Write, f.file.Name()); err != nil {
+		return err
+	}
+	if _, err := f.file.WriteAt(slot, f.page*floorPage); err != nil {
+		return err
+	}
+	if err := f.disk.Before(disk.Sync, f.file.Name()); err != nil {
+		return err
+	}
+	return f.file.Sync()
 }
 
 func (f *floor) close() error { return f.file.Close() }

@@ -17,7 +17,7 @@ import (
 
 func mustOpenFloor(t *testing.T, dir string) *floor {
 	t.Helper()
-	f, err := openFloor(dir)
+	f, err := openFloor(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestATornWriteOfTheFloorLeavesTheOneBefore(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			again, err := openFloor(dir)
+			again, err := openFloor(nil, dir)
 			if tt.want == 0 {
 				if !errors.Is(err, ErrFloor) {
 					t.Errorf("got %v", err)

@@ -69,7 +69,7 @@ func createIdentity(random io.Reader, dir, node string, dev hsm.Device) (*author
 	if err != nil {
 		err = fmt.Errorf("seal the identity key: %w", err)
 	} else {
-		err = keyring.WriteFile(dir, identityName, wire.Encode(identityFile{Format: identityFormat, Public: public, Blob: blob}))
+		err = keyring.WriteFile(nil, dir, identityName, wire.Encode(identityFile{Format: identityFormat, Public: public, Blob: blob}))
 	}
 	if err != nil {
 		return nil, errors.Join(err, dev.DestroyKey(identityLabel)) // so that init can be run again

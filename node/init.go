@@ -56,7 +56,7 @@ func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node,
 	if err != nil {
 		return none, err
 	}
-	if err := keyring.WriteFile(dir, configName, text); err != nil {
+	if err := keyring.WriteFile(nil, dir, configName, text); err != nil {
 		return none, err
 	}
 	claim, err := authority.SignClaim(rand, signer, authority.AddressClaim{
@@ -99,7 +99,7 @@ func Join(dir string, document []byte) (api.Digest, error) {
 		if err := checkRoster(dir, g); err != nil {
 			return api.Digest{}, err
 		}
-		return g.Hash(), keyring.WriteFile(dir, genesisName, document)
+		return g.Hash(), keyring.WriteFile(nil, dir, genesisName, document)
 	case err != nil:
 		return api.Digest{}, err
 	}

@@ -20,6 +20,7 @@ import (
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/hsm"
+	"warifu.dev/internal/disk"
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
 	"warifu.dev/node/keyring"
@@ -32,6 +33,7 @@ type Node struct {
 	cfg       Config
 	log       *slog.Logger
 	device    hsm.Device
+	disk      disk.Hook
 	genesis   *authority.VerifiedGenesis
 	signer    *authority.Signer
 	audit     *audit.Log
@@ -67,7 +69,7 @@ type replica interface {
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
-// Options is what [Run] needs; every field is required. The world comes in here:
+// Options is what [Run] needs; all but Disk is required. The world comes in here:
 // a simulated cluster has a network and clocks of its own.
 type Options struct {
 	Dir    string
@@ -81,6 +83,9 @@ type Options struct {
 	// Boot is the time since some moment before Run, suspension included, that
 	// nobody can set: [BootTime]. Freshness is measured on it.
 	Boot func() time.Duration
+	// Disk is asked before every change of a durable file; nil, the real disk alone,
+	// is warifud's.
+	Disk disk.Hook
 }
 
 // ErrNoGenesis means the directory was not given the genesis document yet.
@@ -119,7 +124,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, disk: o.Disk, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
 	}
@@ -145,7 +150,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}()
 
 	n.secrets = &secrets{cfg: keyring.Config{
-		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader,
+		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader, Disk: o.Disk,
 	}}
 	if err := n.secrets.open(); err != nil {
 		return err
@@ -199,7 +204,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 			Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
 			Link:    func(s *ledger.State) api.Digest { return s.Position().Link },
 		},
-		Applied: n.journal.take,
+		Applied: n.journal.take, Disk: n.disk,
 	})
 	if err != nil {
 		return err
@@ -246,7 +251,7 @@ func (n *Node) wire(dir string) {
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, n.signer, r)
 		},
-		Log: n.log,
+		Log: n.log, Disk: n.disk,
 	})
 }
 
@@ -333,6 +338,7 @@ func (n *Node) openAudit(dir string, key *ecdsa.PrivateKey) (err error) {
 		Signer:       signMessage(key),
 		ReserveBytes: n.cfg.AuditReserve,
 		Log:          n.log,
+		Disk:         n.disk,
 	})
 	return err
 }

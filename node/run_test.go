@@ -20,6 +20,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/disk"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/keyring"
 )
@@ -47,6 +48,7 @@ type cluster struct {
 	t    *testing.T
 	dirs []string
 	log  buffer
+	disk disk.Hook // of all nodes
 }
 
 func openSoft(t *testing.T, dir string) *soft.Device {
@@ -113,7 +115,9 @@ func (c *cluster) run(check func()) {
 	var nodes sync.WaitGroup
 	for _, dir := range c.dirs {
 		nodes.Go(func() {
-			err := Run(ctx, options(dir, openSoft(c.t, dir), slog.New(slog.NewTextHandler(&c.log, nil))))
+			o := options(dir, openSoft(c.t, dir), slog.New(slog.NewTextHandler(&c.log, nil)))
+			o.Disk = c.disk
+			err := Run(ctx, o)
 			if err != nil {
 				c.t.Errorf("%s: %v", dir, err)
 			}

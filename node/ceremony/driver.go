@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/hsm"
+	"warifu.dev/internal/disk"
 	"warifu.dev/internal/tag"
 	"warifu.dev/node/keyring"
 	"warifu.dev/sharing"
@@ -33,7 +33,7 @@ const (
 // forgotten is posted once more, and refused.
 const maxRemembered = 4096
 
-// Config is what a [Driver] needs; every field is required.
+// Config is what a [Driver] needs; all but Disk is required.
 type Config struct {
 	Cluster api.ClusterID
 	Node    string
@@ -50,6 +50,7 @@ type Config struct {
 	// SignRecord signs the record of a key.
 	SignRecord func(r *authority.KeyRecord) (authority.Signature, error)
 	Log        *slog.Logger
+	Disk       disk.Hook // nil is the real disk alone
 }
 
 // Driver is this node's part in all ceremonies.
@@ -249,7 +250,7 @@ func (d *Driver) save(ses *ledger.Session, r *run) error {
 	defer state.Wipe()
 	blob, err := d.cfg.Device.Seal(hsmLabel(ses.ID), state, d.aad(ses.ID))
 	if err == nil {
-		err = keyring.WriteFile(d.cfg.Dir, fileName(ses.ID), blob)
+		err = keyring.WriteFile(d.cfg.Disk, d.cfg.Dir, fileName(ses.ID), blob)
 	}
 	if err != nil {
 		r.participant.Wipe() // what was not stored must not be posted
@@ -298,7 +299,7 @@ func (d *Driver) destroy(id api.Digest) error {
 		return err
 	}
 	for _, name := range []string{fileName(id) + keyring.Unfinished, fileName(id)} {
-		if err := os.Remove(filepath.Join(d.cfg.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := keyring.RemoveFile(d.cfg.Disk, d.cfg.Dir, name); err != nil {
 			return err
 		}
 	}

@@ -86,13 +86,13 @@ func TestTheFileOfAnotherGenerationIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteFile(cfg.Dir, name, content); err != nil {
+		if err := WriteFile(nil, cfg.Dir, name, content); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(cfg); !errors.Is(err, ErrOpen) {
 			t.Errorf("%s of generation 1: %v", name, err)
 		}
-		if err := WriteFile(cfg.Dir, name, good); err != nil {
+		if err := WriteFile(nil, cfg.Dir, name, good); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestDiskOrTokenAloneGivesNothing(t *testing.T) {
 	restored := cfg
 	restored.Dir = t.TempDir()
 	for name, b := range backup {
-		if err := WriteFile(restored.Dir, name, b); err != nil {
+		if err := WriteFile(nil, restored.Dir, name, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,15 +189,15 @@ func mustKey(t *testing.T, cfg Config, salt []byte) []byte {
 
 var errDisk = errors.New("the disk failed")
 
-// disk fails its nth write, before or after it took place.
-func disk(nth int, persisted bool) func(dir, name string, content []byte) error {
+// failsAt fails its nth write, before or after it took place.
+func failsAt(nth int, persisted bool) func(dir, name string, content []byte) error {
 	return func(dir, name string, content []byte) error {
 		nth--
 		if nth != 0 {
-			return WriteFile(dir, name, content)
+			return WriteFile(nil, dir, name, content)
 		}
 		if persisted {
-			return errors.Join(errDisk, WriteFile(dir, name, content))
+			return errors.Join(errDisk, WriteFile(nil, dir, name, content))
 		}
 		return errDisk
 	}
@@ -212,7 +212,7 @@ func TestEachBrokenWriteLeavesAUsableKeyring(t *testing.T) {
 			t.Run(fmt.Sprintf("create, write %d, persisted %v", nth, persisted), func(t *testing.T) {
 				cfg := testConfig(t)
 				broken := cfg
-				broken.write = disk(nth, persisted)
+				broken.write = failsAt(nth, persisted)
 				if _, err := Create(broken, testRoot(1)); !errors.Is(err, errDisk) {
 					t.Fatal(err)
 				}
@@ -232,7 +232,7 @@ func TestEachBrokenWriteLeavesAUsableKeyring(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("put, persisted %v", persisted), func(t *testing.T) {
 			cfg, k := full(t)
-			k.cfg.write = disk(1, persisted)
+			k.cfg.write = failsAt(1, persisted)
 			if err := k.Put(testShare(10, 12)); !errors.Is(err, errDisk) {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func TestAWriteThatLiesIsFound(t *testing.T) {
 	cfg.write = func(dir, name string, content []byte) error {
 		content = bytes.Clone(content)
 		content[len(content)-1] ^= 1
-		return WriteFile(dir, name, content)
+		return WriteFile(nil, dir, name, content)
 	}
 	if _, err := Create(cfg, testRoot(1)); !errors.Is(err, ErrReadBack) {
 		t.Fatal(err)
@@ -350,7 +350,7 @@ func TestSharesAreReadWhileOneIsWritten(t *testing.T) {
 	k.cfg.write = func(dir, name string, content []byte) error {
 		close(writing)
 		<-write
-		return WriteFile(dir, name, content)
+		return WriteFile(nil, dir, name, content)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -401,7 +401,7 @@ func TestOnARealToken(t *testing.T) {
 		t.Fatalf("keys on the token: %v, %v", labels, err)
 	}
 	cfg.Dir = t.TempDir()
-	if err := WriteFile(cfg.Dir, rootName(1), old); err != nil {
+	if err := WriteFile(nil, cfg.Dir, rootName(1), old); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(cfg); !errors.Is(err, ErrOpen) {

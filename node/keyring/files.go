@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"warifu.dev/internal/disk"
 )
 
 // maxFile bounds what is written and read back: about 50,000 shares.
@@ -16,13 +18,16 @@ const Unfinished = ".new"
 
 // WriteFile replaces dir/name by content and returns when it is durable: written
 // beside its place with mode 0600, synced, renamed, the directory synced.
-func WriteFile(dir, name string, content []byte) (err error) {
+func WriteFile(hook disk.Hook, dir, name string, content []byte) (err error) {
 	path := filepath.Join(dir, name)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
+	if err := hook.Before(disk.Create, path+Unfinished); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path+Unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -31,28 +36,52 @@ func WriteFile(dir, name string, content []byte) (err error) {
 	if err := f.Chmod(0o600); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if _, err := f.Write(content); err != nil {
-		return errors.Join(err, f.Close())
+	if err = hook.Before(disk.Write, path+Unfinished); err == nil {
+		_, err = f.Write(content)
 	}
-	if err := f.Sync(); err != nil {
+	if err == nil {
+		err = hook.Before(disk.Sync, path+Unfinished)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
 	// From here, a crash leaves either the old content or the new.
+	if err := hook.Before(disk.Rename, path); err != nil {
+		return err
+	}
 	if err := os.Rename(path+Unfinished, path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(hook, dir)
 }
 
-func syncDir(dir string) error {
+func syncDir(hook disk.Hook, dir string) error {
+	if err := hook.Before(disk.Sync, dir); err != nil {
+		return err
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// RemoveFile removes dir/name, if it is there.
+func RemoveFile(hook disk.Hook, dir, name string) error {
+	path := filepath.Join(dir, name)
+	if err := hook.Before(disk.Remove, path); err != nil {
+		return err
+	}
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // ReadFile reads dir/name, which must not be longer than a keyring can be.

@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/hsm"
+	"warifu.dev/internal/disk"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
@@ -46,13 +46,14 @@ const format = 1
 // SaltSize is the length of s_g and of an endorsement key, in bytes.
 const SaltSize = 32
 
-// Config says whose keyring it is and what seals it; every field is required.
+// Config says whose keyring it is and what seals it; all but Disk is required.
 type Config struct {
 	Dir     string // exists, mode 0700
 	Cluster api.ClusterID
 	Node    string
 	Device  hsm.Device
 	Rand    io.Reader
+	Disk    disk.Hook // nil is the real disk alone
 
 	write func(dir, name string, content []byte) error // for tests that break disks
 }
@@ -61,7 +62,7 @@ func (c *Config) writeFile(name string, content []byte) error {
 	if c.write != nil {
 		return c.write(c.Dir, name, content)
 	}
-	return WriteFile(c.Dir, name, content)
+	return WriteFile(c.Disk, c.Dir, name, content)
 }
 
 // Root is a node's share of the cluster's root key.
@@ -475,11 +476,11 @@ func destroy(cfg Config, g uint64) error {
 		return fmt.Errorf("destroy the sealing key of generation %d: %w", g, err)
 	}
 	for _, name := range []string{sharesName(g), rootName(g)} {
-		if err := os.Remove(filepath.Join(cfg.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := RemoveFile(cfg.Disk, cfg.Dir, name); err != nil {
 			return fmt.Errorf("remove generation %d: %w", g, err)
 		}
 	}
-	return syncDir(cfg.Dir)
+	return syncDir(cfg.Disk, cfg.Dir)
 }
 
 func hsmLabel(g uint64) string   { return "root." + strconv.FormatUint(g, 10) }

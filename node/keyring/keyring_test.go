@@ -134,7 +134,7 @@ func TestACrashLeavesNoOldGeneration(t *testing.T) {
 		t.Errorf("the sealing key of generation 1 is still there: %v", err)
 	}
 	cfg.Dir = t.TempDir()
-	if err := WriteFile(cfg.Dir, rootName(1), backup); err != nil {
+	if err := WriteFile(nil, cfg.Dir, rootName(1), backup); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(cfg); !errors.Is(err, ErrOpen) {

@@ -34,15 +34,6 @@ func (s stuck) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func bytes32(x *big.Int) []byte { return x.FillBytes(make([]byte, 32)) }
 
 func toScalar(t rapid.TB, x *big.Int) *Scalar {

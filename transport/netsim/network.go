@@ -157,6 +157,9 @@ func (n *Network) send(from *socket, to netip.AddrPort, b []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sent++
+	if from.unplugged {
+		return
+	}
 	n.route(packet{from: from, to: to, data: slices.Clone(b), fromHost: from.host})
 }
 
@@ -216,5 +219,33 @@ func (n *Network) leave(s *socket) {
 	defer n.mu.Unlock()
 	if n.sockets[s.address] == s {
 		delete(n.sockets, s.address)
+	}
+}
+
+// Unplug takes every socket of a host off the network, as if its machine had lost
+// its power: nothing more comes to them, and what they send is lost. Sockets that
+// the host opens later, at the same addresses too, are new ones.
+func (n *Network) Unplug(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for at, s := range n.sockets {
+		if s.host == host {
+			s.unplugged = true
+			delete(n.sockets, at)
+		}
+	}
+	n.held = slices.DeleteFunc(n.held, func(p packet) bool { return p.fromHost == host })
+}
+
+// HealAll ends every fault.
+func (n *Network) HealAll() {
+	n.mu.Lock()
+	effects := slices.Clone(n.rules)
+	for _, of := range n.holds {
+		effects = append(effects, of...)
+	}
+	n.mu.Unlock()
+	for _, e := range effects {
+		e.Heal()
 	}
 }

@@ -20,6 +20,8 @@ type socket struct {
 	closed  chan struct{}
 	once    sync.Once
 
+	unplugged bool // guarded by network.mu
+
 	mu       sync.Mutex
 	waiting  queue     // guarded by mu
 	deadline time.Time // guarded by mu; zero means none
