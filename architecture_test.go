@@ -23,7 +23,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{"cmd/warifud", false, []string{"node", "hsm/..."}},
-	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "hsm/..."}},
+	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/..."}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
@@ -37,6 +37,7 @@ var rooms = []struct {
 	{"sharing/tdh2", true, []string{"sharing", "sharing/group"}},
 	{"sharing/dkg", true, []string{"sharing", "sharing/group"}},
 	{"sharing/custodian", true, nil},
+	{"sharing/pieces", true, nil},
 	{"sharing/internal/slow", true, nil}, // for tests
 	{"consensus", false, []string{"api"}},
 	{"consensus/internal/mesh", false, nil}, // for tests

@@ -18,6 +18,7 @@ import (
 	"warifu.dev/internal/wire"
 	"warifu.dev/policy"
 	"warifu.dev/sharing/custodian"
+	"warifu.dev/sharing/pieces"
 
 	"github.com/spf13/cobra"
 )
@@ -138,6 +139,11 @@ var exitBySentinel = []struct {
 	{api.ErrIdentifier, exitInput},
 	{policy.ErrBadDocument, exitInput},
 	{policy.ErrBadCases, exitInput},
+	{pieces.ErrPiece, exitInput},
+	{pieces.ErrOtherSet, exitInput},
+	{pieces.ErrTwice, exitInput},
+	{pieces.ErrTooFew, exitInput},
+	{pieces.ErrSecret, exitInput},
 	{audit.ErrBadRecord, exitInput},
 	{audit.ErrBadCheckpoint, exitInput},
 	{audit.ErrDamaged, exitInput},

@@ -29,7 +29,8 @@ enough independent nodes agree, and by nobody else.
   users       encrypt, decrypt, wrap, unwrap      key list, key show
   custodians  custodian, genesis, change
   operators   status, client init                 policy show, audit tail
-  whoever     policy put, key create, ca put      write a change for custodians to sign`,
+  whoever     policy put, key create, ca put      write a change for custodians to sign
+  no cluster  split, combine, policy test         need nobody at all`,
 		`  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
   warifu decrypt beach.jpg.age --out beach.jpg
   warifu status`,
@@ -46,6 +47,8 @@ enough independent nodes agree, and by nobody else.
 		a.decryptCommand(),
 		a.wrapCommand(),
 		a.unwrapCommand(),
+		a.splitCommand(),
+		a.combineCommand(),
 		a.auditCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),

@@ -71,5 +71,12 @@ const (
 	SelfTest      Tag = "warifu/v1/self-test"
 )
 
+// Secrets of people without a cluster (sharing/pieces).
+const (
+	PieceCommitment Tag = "warifu/v1/piece/commitment"
+	PieceSecret     Tag = "warifu/v1/piece/secret"
+	PieceSet        Tag = "warifu/v1/piece/set"
+)
+
 // Connections (transport).
 const StatelessReset Tag = "warifu/v1/transport/stateless-reset"
