@@ -232,7 +232,10 @@ var promises = []promise{
 				"TestBrokenDisk", "TestCrashAtEveryByte", "TestEveryByteBelowTheLastCommitCounts", "TestHolesAndSwapsAreNamed", "TestSegmentsMustBeComplete",
 				"TestCutBelowTheCheckpoint", "TestReopeningSyncsTheLastCommitAgain", "TestAnOlderCheckpointShowsARewrittenLog", "TestVerifyNamesABadRecord",
 				"TestEachDamageIsNamedByIndex", "TestATailCutByOneNeedsACheckpoint",
+				"TestAnArchivedLogVerifiesWithItsRecordsAndWithout", "TestALogGoesOnWithoutItsArchive", "TestDamageInTheArchiveIsNamedByIndex",
+				"TestAStubCannotLie", "TestArchivingSurvivesACrashAtEveryStep", "TestWhatIsNotClosedIsNotArchived",
 			}},
+			{"bench/cluster", []string{"TestEveryReleaseIsSyncedBeforeItIsSent", "TestTheTraceShowsAnAnswerBeforeItsSync"}},
 		},
 		faults: []fault{
 			{
@@ -241,6 +244,18 @@ var promises = []promise{
 				old:  "if err := g.record(ctx, caller, req, items, committed); err != nil {",
 				new:  "go func() { _ = g.record(ctx, caller, req, items, committed) }()\n\tif err := ctx.Err(); err != nil {",
 				room: "node/gate", test: "TestNothingIsReleasedBeforeTheRecordIsDurable", says: "answered while the record was being written",
+			},
+			{
+				name: "a daemon sends the partial and then records it",
+				file: "node/gate/gate.go",
+				old:  "if err := g.record(ctx, caller, req, items, committed); err != nil {",
+				new:  "defer func() { go func() { _ = g.record(context.WithoutCancel(ctx), caller, req, items, committed) }() }()\n\tif err := ctx.Err(); err != nil {",
+				room: "bench/cluster", test: "TestEveryReleaseIsSyncedBeforeItIsSent", says: "before its record was synced",
+			},
+			{
+				name: "a daemon writes the record and does not sync it",
+				file: "audit/writer.go", old: "if err := l.current.Sync(); err != nil {", new: "if err := error(nil); err != nil {",
+				room: "bench/cluster", test: "TestEveryReleaseIsSyncedBeforeItIsSent", says: "its record was not synced",
 			},
 			{
 				name: "a record that could not be written is let pass",
@@ -274,6 +289,18 @@ var promises = []promise{
 				old:  "if root := tree.root(); root != tlog.Hash(a.point.Root) {",
 				new:  "if root := tree.root(); root != tlog.Hash(a.point.Root) && tree == nil {",
 				room: "audit", test: "TestAnOlderCheckpointShowsARewrittenLog", says: "against its own checkpoint: <nil>",
+			},
+			{
+				name: "an archived segment is removed before its copy is kept",
+				file: "audit/archive.go",
+				old:  "if err := step(\"copy\"); err != nil {",
+				new:  "if err := errors.Join(os.Remove(from), step(\"copy\")); err != nil {",
+				room: "audit", test: "TestArchivingSurvivesACrashAtEveryStep", says: "step 0, sync the tiles: again:",
+			},
+			{
+				name: "hashes in place of archived records need nobody's signature",
+				file: "audit/scan.go", old: "if p.point.Size >= unread {", new: "if p.point.Size >= unread || unread > 0 {",
+				room: "audit", test: "TestAStubCannotLie", says: "nobody_signed_for_it",
 			},
 			{
 				name: "records cut off the end go unseen",

@@ -40,13 +40,15 @@ func (s system) depsFor(t *testing.T, args []string, env ...string) (string, int
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// with adds to what every system here has: Go, a C compiler, env and id.
+// with adds to what every system here has: Go, a C compiler, env, id and uname.
 func with(more system) system {
 	s := system{
 		"go":  `case "$2" in GOVERSION) echo go1.26.4 ;; CC) echo cc ;; esac`,
 		"cc":  "exit 0",
 		"env": "exec /usr/bin/env \"$@\"",
 		"id":  "echo 1000",
+
+		"uname": "echo Linux",
 	}
 	for name, does := range more {
 		s[name] = does
@@ -148,11 +150,11 @@ func TestDepsOfTheTests(t *testing.T) {
 		says  []string // none: it is quiet
 	}{
 		{"the demo needs none of it", with(system{"softhsm2-util": ""}), nil, 0, nil},
-		{"all is there and it is quiet", with(system{"softhsm2-util": "", "age": "", "python3": ""}), []string{"--test"}, 0, nil},
-		{"Debian: the line", with(system{"softhsm2-util": "", "apt-get": apt}), []string{"--test"}, 3, []string{"apt-get install -y age python3\n"}},
-		{"Fedora: the exact line", with(system{"softhsm2-util": "", "dnf": "exit 9"}), []string{"--test"}, 3, []string{"    sudo dnf install -y age python3\n"}},
-		{"Arch: the exact line", with(system{"pacman": "exit 9"}), []string{"--test"}, 3, []string{"    sudo pacman -S --needed softhsm age python\n"}},
-		{"Homebrew: only one is missing", with(system{"softhsm2-util": "", "python3": "", "brew": "exit 9"}), []string{"--test"}, 3, []string{"    brew install age\n"}},
+		{"all is there and it is quiet", with(system{"softhsm2-util": "", "age": "", "python3": "", "strace": ""}), []string{"--test"}, 0, nil},
+		{"Debian: the line", with(system{"softhsm2-util": "", "apt-get": apt}), []string{"--test"}, 3, []string{"apt-get install -y age python3 strace\n"}},
+		{"Fedora: the exact line", with(system{"softhsm2-util": "", "dnf": "exit 9"}), []string{"--test"}, 3, []string{"    sudo dnf install -y age python3 strace\n"}},
+		{"Arch: the exact line", with(system{"pacman": "exit 9"}), []string{"--test"}, 3, []string{"    sudo pacman -S --needed softhsm age python strace\n"}},
+		{"Homebrew: only one is missing", with(system{"softhsm2-util": "", "python3": "", "uname": "echo Darwin", "brew": "exit 9"}), []string{"--test"}, 3, []string{"    brew install age\n"}},
 		{"an argument that is none", with(nil), []string{"--tests"}, 2, []string{"usage"}},
 	}
 	for _, test := range tests {
