@@ -144,7 +144,9 @@ func TestThreatModelPageHasEveryTheft(t *testing.T) {
 	_, thefts, _ := strings.Cut(page, "## What each theft gives")
 	thefts, _, _ = strings.Cut(thefts, "\n## ")
 	for _, stolen := range []string{"one node, root", "two nodes, root", "the leader", "a custodian", "a client key", "a backup"} {
-		if !slices.ContainsFunc(rows(thefts), func(c []string) bool { return len(c) == 3 && strings.HasPrefix(c[0], stolen) && c[1] != "" && c[2] != "" }) {
+		if !slices.ContainsFunc(rows(thefts), func(c []string) bool {
+			return len(c) == 3 && strings.HasPrefix(c[0], stolen) && c[1] != "" && c[2] != ""
+		}) {
 			t.Errorf("%s does not say what %s gives", threatModel, stolen)
 		}
 	}
