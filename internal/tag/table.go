@@ -46,7 +46,6 @@ const (
 	NodeEntry        Tag = "warifu/v1/node-entry"
 	NodeSignature    Tag = "warifu/v1/node-entry/signature"
 	AddressClaim     Tag = "warifu/v1/address-claim"
-	RosterLine       Tag = "warifu/v1/roster-line"
 	RootOrder        Tag = "warifu/v1/root-order"
 	EntryHash        Tag = "warifu/v1/ledger/entry"
 	Link             Tag = "warifu/v1/ledger/link"
@@ -62,13 +61,11 @@ const (
 
 // What rests on a node (node, hsm, audit).
 const (
-	SealedBlob    Tag = "warifu/v1/sealed"
-	KeyringKey    Tag = "warifu/v1/keyring/key"
-	KeyringBlob   Tag = "warifu/v1/keyring/blob"
-	AuditRecord   Tag = "warifu/v1/audit/record"
-	RequestDigest Tag = "warifu/v1/request"
-	AnswerHeader  Tag = "warifu/v1/answer-header"
-	SelfTest      Tag = "warifu/v1/self-test"
+	SealedBlob   Tag = "warifu/v1/sealed"
+	KeyringKey   Tag = "warifu/v1/keyring/key"
+	KeyringBlob  Tag = "warifu/v1/keyring/blob"
+	AuditContext Tag = "warifu/v1/audit/context"
+	SelfTest     Tag = "warifu/v1/self-test"
 )
 
 // Secrets of people without a cluster (sharing/pieces).

@@ -361,7 +361,7 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
 		RequestID: req.RequestID, Principal: caller.Principal, Action: policy.Unwrap,
 		Reason: req.Reason, Rules: it.rules, LedgerIndex: at.Index,
-		Context: tag.Hash(tag.Context, it.request.Context.Canonical()),
+		Context: tag.Hash(tag.AuditContext, it.request.Context.Canonical()),
 	}
 	if caller.Source.IsValid() {
 		r.Source = caller.Source.String()

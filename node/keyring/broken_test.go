@@ -343,6 +343,41 @@ func TestWipeLeavesNothing(t *testing.T) {
 	}
 }
 
+// R4: what a token or a keyring's key sealed is read as strictly as anything else.
+func TestWhatWasSealedWrongIsRefused(t *testing.T) {
+	cfg, k := full(t)
+	good := shareSecret{Key: api.KeyID{9}, Version: 1, Epoch: 1, Index: 2, Scalar: group.SmallScalar(11).Bytes(), Endorsement: make([]byte, SaltSize)}
+	zero, short, other := good, good, good
+	zero.Scalar, short.Endorsement, other.Epoch = make([]byte, group.ScalarSize), make([]byte, SaltSize-1), 2
+	for sentence, tt := range map[string]struct {
+		f    sharesFile
+		want error
+	}{
+		"two epochs of a key are taken":       {sharesFile{format, []shareSecret{good, other}}, nil},
+		"one share twice is refused":          {sharesFile{format, []shareSecret{good, good}}, ErrOpen},
+		"a share that is zero is refused":     {sharesFile{format, []shareSecret{zero}}, ErrOpen},
+		"a short endorsement key is refused":  {sharesFile{format, []shareSecret{short}}, ErrOpen},
+		"a file of another format is refused": {sharesFile{format + 1, nil}, ErrOpen},
+	} {
+		aead, err := k.aead()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.cfg.writeFile(sharesName(1), aead.Seal(nil, nil, wire.Encode(tt.f), k.aad())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.readShares(); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", sentence, err)
+		}
+	}
+	if err := sealRoot(cfg, Root{Epoch: 1, Index: 2, Share: group.SmallScalar(0)}, make([]byte, SaltSize), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg); !errors.Is(err, ErrOpen) {
+		t.Errorf("a root share that is zero: %v", err)
+	}
+}
+
 // Readers go on while a share is written.
 func TestSharesAreReadWhileOneIsWritten(t *testing.T) {
 	_, k := full(t)

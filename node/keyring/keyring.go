@@ -252,7 +252,7 @@ func openNewest(cfg Config) (*Keyring, error) {
 	}
 	defer clear(s.Share)
 	defer clear(s.Salt)
-	share, err := group.DecodeScalar(s.Share)
+	share, err := group.DecodeNonZeroScalar(s.Share)
 	if err != nil || len(s.Salt) != SaltSize {
 		return nil, fmt.Errorf("%w: what %s seals is no root share and salt", ErrOpen, rootName(g))
 	}
@@ -410,11 +410,13 @@ func (k *Keyring) readShares() (map[shareID]*Share, error) {
 	out := make(map[shareID]*Share, len(f.Shares))
 	for _, s := range f.Shares {
 		scalar, err := group.DecodeNonZeroScalar(s.Scalar)
-		if err != nil || len(s.Endorsement) != SaltSize {
+		clear(s.Scalar)
+		id := shareID{s.Key, s.Version, s.Epoch}
+		if err != nil || len(s.Endorsement) != SaltSize || out[id] != nil {
+			wipe(out)
 			return nil, fmt.Errorf("%w: share of the key %s", ErrOpen, s.Key)
 		}
-		clear(s.Scalar)
-		out[shareID{s.Key, s.Version, s.Epoch}] = &Share{
+		out[id] = &Share{
 			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
 			Scalar: scalar, Endorsement: secret.New(s.Endorsement),
 		}

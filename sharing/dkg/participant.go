@@ -331,6 +331,11 @@ func (p *Participant) verdict(v View) (any, error) {
 func (p *Participant) receipt(v View, rand io.Reader) (any, error) {
 	o := v.Outcome
 	sum := group.SmallScalar(0)
+	defer func() {
+		if p.share != sum {
+			sum.Wipe()
+		}
+	}()
 	for _, dealer := range o.Qual {
 		x, ok, err := p.subShare(v, dealer)
 		if err != nil {
