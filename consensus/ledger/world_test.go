@@ -18,8 +18,8 @@ import (
 
 const created = 1_700_000_000_000
 
-// world is a cluster of five nodes and three custodians with all their keys, and
-// the state that one honest node holds.
+// world is a cluster of nodes and three custodians with all their keys, and the
+// state that one honest node holds.
 type world struct {
 	testing.TB
 	genesis    *authority.VerifiedGenesis
@@ -45,7 +45,11 @@ func newSigner(tb testing.TB) *authority.Signer {
 	return s
 }
 
-func newWorld(tb testing.TB) *world {
+func newWorld(tb testing.TB) *world { return newWorldOf(tb, 5, 5, 3) }
+
+// newWorldOf makes a cluster of so many nodes, whose root key the first of them
+// hold with threshold t and f = 1.
+func newWorldOf(tb testing.TB, nodes, holders, t int) *world {
 	tb.Helper()
 	w := &world{TB: tb, nodes: map[string]*authority.Signer{}, parts: map[api.Digest]map[string]*dkg.Participant{}}
 	g := authority.Genesis{
@@ -63,12 +67,14 @@ func newWorld(tb testing.TB) *world {
 		w.custodians = append(w.custodians, s)
 		g.Custodians = append(g.Custodians, authority.Custodian{Name: fmt.Sprintf("custodian%d", i+1), Sign: s.PublicKey(), Open: "age1test"})
 	}
-	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: 3, F: 1, PhaseSeconds: 60}
-	for i := range 5 {
+	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: uint32(t), F: 1, PhaseSeconds: 60}
+	for i := range nodes {
 		s, id := newSigner(tb), fmt.Sprintf("n%d", i+1)
 		w.nodes[id] = s
 		g.Roster = append(g.Roster, authority.Node{ID: id, Region: "jp-east", Key: s.PublicKey(), Claim: w.claim(id, id, 1)})
-		g.Root.Holders = append(g.Root.Holders, id)
+		if i < holders {
+			g.Root.Holders = append(g.Root.Holders, id)
+		}
 	}
 	signed := &authority.SignedGenesis{Body: wire.Encode(g)}
 	for _, c := range w.custodians {
