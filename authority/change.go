@@ -17,10 +17,15 @@ const (
 	KindPolicy  = "policy"
 	KindCA      = "ca"
 	KindKey     = "key"
+	KindRevoke  = "revoke" // [Revoke]
+	KindLift    = "lift"   // [Lift]
+	KindSeal    = "seal"   // [Seal]
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
-func ChangeKinds() []string { return []string{KindCA, KindGenesis, KindKey, KindPolicy} }
+func ChangeKinds() []string {
+	return []string{KindCA, KindGenesis, KindKey, KindLift, KindPolicy, KindRevoke, KindSeal}
+}
 
 // IsChangeKind says whether custodians sign this kind.
 func IsChangeKind(kind string) bool { return slices.Contains(ChangeKinds(), kind) }
@@ -29,7 +34,8 @@ func IsChangeKind(kind string) bool { return slices.Contains(ChangeKinds(), kind
 var ErrChange = errors.New("not a usable change")
 
 // Change is one object of authority. What it means stands in Body, by kind:
-// KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order].
+// KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
+// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

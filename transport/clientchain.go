@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
+
+	"warifu.dev/api"
 )
 
 var (
@@ -22,13 +23,9 @@ var (
 	ErrNoURI = errors.New("the certificate does not have exactly one SPIFFE URI")
 )
 
-const (
-	// maxChain bounds the certificates a client may show: leaf, two
-	// intermediates, and the root some send along.
-	maxChain = 4
-	// maxSPIFFE is the longest SPIFFE ID (SPIFFE-ID, section 2.3).
-	maxSPIFFE = 2048
-)
+// maxChain bounds the certificates a client may show: leaf, two intermediates,
+// and the root some send along.
+const maxChain = 4
 
 // VerifyClientChain returns the identity in an application's certificate: the
 // only URI in its subject alternative name, a SPIFFE ID "spiffe://trust/path".
@@ -75,25 +72,11 @@ func VerifyClientChain(chain, roots []*x509.Certificate, now time.Time) (uri str
 	return spiffeID(leaf.URIs[0])
 }
 
-// spiffeID returns u as text if it is a SPIFFE ID of a workload (SPIFFE-ID,
-// section 2): scheme, trust domain and path of plain segments, nothing else. So
-// one identity has one spelling.
+// spiffeID returns u as text if it is a SPIFFE ID of a workload.
 func spiffeID(u *url.URL) (string, error) {
-	const (
-		domainRunes  = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
-		segmentRunes = domainRunes + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	)
-	made := func(s, of string) bool { return s != "" && strings.Trim(s, of) == "" }
 	uri := u.String()
-	ok := len(uri) <= maxSPIFFE && u.Scheme == "spiffe" && made(u.Host, domainRunes) &&
-		uri == "spiffe://"+u.Host+u.Path && strings.HasPrefix(u.Path, "/")
-	if ok {
-		for segment := range strings.SplitSeq(u.Path[1:], "/") {
-			ok = ok && made(segment, segmentRunes) && segment != "." && segment != ".."
-		}
-	}
-	if !ok {
-		return "", fmt.Errorf("%w: %.100q is not a SPIFFE ID", ErrNoURI, uri)
+	if err := api.CheckPrincipal(uri); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoURI, err)
 	}
 	return uri, nil
 }

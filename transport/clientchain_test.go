@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"warifu.dev/api"
 )
 
 // ca is a client CA for tests.
@@ -149,28 +151,28 @@ func TestVerifyClientChain(t *testing.T) {
 // R21
 func TestSPIFFEID(t *testing.T) {
 	for uri, ok := range map[string]bool{
-		"spiffe://example.org/shop":                                true,
-		"spiffe://a/b/c-d_e.F/1":                                   true,
-		"spiffe://example.org":                                     false,
-		"spiffe://example.org/":                                    false,
-		"spiffe:///shop":                                           false,
-		"spiffe://example.org//shop":                               false,
-		"spiffe://example.org/shop/":                               false,
-		"spiffe://example.org/./shop":                              false,
-		"spiffe://example.org/a/../shop":                           false,
-		"spiffe://Example.org/shop":                                false,
-		"spiffe://example.org:443/shop":                            false,
-		"spiffe://root@example.org/shop":                           false,
-		"spiffe://example.org/shop?x=1":                            false,
-		"spiffe://example.org/shop?":                               false,
-		"spiffe://example.org/shop#x":                              false,
-		"spiffe://example.org/sh%6Fp":                              false,
-		"spiffe://example.org/sh op":                               false,
-		"spiffe://example.org/shöp":                                false,
-		"spiffe:example.org/shop":                                  false,
-		"http://example.org/shop":                                  false,
-		"spiffe://example.org/" + strings.Repeat("a", maxSPIFFE):   false,
-		"spiffe://example.org/" + strings.Repeat("a", maxSPIFFE/2): true,
+		"spiffe://example.org/shop":                                       true,
+		"spiffe://a/b/c-d_e.F/1":                                          true,
+		"spiffe://example.org":                                            false,
+		"spiffe://example.org/":                                           false,
+		"spiffe:///shop":                                                  false,
+		"spiffe://example.org//shop":                                      false,
+		"spiffe://example.org/shop/":                                      false,
+		"spiffe://example.org/./shop":                                     false,
+		"spiffe://example.org/a/../shop":                                  false,
+		"spiffe://Example.org/shop":                                       false,
+		"spiffe://example.org:443/shop":                                   false,
+		"spiffe://root@example.org/shop":                                  false,
+		"spiffe://example.org/shop?x=1":                                   false,
+		"spiffe://example.org/shop?":                                      false,
+		"spiffe://example.org/shop#x":                                     false,
+		"spiffe://example.org/sh%6Fp":                                     false,
+		"spiffe://example.org/sh op":                                      false,
+		"spiffe://example.org/shöp":                                       false,
+		"spiffe:example.org/shop":                                         false,
+		"http://example.org/shop":                                         false,
+		"spiffe://example.org/" + strings.Repeat("a", api.MaxPrincipal):   false,
+		"spiffe://example.org/" + strings.Repeat("a", api.MaxPrincipal/2): true,
 	} {
 		got, err := spiffeID(mustURL(t, uri))
 		if ok && (err != nil || got != uri) {

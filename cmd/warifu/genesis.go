@@ -46,7 +46,8 @@ several lines; files may also be given without --node and --custodian.
 
 The root key, and with it the cluster, works with any T of its holders. --require
 is how many custodians must sign: a number for every kind of change, or
-kind=number for one (genesis, policy, ca, key); the default is a majority.`,
+kind=number for one (ca, genesis, key, lift, policy, revoke, seal); the default is
+a majority, and 1 for a seal, which only stops releases.`,
 		Example: `  warifu genesis new --threshold 3 --out genesis nodes/*.line custodians/*.pub
   warifu genesis new --threshold 3 --require 2 --require genesis=3 --holders tokyo,osaka,sg --out genesis lines`,
 		Args: cobra.ArbitraryArgs,
@@ -148,7 +149,7 @@ func addLines(g *authority.Genesis, file string) error {
 // requiredCounts reads the values of --require.
 func requiredCounts(counts []string, custodians int) ([]authority.RequiredCount, error) {
 	every := uint32(custodians/2 + 1)
-	byKind := map[string]uint32{}
+	byKind := map[string]uint32{authority.KindSeal: 1}
 	for _, s := range counts {
 		kind, number, one := strings.Cut(s, "=")
 		if !one {

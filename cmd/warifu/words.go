@@ -30,6 +30,8 @@ type changeView struct {
 	Policy   *policyView   `json:"policy,omitempty"`
 	CA       *caView       `json:"ca,omitempty"`
 	Key      *orderView    `json:"key,omitempty"`
+	Denies   *denialView   `json:"denies,omitempty"`
+	Lifts    *api.Digest   `json:"lifts,omitempty"`
 	known    bool
 }
 
@@ -104,6 +106,13 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		var o *authority.Order
 		if o, err = authority.ParseOrder(c); err == nil {
 			v.Key = viewOrder(o, g)
+		}
+	case authority.KindRevoke, authority.KindSeal:
+		v.Denies, err = viewDenial(c, g)
+	case authority.KindLift:
+		var id api.Digest
+		if id, err = authority.ParseLift(c); err == nil {
+			v.Lifts = &id
 		}
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
@@ -271,6 +280,15 @@ func (v *changeView) words(a *app, w io.Writer) {
 		facts(w, "  name", v.CA.Name, "  subject", v.CA.Subject, "  valid from", v.CA.NotBefore, "  valid to", v.CA.NotAfter, "  sha256", v.CA.Fingerprint)
 	case v.Key != nil:
 		v.Key.words(a, w)
+	case v.Denies != nil:
+		fmt.Fprintln(w, v.Denies.Means)
+		facts(w, "  "+v.Denies.Kind, orWord(v.Denies.Name, "all nodes"))
+		for _, m := range v.Denies.Warnings {
+			fmt.Fprintln(w, a.loud("  ! "+oneLine(m)))
+		}
+	case v.Lifts != nil:
+		fmt.Fprintln(w, "What this revoke or seal denies is permitted again, as far as policy goes, and its id is never taken again:")
+		facts(w, "  id", v.Lifts.String())
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

@@ -178,6 +178,14 @@ func (s *State) takeChange(d *draft, index uint64, e *authority.Entry, raw []byt
 		if err := s.takeOrder(d, c, id, raw); err != nil {
 			return err
 		}
+	case authority.KindRevoke, authority.KindSeal:
+		if err := s.takeDenial(d, index, c, id); err != nil {
+			return err
+		}
+	case authority.KindLift:
+		if err := s.takeLift(d, index, c, id); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("%w: of the kind %q", authority.ErrChange, c.Kind)
 	}

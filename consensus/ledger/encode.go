@@ -66,6 +66,9 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathAnchor:  decodeAs[Anchored],
 	pathAddress: decodeAs[Address],
 	pathTime:    decodeAs[ledgerTime],
+	pathRevoked: decodeAs[revoked],
+	pathDenial:  decodeAs[Denial],
+	pathLifted:  decodeAs[Lifted],
 	pathTrust:   decodeAs[trustMoved],
 	pathStone:   decodeAs[milestone],
 }

@@ -19,6 +19,10 @@ func FuzzApply(f *testing.F) {
 	for _, h := range w.hostiles() {
 		f.Add(h.entry)
 	}
+	revoke := w.revoke(alice)
+	for _, e := range []*authority.Entry{revoke, w.seal(authority.Subject{Kind: authority.SubjectCluster}), w.lift(revoke.ID())} {
+		f.Add(e.Encode())
+	}
 	f.Fuzz(func(t *testing.T, entry []byte) { check(t, w.s, w.index+1, entry) })
 }
 

@@ -89,7 +89,7 @@ func (w *world) hostiles() []hostile {
 		unframed.Signatures = append(unframed.Signatures, sig)
 	}
 	add("a second genesis", unframed, authority.ErrChange)
-	add("of a kind that does not exist", frame(good, func(e *authority.Entry) { e.Kind = "seal" }), authority.ErrChange)
+	add("of a kind that does not exist", frame(good, func(e *authority.Entry) { e.Kind = "feast" }), authority.ErrChange)
 	add("an altered body", frame(good, func(e *authority.Entry) {
 		e.Body = bytes.Replace(e.Body, []byte("policy "), []byte("p0licy "), 1)
 	}), authority.ErrSignature)
@@ -136,6 +136,19 @@ func (w *world) hostiles() []hostile {
 	add("an order with one holder twice", ordered(func(o *authority.Order) { o.Holders[4] = "n1" }), authority.ErrOrder)
 	based := w.orderChange(w.order("ledger"))
 	based.Base = api.Digest{1}
+	denial := func(alter func(*authority.Change)) *authority.Entry {
+		c := w.changeOf(authority.KindRevoke, authority.Revoke{Subject: alice})
+		alter(&c)
+		return w.sign(c, 0, 1)
+	}
+	add("a revoke over a base", denial(func(c *authority.Change) { c.Base = api.Digest{1} }), authority.ErrRevoke)
+	add("a revoke of nothing", denial(func(c *authority.Change) { c.Body = nil }), authority.ErrRevoke)
+	add("a revoke that one custodian signed", w.sign(w.changeOf(authority.KindRevoke, authority.Revoke{Subject: alice}), 0), authority.ErrTooFewSignatures)
+	add("a revoke signed by a node", w.say("n1", authority.KindRevoke, authority.Revoke{Subject: alice}), authority.ErrStatement)
+	add("a lift of a policy", w.lift(w.policyTaken().ID()), ledger.ErrNoDenial)
+	add("a lift of nothing", w.lift(api.Digest{}), authority.ErrRevoke)
+	add("a seal of a node that is not there", w.seal(authority.Subject{Kind: authority.SubjectNode, Name: "stranger"}), authority.ErrRevoke)
+	add("a seal of a principal", w.seal(alice), authority.ErrRevoke)
 	add("an order over a base", w.sign(based, 0, 1), ledger.ErrStaleBase)
 
 	// Nodes.
@@ -151,7 +164,7 @@ func (w *world) hostiles() []hostile {
 	add("a statement signed twice", frame(said, func(e *authority.Entry) { e.Signatures = append(e.Signatures, e.Signatures[0]) }), authority.ErrSignature)
 	add("a statement signed by nobody", frame(said, func(e *authority.Entry) { e.Signatures = nil }), authority.ErrSignature)
 	add("a statement of a custodian's kind", w.say("n1", authority.KindPolicy, anchor), authority.ErrStatement)
-	add("a statement of a kind that does not exist", w.say("n1", "seal", anchor), authority.ErrStatement)
+	add("a statement of a kind that does not exist", w.say("n1", "feast", anchor), authority.ErrStatement)
 	add("a statement with another kind's body", w.say("n1", authority.KindOpen, anchor), authority.ErrStatement, wire.ErrMalformed)
 	add("an anchor of a counter that was there", w.anchor("n1", 1, created+700), ledger.ErrOutOfTurn)
 	add("an anchor of counter 0", w.anchor("n1", 0, created+700), ledger.ErrOutOfTurn)

@@ -25,6 +25,9 @@ const (
 	pathAnchor  = "anchor/"  // + node → *Anchored
 	pathAddress = "address/" // + node → *Address
 	pathTime    = "time"     // → *ledgerTime
+	pathRevoked = "revoked/" // + kind of subject + "/" + name → *revoked
+	pathDenial  = "denial/"  // + id → *Denial
+	pathLifted  = "lifted/"  // + id → *Lifted
 	pathTrust   = "trust"    // → *trustMoved
 	pathStone   = "stone"    // → *milestone
 )
@@ -38,7 +41,8 @@ type State struct {
 	tree      *merkle
 	last      step
 	link      api.Digest
-	lastCA    api.Digest // the change of a CA taken last; tells whether CAs moved
+	lastCA    api.Digest // the change that touched the CAs in force last, their revocation included
+	beside    *beside    // what is denied beside the content, or nil; see [State.Denying]
 }
 
 // step is the last command chained. With the root it gives the link.
@@ -105,8 +109,14 @@ func (s *State) Policy() *Policy { return get[*Policy](s, pathPolicy) }
 // CAs lists the certificate authorities in force, by name.
 func (s *State) CAs() []*CA { return list[*CA](s, pathCA) }
 
-// CAsAt identifies the set of CAs in force: the change that touched it last.
-func (s *State) CAsAt() api.Digest { return s.lastCA }
+// CAsAt identifies the set of CAs in force and not revoked: the change that
+// touched it last.
+func (s *State) CAsAt() api.Digest {
+	if s.beside != nil {
+		return s.beside.trust
+	}
+	return s.lastCA
+}
 
 // Anchor returns the latest anchor of a node, or nil.
 func (s *State) Anchor(node string) *Anchored { return get[*Anchored](s, pathAnchor+node) }

@@ -58,7 +58,10 @@ func newWorldOf(tb testing.TB, nodes, holders, t int) *world {
 			{Kind: authority.KindCA, Count: 2},
 			{Kind: authority.KindGenesis, Count: 2},
 			{Kind: authority.KindKey, Count: 2},
+			{Kind: authority.KindLift, Count: 2},
 			{Kind: authority.KindPolicy, Count: 2},
+			{Kind: authority.KindRevoke, Count: 2},
+			{Kind: authority.KindSeal, Count: 1},
 		},
 		Cluster: api.ClusterID{1, 2, 3},
 	}

@@ -57,6 +57,7 @@ const (
 	LinkSignature    Tag = "warifu/v1/ledger/link-signature"
 	FreshAnswer      Tag = "warifu/v1/fresh/answer"
 	PolicyDigest     Tag = "warifu/v1/policy"
+	TrustAt          Tag = "warifu/v1/ledger/trust"
 )
 
 // What rests on a node (node, hsm, audit).
