@@ -26,6 +26,7 @@ const (
 	classApplication class = "application"
 	classOperator    class = "operator"
 	classAuditor     class = "auditor"
+	classRevoked     class = "revoked"
 )
 
 // session is what admission learned of one connection.
@@ -38,6 +39,8 @@ type session struct {
 	verified  sync.Map // ledger.State.CAsAt() → time.Time of the verification
 	submitted rate
 	proofs    rate
+	once      sync.Once
+	denied    []authority.Subject // by once; see subjects
 }
 
 // reverify is how often a chain is verified anew on an open connection.
@@ -62,7 +65,7 @@ func (n *Node) admit(c *transport.Caller) error {
 			}
 		}
 	}
-	uri, err := transport.VerifyClientChain(c.Chain, roots(n.consensus.Committed()), n.now())
+	uri, err := transport.VerifyClientChain(c.Chain, n.consensus.Committed().TrustedCAs(), n.now())
 	switch {
 	case err == nil:
 		s.principal = uri
@@ -78,22 +81,22 @@ func (n *Node) admit(c *transport.Caller) error {
 	return nil
 }
 
-func roots(s *ledger.State) []*x509.Certificate {
-	var out []*x509.Certificate
-	for _, ca := range s.CAs() {
-		if cert, err := x509.ParseCertificate(ca.CA.Certificate); err == nil {
-			out = append(out, cert)
-		}
-	}
-	return out
-}
+// Reasons why a caller that was admitted is not any more.
+var (
+	// errNotStanding means the certificate is of another identity than at the handshake.
+	errNotStanding = errors.New("the certificate no longer names this principal")
+	// errRevoked means the principal, or a key in its chain, is revoked.
+	errRevoked = errors.New("revoked")
+)
 
-// errNotStanding means the certificate is of another identity than at the handshake.
-var errNotStanding = errors.New("the certificate no longer names this principal")
-
-// standing asks a state whether an application is still admitted: its chain leads
-// to a CA in force there, and is valid at this time.
+// standing asks a state whether an application is still admitted: neither it nor a
+// key of its chain is revoked there, its chain leads to a CA in force, and is valid
+// at this time. What is remembered is that the chain verifies; revocation is asked
+// every time.
 func (s *session) standing(state *ledger.State, now time.Time) error {
+	if by, is := state.Revoked(s.subjects()...); is {
+		return fmt.Errorf("%w by %s", errRevoked, by)
+	}
 	if now.Before(s.leaf.NotBefore) || now.After(s.leaf.NotAfter) {
 		return transport.ErrExpired
 	}
@@ -101,7 +104,7 @@ func (s *session) standing(state *ledger.State, now time.Time) error {
 	if last, ok := s.verified.Load(at); ok && now.Sub(last.(time.Time)).Abs() < reverify {
 		return nil
 	}
-	uri, err := transport.VerifyClientChain(s.chain, roots(state), now)
+	uri, err := transport.VerifyClientChain(s.chain, state.TrustedCAs(), now)
 	if err != nil {
 		return err
 	}
@@ -117,19 +120,45 @@ func (s *session) standing(state *ledger.State, now time.Time) error {
 	return nil
 }
 
-// classOf says what this caller may ask for now.
+// subjects lists what a revoke that concerns this caller may name, its chain's keys
+// first.
+func (s *session) subjects() []authority.Subject {
+	s.once.Do(func() {
+		for _, c := range s.chain {
+			s.denied = append(s.denied, ledger.CertificateSubject(c))
+		}
+		if s.principal != "" {
+			s.denied = append(s.denied, authority.Subject{Kind: authority.SubjectPrincipal, Name: s.principal})
+		}
+	})
+	return s.denied
+}
+
+// classOf says what this caller may ask for now. One that is revoked is of the
+// class revoked, which may ask for unwraps: the gate refuses them in the words it
+// has for everything that is not permitted, and records it (R28).
 func (n *Node) classOf(s *session) (class, error) {
-	if s.custodian != "" {
-		return classCustodian, nil
-	}
-	committed, now := n.consensus.Committed(), n.now()
-	for _, state := range []*ledger.State{committed, n.consensus.Tail().State} {
-		if err := s.standing(state, now); err != nil {
+	committed, tail := n.states()
+	now := n.now()
+	for _, state := range []*ledger.State{committed, tail} {
+		err := error(nil)
+		if s.custodian == "" {
+			err = s.standing(state, now)
+		} else if _, is := state.Revoked(s.subjects()...); is {
+			err = errRevoked
+		}
+		if errors.Is(err, errRevoked) {
+			return classRevoked, nil
+		}
+		if err != nil {
 			if stale := n.freshEnough(); stale != nil {
 				return "", stale
 			}
 			return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
 		}
+	}
+	if s.custodian != "" {
+		return classCustodian, nil
 	}
 	p, err := n.policies.of(committed)
 	if err != nil {

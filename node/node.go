@@ -238,10 +238,7 @@ func ended() context.Context {
 // wire makes what stands on consensus: the gate and the ceremonies' driver.
 func (n *Node) wire(dir string) {
 	n.gate = gate.New(gate.Config{
-		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(),
-		States: func() (*ledger.State, *ledger.State) {
-			return n.consensus.Committed(), n.consensus.Tail().State
-		},
+		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
 		Audit: n.audit, Now: n.now, Rand: rand.Reader, Cap: n.cap,
 	})
@@ -253,6 +250,12 @@ func (n *Node) wire(dir string) {
 		},
 		Log: n.log, Disk: n.disk,
 	})
+}
+
+// states are the two that decide: committed, which is used, and the tail, which
+// can only refuse.
+func (n *Node) states() (committed, tail *ledger.State) {
+	return n.consensus.Committed(), n.consensus.Tail().State
 }
 
 // run owns every goroutine of the node. Clients and loops stop first, peers last.

@@ -732,7 +732,7 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	share.Wipe() // the driver's copy
-	n := &Node{secrets: s}
+	n := &Node{secrets: s, consensus: &fakeReplica{Cluster: c}}
 	got, ok := n.share(named.Key.ID, 1, 1)
 	if !ok || !got.Scalar.Equal(named.Shares[0]) {
 		t.Fatal("the share is gone, or wiped with the driver's")

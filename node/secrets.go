@@ -115,8 +115,24 @@ func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing
 	return nil
 }
 
+// sealedBy says whether custodians have sealed this node, or the cluster: in the
+// committed state or in what is stored.
+func (n *Node) sealedBy() (api.Digest, bool) {
+	node := authority.Subject{Kind: authority.SubjectNode, Name: n.cfg.Node}
+	committed, tail := n.states()
+	for _, s := range []*ledger.State{committed, tail} {
+		if by, is := s.Revoked(node, authority.Subject{Kind: authority.SubjectCluster}); is {
+			return by, true
+		}
+	}
+	return api.Digest{}, false
+}
+
 // unsealed says nil, or why nothing is released.
 func (n *Node) unsealed() *api.Error {
+	if _, is := n.sealedBy(); is {
+		return api.Retry(api.CodeSealed, "custodians have sealed this node: a lift ends it")
+	}
 	switch state, _ := n.secrets.current(); state {
 	case seal.Unsealed:
 		return nil
@@ -155,11 +171,14 @@ const serving = "serving"
 // releases nothing.
 func (n *Node) servingState() string {
 	state, _ := n.secrets.current()
+	_, sealed := n.sealedBy()
 	switch {
 	case n.consensus.Stopped() != nil:
 		return stoppedState(n.consensus.Stopped())
 	case state != seal.Unsealed:
 		return string(state)
+	case sealed:
+		return "sealed by custodians"
 	case n.audit.State() != "ok":
 		return n.audit.State()
 	case n.freshEnough() != nil:

@@ -43,7 +43,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
-	api.MethodUnwrap:    {classApplication},
+	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
@@ -54,6 +54,8 @@ func permitted(method uint16, who class) error {
 	switch {
 	case !known:
 		return api.Refuse(api.CodeMalformed, "no such method: %d", method)
+	case !slices.Contains(classes, who) && who == classRevoked:
+		return api.Refuse(api.CodeDenied, "the request is not permitted")
 	case !slices.Contains(classes, who):
 		return api.Refuse(api.CodeDenied, "the class %s may not ask for this", who)
 	}

@@ -188,8 +188,8 @@ func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
 	return it
 }
 
-// findKey reads the envelope's head and finds the key, this node's share of its
-// current epoch, and that the tail has the key in the same epoch still. That a key
+// findKey reads the envelope's head and finds the key, not revoked in either
+// state, this node's share of its current epoch, and that the tail has the key in the same epoch still. That a key
 // exists is not said to one who may not use it (R28).
 func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
@@ -207,6 +207,12 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 		return denied()
 	}
 	it.key = k
+	for _, s := range a.states() {
+		if by, is := s.Revoked(authority.Subject{Kind: authority.SubjectKey, Name: id.String()}); is {
+			it.why = "key: revoked by " + by.String()
+			return denied()
+		}
+	}
 	if t := a.tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
 		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
 	}

@@ -446,13 +446,15 @@ func TestNothingIsReleasedBeforeTheRecordIsDurable(t *testing.T) {
 // R20: whatever turns into a no while the record is written is heeded.
 func TestADenyBetweenRecordAndReleaseLeavesWithheld(t *testing.T) {
 	for sentence, deny := range map[string]func(*world){
-		"the tail forbids":        func(w *world) { w.tail = w.policy(w.committed, `forbid (principal, action, resource);`) },
-		"committed forbids":       func(w *world) { w.committed = w.policy(w.committed, `forbid (principal, action, resource);`) },
-		"the tail loses the key":  func(w *world) { w.tail = ledger.New(w.Genesis) },
-		"the share is gone":       func(w *world) { w.share = nil; w.tail = w.policy(w.committed, permit+"\n") },
-		"the node is sealed":      func(w *world) { w.unsealed = api.Retry(api.CodeSealed, "sealed") },
-		"the node is stale":       func(w *world) { w.fresh = api.Retry(api.CodeStale, "stale") },
-		"the certificate expires": func(w *world) { w.standing = func(*ledger.State, time.Time) error { return errors.New("expired") } },
+		"the tail forbids":          func(w *world) { w.tail = w.policy(w.committed, `forbid (principal, action, resource);`) },
+		"committed forbids":         func(w *world) { w.committed = w.policy(w.committed, `forbid (principal, action, resource);`) },
+		"the tail revokes the key":  func(w *world) { w.tail = w.revoked(w.committed) },
+		"committed revokes the key": func(w *world) { w.committed = w.revoked(w.committed) },
+		"the tail loses the key":    func(w *world) { w.tail = ledger.New(w.Genesis) },
+		"the share is gone":         func(w *world) { w.share = nil; w.tail = w.policy(w.committed, permit+"\n") },
+		"the node is sealed":        func(w *world) { w.unsealed = api.Retry(api.CodeSealed, "sealed") },
+		"the node is stale":         func(w *world) { w.fresh = api.Retry(api.CodeStale, "stale") },
+		"the certificate expires":   func(w *world) { w.standing = func(*ledger.State, time.Time) error { return errors.New("expired") } },
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			w := newWorld(t)

@@ -145,6 +145,21 @@ func (c *Cluster) Change(kind string, body []byte, base api.Digest) []byte {
 	return e.Encode()
 }
 
+// Revoke is the change that revokes a subject.
+func (c *Cluster) Revoke(sub authority.Subject) []byte {
+	return c.Change(authority.KindRevoke, wire.Encode(authority.Revoke{Subject: sub}), api.Digest{})
+}
+
+// Seal is the change that seals a node or the cluster.
+func (c *Cluster) Seal(sub authority.Subject) []byte {
+	return c.Change(authority.KindSeal, wire.Encode(authority.Seal{Subject: sub}), api.Digest{})
+}
+
+// Lift is the change that lifts what another denies.
+func (c *Cluster) Lift(id api.Digest) []byte {
+	return c.Change(authority.KindLift, wire.Encode(authority.Lift{Lifts: id}), api.Digest{})
+}
+
 // Order is the change that orders a key held by every node, with the cluster's t.
 func (c *Cluster) Order(name string) []byte {
 	o := c.Genesis.Root

@@ -1,0 +1,151 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/wire"
+)
+
+// R20, R21: a connection that stays open through a revoke is worth nothing after
+// it, in whichever of the two states it stands, and is of use again after the lift.
+func TestARevokeIsAskedAtEveryRequestOnAnOpenConnection(t *testing.T) {
+	for _, tt := range []struct {
+		sentence string
+		subject  func(s *session) authority.Subject
+	}{
+		{"the principal", func(*session) authority.Subject {
+			return authority.Subject{Kind: authority.SubjectPrincipal, Name: "spiffe://demo/app"}
+		}},
+		{"the certificate's key", func(s *session) authority.Subject { return ledger.CertificateSubject(s.leaf) }},
+		{"the authority", func(*session) authority.Subject {
+			return authority.Subject{Kind: authority.SubjectCA, Name: "apps"}
+		}},
+	} {
+		t.Run(tt.sentence, func(t *testing.T) {
+			n, r := fakeNode(t)
+			ca := newPKI(t)
+			if res := r.Apply(caChange(r, "apps", ca.cert, api.Digest{})); res.Err != nil {
+				t.Fatal(res.Err)
+			}
+			open := func() *session {
+				t.Helper()
+				c := calls(ca.leaf(t, "spiffe://demo/app", time.Now().Add(time.Hour)))
+				if err := n.admit(c); err != nil {
+					t.Fatal(err)
+				}
+				return c.Identity.(*session)
+			}
+			s := open()
+			stands := func() bool {
+				who, err := n.classOf(s)
+				admitted := err == nil && who == classApplication
+				now := time.Now()
+				committed, tail := n.states()
+				if both := s.standing(committed, now) == nil && s.standing(tail, now) == nil; both != admitted {
+					t.Errorf("the gate would say %v, admission %v: %v", both, admitted, err)
+				}
+				return admitted
+			}
+			if !stands() || !stands() {
+				t.Fatal("refused before")
+			}
+			without := r.State()
+			res := r.Apply(r.Revoke(tt.subject(s)))
+			if res.Err != nil {
+				t.Fatal(res.Err)
+			}
+			if stands() {
+				t.Error("committed: it is admitted")
+			}
+			n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State()}, committed: without}
+			if stands() { // R30
+				t.Error("stored and not committed: it is admitted")
+			}
+			n.consensus = r
+			if err := n.admit(calls(s.leaf)); tt.sentence == "the authority" && err == nil {
+				t.Error("a new connection under a revoked authority is let in")
+			}
+			if res := r.Apply(r.Lift(res.ID)); res.Err != nil {
+				t.Fatal(res.Err)
+			}
+			if !stands() {
+				t.Error("lifted, and refused")
+			}
+		})
+	}
+}
+
+// R28: who is revoked hears of everything what others hear of what is not
+// permitted, and may ask the gate alone, which records it.
+func TestTheRevokedAreToldNothing(t *testing.T) {
+	n, r := fakeNode(t)
+	ca := newPKI(t)
+	r.Apply(caChange(r, "apps", ca.cert, api.Digest{}))
+	c := calls(ca.leaf(t, "spiffe://demo/app", time.Now().Add(time.Hour)))
+	if err := n.admit(c); err != nil {
+		t.Fatal(err)
+	}
+	r.Apply(r.Revoke(authority.Subject{Kind: authority.SubjectPrincipal, Name: "spiffe://demo/app"}))
+	for method := range mayAsk {
+		if method == api.MethodUnwrap {
+			continue
+		}
+		_, err := clientServer{n}.Serve(t.Context(), c, method, wire.Encode(api.SubmitRequest{}))
+		if err == nil || err.Error() != refusal(api.Refuse(api.CodeDenied, "the request is not permitted")).Error() {
+			t.Errorf("method %d: %v", method, err)
+		}
+	}
+	if who, err := n.classOf(c.Identity.(*session)); who != classRevoked || err != nil {
+		t.Errorf("the class is %s, %v", who, err)
+	}
+}
+
+// A custodian's key that is revoked as a certificate opens no connection's door;
+// what it signed counts as before.
+func TestACustodiansCertificateCanBeRevoked(t *testing.T) {
+	n, r := fakeNode(t)
+	c := calls(selfSigned(t, r.CustodianKeys[0]))
+	if err := n.admit(c); err != nil {
+		t.Fatal(err)
+	}
+	s := c.Identity.(*session)
+	r.Apply(r.Revoke(ledger.CertificateSubject(s.leaf)))
+	if who, err := n.classOf(s); who != classRevoked || err != nil {
+		t.Errorf("the class is %s, %v", who, err)
+	}
+	if res := r.Apply(r.Order("demo")); res.Err != nil {
+		t.Error(res.Err)
+	}
+}
+
+func TestASealedNodeSaysSo(t *testing.T) {
+	n, r := fakeNode(t)
+	n.secrets.state = "serving"
+	for _, sub := range []authority.Subject{{Kind: authority.SubjectNode, Name: "n1"}, {Kind: authority.SubjectCluster}} {
+		before := r.State()
+		res := r.Apply(r.Seal(sub))
+		if res.Err != nil {
+			t.Fatal(res.Err)
+		}
+		if e := n.unsealed(); e == nil || e.Code != api.CodeSealed {
+			t.Errorf("%v: %v", sub, e)
+		}
+		n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State()}, committed: before}
+		if _, is := n.sealedBy(); !is {
+			t.Errorf("%v, stored: not sealed", sub)
+		}
+		n.consensus = r
+		r.Apply(r.Lift(res.ID))
+		if _, is := n.sealedBy(); is {
+			t.Errorf("%v: lifted, and sealed", sub)
+		}
+	}
+	r.Apply(r.Seal(authority.Subject{Kind: authority.SubjectNode, Name: "n2"}))
+	if _, is := n.sealedBy(); is {
+		t.Error("another node's seal")
+	}
+}
