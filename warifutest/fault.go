@@ -9,7 +9,7 @@ import (
 	"warifu.dev/warifutest/schedule"
 )
 
-// Inflict implements [schedule.Target]: all kinds but those of disks.
+// Inflict implements [schedule.Target]: all kinds.
 func (c *Cluster) Inflict(f schedule.Fault) (schedule.Inflicted, error) {
 	in, err := c.inflict(f)
 	if err != nil {
@@ -46,6 +46,8 @@ func (c *Cluster) inflict(f schedule.Fault) (schedule.Inflicted, error) {
 		return ofEffects(effects), nil
 	case schedule.Crash:
 		return c.crashAll(f)
+	case schedule.SlowDisk, schedule.FullDisk:
+		return c.spoilDisks(f), nil
 	case schedule.ClockOffset:
 		return c.setOff(f), nil
 	}

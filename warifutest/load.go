@@ -38,6 +38,7 @@ type Load struct {
 	mu        sync.Mutex
 	submitted int        // number of the last change that was handed in; guarded by mu
 	base      api.Digest // of the next change; guarded by mu
+	handed    *handed    // not acknowledged yet; guarded by mu
 	acked     []Ack      // guarded by mu
 	attempts  []Attempt  // guarded by mu
 	sights    []Sight    // guarded by mu
@@ -124,26 +125,19 @@ func (l *Load) change(ctx context.Context, pause func(time.Duration)) {
 	}
 }
 
-// Change hands in the next change, again and again until it is acknowledged or ctx
-// ends. It is not called while [Load.Run] is at work.
+// Change hands in the next change, or the last one if it was not acknowledged yet,
+// again and again until it is or ctx ends. It is not called while [Load.Run] is at
+// work.
 func (l *Load) Change(ctx context.Context) (Ack, error) {
-	l.mu.Lock()
-	number, base := l.submitted+1, l.base
-	l.mu.Unlock()
-	permit := number%2 == 0
-	e, err := l.cfg.Desk.Sign(authority.KindPolicy, Policy(number, permit).Encode(), base)
+	n, err := l.next()
 	if err != nil {
 		return Ack{}, err
 	}
-	l.mu.Lock()
-	l.submitted = number
-	l.mu.Unlock()
-	entry := e.Encode()
 	refused := false
 	for {
-		a, err := l.cfg.Custodian.Submit(ctx, entry)
+		a, err := l.cfg.Custodian.Submit(ctx, n.entry)
 		if err == nil {
-			ack := Ack{Number: number, ID: a.ID, Index: a.Index, PermitA: permit}
+			ack := Ack{Number: n.number, ID: a.ID, Index: a.Index, PermitA: n.permitA}
 			l.take(ack, refused)
 			return ack, nil
 		}
@@ -151,7 +145,7 @@ func (l *Load) Change(ctx context.Context) (Ack, error) {
 			return Ack{}, err
 		}
 		refused = refused || errors.Is(err, client.ErrRefusedEntry)
-		l.cfg.Trace("change %d is not taken yet: %v", number, err)
+		l.cfg.Trace("change %d is not taken yet: %v", n.number, err)
 		select {
 		case <-ctx.Done():
 			return Ack{}, err
@@ -160,10 +154,34 @@ func (l *Load) Change(ctx context.Context) (Ack, error) {
 	}
 }
 
+// handed is a change on its way.
+type handed struct {
+	number  int
+	permitA bool
+	entry   []byte
+}
+
+// next is the change on its way, or a new one.
+func (l *Load) next() (*handed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.handed == nil {
+		n := &handed{number: l.submitted + 1}
+		n.permitA = n.number%2 == 0
+		e, err := l.cfg.Desk.Sign(authority.KindPolicy, Policy(n.number, n.permitA).Encode(), l.base)
+		if err != nil {
+			return nil, err
+		}
+		n.entry = e.Encode()
+		l.handed, l.submitted = n, n.number
+	}
+	return l.handed, nil
+}
+
 func (l *Load) take(ack Ack, refused bool) {
 	l.mu.Lock()
 	l.acked = append(l.acked, ack)
-	l.base = ack.ID
+	l.base, l.handed = ack.ID, nil
 	if refused {
 		l.refused++
 	}

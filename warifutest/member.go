@@ -17,13 +17,14 @@ import (
 	"warifu.dev/node"
 )
 
-// member is one node: its directory, its clock, and its incarnations.
+// member is one node: its directory, its clock and disk, and its incarnations.
 type member struct {
 	Node
 	cluster *Cluster
 	place   int // in the roster
 	dir     string
 	clock   clock
+	disk    platter
 
 	mu      sync.Mutex
 	running *incarnation // guarded by mu; nil while none runs
@@ -103,8 +104,8 @@ func (c *Cluster) Start(id string) error {
 		in.err = node.Run(ctx, node.Options{
 			Dir: m.dir, Device: dev, Log: c.trace.logger(c.level),
 			Listen: func(address string) (net.PacketConn, error) { return c.net.Listen(id, address) },
-			Now:    m.clock.now,
-			Boot:   func() time.Duration { return age + time.Since(c.began) },
+			Now:    m.clock.now, Disk: in.before(&m.disk),
+			Boot: func() time.Duration { return age + time.Since(c.began) },
 		})
 		in.err = errors.Join(in.err, dev.Close())
 		c.trace.add("%s has ended: %v", id, in.err)

@@ -24,7 +24,7 @@ func TestSchedules(t *testing.T) {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			warifutest.Run(t, warifutest.Options{Seed: s, Verbose: *verbose}, func(t *testing.T, c *warifutest.Cluster) {
-				v, err := c.Suffer(t.Context(), s, kinds...)
+				v, err := c.Suffer(t.Context(), s)
 				if err != nil {
 					t.Error(err)
 				}
@@ -38,8 +38,4 @@ func TestSchedules(t *testing.T) {
 	}
 	fmt.Printf("schedules: %d, %v, %d changes acknowledged, %d unwraps, %d refusals, %d violations\n",
 		*schedules, faults, acked, unwraps, refusals, violations)
-}
-
-var kinds = []schedule.Kind{
-	schedule.CutOneWay, schedule.CutBoth, schedule.Delay, schedule.Loss, schedule.Pause, schedule.Crash, schedule.ClockOffset,
 }

@@ -1,0 +1,113 @@
+package warifutest
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"warifu.dev/internal/disk"
+	"warifu.dev/warifutest/schedule"
+)
+
+// platter is a node's disk: the real one, slowed or full for a while.
+type platter struct {
+	mu     sync.Mutex
+	faults []*diskFault // guarded by mu
+}
+
+type diskFault struct {
+	slow time.Duration // of each sync; 0 for a full disk
+	met  atomic.Uint64
+}
+
+func (p *platter) spoil(f *diskFault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, f)
+}
+
+func (p *platter) mend(f *diskFault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = slices.DeleteFunc(p.faults, func(o *diskFault) bool { return o == f })
+}
+
+// before is asked before each change. What is full takes no more, and lets go of
+// what is there.
+func (p *platter) before(op disk.Op) error {
+	p.mu.Lock()
+	faults := slices.Clone(p.faults)
+	p.mu.Unlock()
+	var wait time.Duration
+	for _, f := range faults {
+		switch {
+		case f.slow == 0 && op != disk.Remove:
+			f.met.Add(1)
+			return syscall.ENOSPC
+		case f.slow > 0 && op == disk.Sync:
+			f.met.Add(1)
+			wait = max(wait, f.slow)
+		}
+	}
+	if wait > 0 {
+		time.Sleep(wait)
+	}
+	return nil
+}
+
+// before is the hook of one incarnation: a dead one changes nothing any more, also
+// when it died while its disk was slow.
+func (in *incarnation) before(p *platter) disk.Hook {
+	return func(op disk.Op, _ string) error {
+		if in.dead.Load() {
+			return syscall.EIO
+		}
+		if err := p.before(op); err != nil {
+			return err
+		}
+		if in.dead.Load() {
+			return syscall.EIO
+		}
+		return nil
+	}
+}
+
+// spoilDisks makes disks slow or full. Where a full one met anything, its node is
+// started again when there is room: what failed to sync is never synced again.
+func (c *Cluster) spoilDisks(f schedule.Fault) schedule.Inflicted {
+	faults := map[string]*diskFault{}
+	for _, id := range f.Nodes {
+		d := &diskFault{}
+		if f.Kind == schedule.SlowDisk {
+			d.slow = f.Time
+		}
+		faults[id] = d
+		c.members[id].disk.spoil(d)
+	}
+	return schedule.Inflicted{
+		Fired: func() (n uint64) {
+			for _, d := range faults {
+				n += d.met.Load()
+			}
+			return n
+		},
+		Heal: func() (err error) {
+			for _, id := range f.Nodes {
+				d := faults[id]
+				c.members[id].disk.mend(d)
+				if f.Kind == schedule.SlowDisk || d.met.Load() == 0 {
+					continue
+				}
+				if down := c.Crash(id); down == nil || errors.Is(down, ErrDown) {
+					if again := c.Start(id); !errors.Is(again, ErrRuns) {
+						err = errors.Join(err, again)
+					}
+				}
+			}
+			return err
+		},
+	}
+}
