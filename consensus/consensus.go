@@ -146,7 +146,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		MaxRPCsInFlight: 1,
 		Timeout:         10 * time.Second,
 		Logger:          conf.Logger,
-	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, cfg.Log)
+	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, c.Stopped, cfg.Log)
 	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})
 	if err == nil && !known {

@@ -43,12 +43,17 @@ func highestTerm(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) 
 //
 // Leadership is never handed over here, so that nobody may ask for a vote in spite
 // of a leader (R31).
+//
+// A node that has stopped still votes and follows, so that those who go on have
+// their majority. It does not lead them: two histories can be of one term, and then
+// Raft would let the one that nobody else has be the leader's.
 type guard struct {
 	*raft.NetworkTransport
 	node   string
 	roster roster
 	watch  func(*raft.Log) error // stops the node at a false membership
 	end    func() (uint64, error)
+	why    func() error // why this node has stopped, or nil
 	log    *slog.Logger
 	calls  chan raft.RPC
 	done   chan struct{}
@@ -59,9 +64,9 @@ type guard struct {
 	said    time.Time // when that was; guarded by mu
 }
 
-func newGuard(inner *raft.NetworkTransport, node string, r roster, watch func(*raft.Log) error, end func() (uint64, error), log *slog.Logger) *guard {
+func newGuard(inner *raft.NetworkTransport, node string, r roster, watch func(*raft.Log) error, end func() (uint64, error), why func() error, log *slog.Logger) *guard {
 	g := &guard{
-		NetworkTransport: inner, node: node, roster: r, watch: watch, end: end, log: log,
+		NetworkTransport: inner, node: node, roster: r, watch: watch, end: end, why: why, log: log,
 		calls: make(chan raft.RPC), done: make(chan struct{}),
 	}
 	g.finish = sync.OnceFunc(func() { close(g.done) })
@@ -127,6 +132,40 @@ func (g *guard) admits(rpc raft.RPC) bool {
 		}()
 	}
 	return false
+}
+
+// errStopped is why a node that has stopped asks nobody for anything.
+var errStopped = errors.New("consensus: this node has stopped and does not lead")
+
+func (g *guard) leads() error {
+	if g.why() != nil {
+		return errStopped
+	}
+	return nil
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (g *guard) RequestPreVote(id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse) error {
+	if err := g.leads(); err != nil {
+		return err
+	}
+	return g.NetworkTransport.RequestPreVote(id, to, q, a)
+}
+
+// RequestVote implements raft.Transport.
+func (g *guard) RequestVote(id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse) error {
+	if err := g.leads(); err != nil {
+		return err
+	}
+	return g.NetworkTransport.RequestVote(id, to, q, a)
+}
+
+// AppendEntries implements raft.Transport: heartbeats, too.
+func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse) error {
+	if err := g.leads(); err != nil {
+		return err
+	}
+	return g.NetworkTransport.AppendEntries(id, to, q, a)
 }
 
 // quietFor is how often refused calls are worth a line in the log.

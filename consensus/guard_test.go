@@ -172,6 +172,7 @@ func TestWhatNoHonestMemberSaysNeverReachesRaft(t *testing.T) {
 				if got := victim.Leader(); got != leader {
 					t.Errorf("the leader was %s, and is %s", leader, got)
 				}
+				time.Sleep(time.Minute) // the victim may have led, and stopped
 				c.submit(c.leader(), "two")
 				c.agree("one", "two")
 			})
@@ -288,5 +289,36 @@ func TestRefusedCallsDoNotFillTheLog(t *testing.T) {
 		if got := strings.Count(lines.String(), "\n"); got != 2 || !strings.Contains(lines.String(), "refused=1000") {
 			t.Errorf("%d lines: %s", got, lines.String())
 		}
+	})
+}
+
+// A node that has stopped does not lead, and those who go on elect another, with
+// its vote if they need it.
+func TestANodeThatHasStoppedDoesNotLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		first := c.leader()
+		c.submit(first, "one")
+		c.agree("one")
+		c.nodes[first].Halt(ErrFork)
+		time.Sleep(time.Minute)
+		second := c.leader()
+		if second == first {
+			t.Fatal("it leads")
+		}
+		c.submit(second, "two")
+		c.agree("one", "two")
+		third := c.followers(second)[0]
+		if third == first {
+			third = c.followers(second)[1]
+		}
+		c.stop(third) // the majority is now with the one that has stopped
+		time.Sleep(time.Minute)
+		if got := c.leader(); got != second {
+			t.Fatalf("%s leads", got)
+		}
+		c.submit(second, "three")
+		c.agree("one", "two", "three")
 	})
 }

@@ -119,6 +119,9 @@ func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method 
 		if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) { // before anything is verified
 			return nil, refusal(api.Retry(api.CodeOverloaded, "a member submits at most %d units a second", peerUnitsPerSecond))
 		}
+		if p.n.stopped() != nil { // another will lead
+			return nil, refusal(api.Retry(api.CodeOverloaded, "this node has stopped, and does not lead"))
+		}
 		b, err := decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) {
 			a, err := p.n.submitHere(ctx, q.Entry)
 			if errors.Is(err, errNoLeader) {
@@ -272,6 +275,9 @@ func (n *Node) status() *api.StatusAnswer {
 		if anchor := s.Anchor(m.ID); anchor != nil {
 			a.Anchors[m.ID] = anchor.Anchor.Counter
 		}
+	}
+	if n.lastStop != "" {
+		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)
 	}
 	other, _ := n.histories.found()
 	for _, c := range other {
