@@ -31,6 +31,10 @@ type histories struct {
 	other map[string]contradiction      // by member: the first one; guarded by mu
 }
 
+// actionMember marks the audit's fork record of one member that contradicts us:
+// this node goes on.
+const actionMember = "member"
+
 // contradiction is what a member signed, and what this node has there.
 type contradiction struct {
 	member     string
@@ -95,7 +99,7 @@ func (n *Node) hearHistory(ctx context.Context, member string, said consensus.Po
 	if c := n.histories.hear(member, said, n.consensus.At); c != nil {
 		n.log.Error("fork: a member signs another history", "peer", member, "index", said.Index, "link", said.Link.String(), "here", c.ours.Link.String())
 		n.note(ctx, audit.Record{
-			Kind: audit.Fork, Action: "member", Why: c.String(), LedgerIndex: n.consensus.Committed().Position().Index,
+			Kind: audit.Fork, Action: actionMember, Why: c.String(), LedgerIndex: n.consensus.Committed().Position().Index,
 		})
 		if list, stop := n.histories.found(); stop {
 			var members []string

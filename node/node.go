@@ -44,6 +44,7 @@ type Node struct {
 	policies  policies
 	fresh     freshness
 	histories histories
+	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
 	gate      *gate.Gate
 	cap       *gate.RefusalCap
@@ -143,6 +144,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, n.audit.Close()) }()
 	n.journal = newJournal(cfg.Node, n.audit, n.now)
+	if n.lastStop, err = lastStop(n.audit); err != nil {
+		return err
+	}
+	if n.lastStop != "" {
+		n.log.Warn("the last run stopped serving", "why", n.lastStop)
+	}
 	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
 	defer func() {
 		n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop, LedgerIndex: n.journal.written})

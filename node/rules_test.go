@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,7 +40,9 @@ import (
 
 func TestMain(m *testing.M) {
 	syscall.Umask(0o077) // as warifud does
-	m.Run()
+	code := m.Run()
+	removeEstate()
+	os.Exit(code)
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -274,6 +277,10 @@ func newPKI(t *testing.T) *pki {
 }
 
 func (p *pki) leaf(t *testing.T, uri string, notAfter time.Time) *x509.Certificate {
+	return p.leafFor(t, uri, notAfter, &newKey(t).PublicKey)
+}
+
+func (p *pki) leafFor(t *testing.T, uri string, notAfter time.Time, pub *ecdsa.PublicKey) *x509.Certificate {
 	u, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
@@ -281,7 +288,7 @@ func (p *pki) leaf(t *testing.T, uri string, notAfter time.Time) *x509.Certifica
 	return issue(t, &x509.Certificate{
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter, URIs: []*url.URL{u},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, p.cert, &newKey(t).PublicKey, p.key)
+	}, p.cert, pub, p.key)
 }
 
 func caChange(r *fakeReplica, name string, cert *x509.Certificate, base api.Digest) []byte {

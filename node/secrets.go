@@ -197,11 +197,15 @@ func (n *Node) runCeremonies(ctx context.Context) {
 	tick := time.NewTicker(ceremonyTick)
 	defer tick.Stop()
 	noted := false
-	for {
+	note := func() {
 		if err := n.consensus.Stopped(); err != nil && !noted {
 			noted = true
-			n.noteStopped(ctx, err)
+			n.noteStopped(context.WithoutCancel(ctx), err)
 		}
+	}
+	defer note() // it may have stopped since the last look
+	for {
+		note()
 		changed := n.consensus.Changed()
 		s := n.consensus.Committed()
 		if state, moved := n.secrets.look(s, n.cfg.Node); moved {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
@@ -38,4 +39,29 @@ func (n *Node) noteStopped(ctx context.Context, err error) {
 		Kind: audit.Fork, Action: stoppedState(err), Why: err.Error(),
 		LedgerIndex: n.consensus.Committed().Position().Index,
 	})
+}
+
+// maxLookBack bounds how many records of the last run are looked at. A node that
+// has stopped releases nothing, and its refusals are capped.
+const maxLookBack = 10_000
+
+// lastStop says why the last run stopped serving, or nothing. A stop lasts as long
+// as its process: what was refused left the log as it was, a fork that is real is
+// met again, and one liar must not be able to keep a node down. But whoever starts
+// it again, or the supervisor that does, is told.
+func lastStop(log *audit.Log) (string, error) {
+	for i := log.Size(); i > 0 && log.Size()-i < maxLookBack; i-- {
+		r, err := log.Read(i - 1)
+		switch {
+		case errors.Is(err, audit.ErrArchived):
+			return "", nil
+		case err != nil:
+			return "", fmt.Errorf("look in the audit for how the last run ended: %w", err)
+		case r.Kind == audit.Start:
+			return "", nil
+		case r.Kind == audit.Fork && r.Action != actionMember:
+			return r.Action + ": " + r.Why, nil
+		}
+	}
+	return "", nil
 }
