@@ -157,10 +157,10 @@ func (p *place) refusals(t *testing.T) {
 
 // parts of an age file with one stanza, ours.
 type parts struct {
-	intro, kind, context string
-	envelope             []byte
-	mac                  string
-	payload              []byte
+	intro, arrow, kind, context string
+	envelope                    []byte
+	dashes, mac                 string
+	payload                     []byte
 }
 
 func split(t *testing.T, file []byte) *parts {
@@ -173,19 +173,19 @@ func split(t *testing.T, file []byte) *parts {
 	if !ok || !ended || len(stanza) != 3 || err != nil {
 		t.Fatalf("not a file with one stanza of ours: %q, %v", head, err)
 	}
-	return &parts{lines[0], stanza[1], stanza[2], body, string(mac), payload}
+	return &parts{lines[0], stanza[0], stanza[1], stanza[2], body, "---", string(mac), payload}
 }
 
 func (f *parts) join() []byte {
 	const column = 64 // age's; a body ends with a shorter line
 	body := base64.RawStdEncoding.EncodeToString(f.envelope)
 	var b strings.Builder
-	b.WriteString(f.intro + "\n-> " + f.kind + " " + f.context + "\n")
+	b.WriteString(f.intro + "\n" + f.arrow + " " + f.kind + " " + f.context + "\n")
 	for len(body) >= column {
 		b.WriteString(body[:column] + "\n")
 		body = body[column:]
 	}
-	b.WriteString(body + "\n--- " + f.mac + "\n")
+	b.WriteString(body + "\n" + f.dashes + " " + f.mac + "\n")
 	return append([]byte(b.String()), f.payload...)
 }
 
@@ -223,6 +223,7 @@ func (p *place) damage(t *testing.T) {
 		byAge  string // of age, if it says it otherwise
 	}{
 		{"age's first line", func(f *parts) { f.intro = strings.Replace(f.intro, "v1", "v2", 1) }, "v2", ""},
+		{"the stanza's arrow", func(f *parts) { f.arrow = "=>" }, "malformed stanza opening line: \"=>", ""},
 		{"the stanza's type", func(f *parts) { f.kind = "warifv" }, "not encrypted to a warifu key", "no identity matched"},
 		{"the context", func(f *parts) { f.context = flipped(f.context, len(f.context)-4) }, "proof does not hold", ""},
 		{"the envelope's format", envelope(0), "format 0", ""},
@@ -238,10 +239,12 @@ func (p *place) damage(t *testing.T) {
 		{"its tag", envelope(-65), "proof does not hold", ""},
 		{"the challenge", envelope(-33), "proof does not hold", ""},
 		{"the response", envelope(-1), "proof does not hold", ""},
+		{"the mark of the MAC", func(f *parts) { f.dashes = "--+" }, "malformed stanza opening line: \"--+", ""},
 		{"the header's MAC", func(f *parts) { f.mac = flipped(f.mac, 3) }, "bad header MAC", ""},
 		{"the payload's nonce", payload(0), "authenticate", ""},
 		{"the first chunk", payload(16), "authenticate", ""},
 		{"the second chunk", payload(16 + chunk + 1000), "authenticate", ""},
+		{"the last chunk", payload(16 + 2*chunk + 1000), "authenticate", ""},
 		{"the last byte", payload(-1), "authenticate", ""},
 		{"the end, cut", func(f *parts) { f.payload = f.payload[:len(f.payload)-1] }, "authenticate", ""},
 		{"the last chunk, cut", func(f *parts) { f.payload = f.payload[:16+2*chunk] }, "unexpected EOF", ""},

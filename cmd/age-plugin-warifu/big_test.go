@@ -24,7 +24,7 @@ func TestOneGiBInConstantMemory(t *testing.T) {
 			large := p.stream(t, chain, 1<<30)
 			for i, cmd := range chain {
 				t.Logf("%s: %d KiB for 1 MiB, %d KiB for 1 GiB", cmd[0], small[i], large[i])
-				const noise = 16 << 10 // KiB; garbage that was not collected yet
+				const noise = 64 << 10 // KiB, a sixteenth of the file: garbage that a busy machine has not collected yet
 				if large[i] > small[i]+noise {
 					t.Errorf("the memory of %s grows with the file", cmd[0])
 				}
