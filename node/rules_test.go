@@ -96,6 +96,7 @@ func fakeNode(t *testing.T) (*Node, *fakeReplica) {
 	return n, r
 }
 
+// R41: what counts is what was asked for and applied, and when it was asked.
 func TestFreshness(t *testing.T) {
 	const s = time.Second
 	type round struct {

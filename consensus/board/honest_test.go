@@ -36,7 +36,8 @@ func TestAnHonestCeremonyGivesEveryHolderItsShare(t *testing.T) {
 	}
 }
 
-// R9: with fewer than R receipts, or without the deadline, nothing is activated.
+// R9, R45: with fewer than R receipts of the holders, or without the deadline,
+// nothing is activated.
 func TestActivateNeedsReceipts(t *testing.T) {
 	for _, tt := range []struct{ t, h, receipts int }{{3, 5, 4}, {2, 3, 3}, {2, 5, 4}, {3, 3, 3}, {5, 9, 6}, {4, 5, 5}} {
 		t.Run(fmt.Sprintf("%d-of-%d", tt.t, tt.h), func(t *testing.T) {

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -351,7 +352,7 @@ func TestASessionExpiresByLedgerTime(t *testing.T) {
 	w.refuse(before.Encode(), ledger.ErrNoSession)
 }
 
-// Holders that cannot go on end the session: t of them, each once.
+// R23: holders that cannot go on end the session: t of them, each once.
 func TestHoldersAbandonASession(t *testing.T) {
 	w := newWorld(t)
 	first := w.open(w.rootOrder())
@@ -369,4 +370,40 @@ func TestHoldersAbandonASession(t *testing.T) {
 		t.Errorf("the order is %+v", o)
 	}
 	w.refuse(leave("n3").Encode(), ledger.ErrNoSession)
+}
+
+// R23: several ceremonies are open at once, and what happens in one does not touch
+// the other; only a holder opens, posts in or ends one.
+func TestTwoCeremoniesRunSideBySide(t *testing.T) {
+	w := newWorld(t)
+	w.birth(w.rootOrder())
+	one, two := w.sign(w.orderChange(w.order("one")), 0, 1), w.sign(w.orderChange(w.order("two")), 1, 2)
+	w.accept(one)
+	w.accept(two)
+	a, b := w.open(one.ID()), w.open(two.ID())
+	w.run(a.ID, dkg.PhaseCommit)
+	w.run(b.ID, dkg.PhaseDeal)
+	if w.phase(a.ID) != dkg.PhaseCommit {
+		t.Errorf("the first moved to its %v phase with the second", w.phase(a.ID))
+	}
+	// A post of one is none of the other.
+	post := authority.Post{Session: b.ID, Kind: uint32(dkg.KindDeal)}
+	ready, err := w.parts[a.ID]["n1"].Step(w.s.Session(a.ID).Board.View(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	post.Body = ready.Post.Body
+	w.refuse(w.say("n1", authority.KindPost, post).Encode())
+	for _, n := range []string{"n1", "n2", "n3"} {
+		w.accept(w.say(n, authority.KindAbandon, authority.Abandon{Session: a.ID}))
+	}
+	if _, gone := w.s.Session(a.ID).Board.Abandoned(); !gone || w.phase(b.ID) != dkg.PhaseDeal {
+		t.Errorf("the second is in its %v phase after the first was abandoned", w.phase(b.ID))
+	}
+	w.run(b.ID, dkg.PhaseConfirm)
+	w.postAll(b.ID)
+	w.accept(w.say("n2", authority.KindActivate, authority.Activate{Session: b.ID}))
+	if w.s.KeyNamed("two") == nil || w.s.KeyNamed("one") != nil {
+		t.Error("the second is not born, or the first is")
+	}
 }

@@ -260,6 +260,7 @@ func (w *world) eventful() *world {
 	return w
 }
 
+// R23, R31: what the leader or a stranger appends, no node takes for more than bytes.
 func TestHostileEntriesAreNoOpsWithAName(t *testing.T) {
 	w := newWorld(t).eventful()
 	for _, tt := range w.hostiles() {

@@ -384,6 +384,7 @@ func TestBothStatesMustSayYes(t *testing.T) {
 	}
 }
 
+// R45: an epoch is used when its Activate is committed, not when it is stored.
 func TestAKeyThatOnlyTheTailHasIsUnknown(t *testing.T) {
 	w := newWorld(t)
 	w.tail, w.committed = w.committed, ledger.New(w.Genesis)

@@ -447,6 +447,7 @@ func TestABrokenSourceIsAnError(t *testing.T) {
 	}
 }
 
+// R42: without the receive keys, what is left of a post in a log opens nothing.
 func TestWipeLeavesNothing(t *testing.T) {
 	d := deal(t, testSession(2, 3))
 	d.confirm(t)
