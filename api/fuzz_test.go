@@ -20,6 +20,7 @@ func FuzzMessages(f *testing.F) {
 		func() any { return new(StatusAnswer) }, func() any { return new(AuditTailRequest) },
 		func() any { return new(AuditTailAnswer) }, func() any { return new(PolicyAnswer) },
 		func() any { return new(FreshRequest) }, func() any { return new(FreshAnswer) },
+		func() any { return new(AnchorsAnswer) },
 	}
 	for kind, message := range messages {
 		f.Add(uint8(kind), wire.Encode(message()))

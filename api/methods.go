@@ -14,6 +14,7 @@ const (
 	MethodSubmit     uint16 = 6   // SubmitRequest → SubmitAnswer
 	MethodAuditTail  uint16 = 7   // AuditTailRequest → AuditTailAnswer
 	MethodPolicy     uint16 = 8   // nil → PolicyAnswer
+	MethodAnchors    uint16 = 9   // nil → AnchorsAnswer
 	MethodPeerFresh  uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit uint16 = 101 // SubmitRequest → SubmitAnswer
 )
@@ -147,6 +148,12 @@ type AuditTailAnswer struct {
 	First      uint64   `cbor:"1,keyasint"`
 	Records    [][]byte `cbor:"2,keyasint,omitempty"`
 	Checkpoint []byte   `cbor:"3,keyasint,omitempty"` // signed note
+}
+
+// AnchorsAnswer carries each node's latest anchor, an encoded authority.Entry, as it
+// stands in the ledger.
+type AnchorsAnswer struct {
+	Entries [][]byte `cbor:"1,keyasint,omitempty"`
 }
 
 // PolicyAnswer is the policy document in force, encoded, and its digest.

@@ -47,6 +47,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
+	api.MethodAnchors:   {classCustodian, classOperator, classAuditor},
 }
 
 func permitted(method uint16, who class) error {
@@ -90,6 +91,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return wire.Encode(n.status()), nil
 	case api.MethodPolicy:
 		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
+	case api.MethodAnchors:
+		return wire.Encode(n.anchors()), nil
 	case api.MethodAuditTail:
 		return decodeThen(body, n.auditTail)
 	}
@@ -218,6 +221,18 @@ func (n *Node) submitChange(ctx context.Context, q *api.SubmitRequest) (*api.Sub
 		return nil, api.Refuse(api.CodeRefusedEntry, "only changes that custodians signed are taken here")
 	}
 	return n.submit(ctx, q.Entry)
+}
+
+// anchors is what every node signed last about its audit.
+func (n *Node) anchors() *api.AnchorsAnswer {
+	a := &api.AnchorsAnswer{}
+	s := n.consensus.Committed()
+	for _, m := range n.genesis.Roster {
+		if anchored := s.Anchor(m.ID); anchored != nil {
+			a.Entries = append(a.Entries, anchored.Entry)
+		}
+	}
+	return a
 }
 
 func (n *Node) auditTail(q *api.AuditTailRequest) (*api.AuditTailAnswer, error) {

@@ -21,7 +21,7 @@ func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read and verify what nodes recorded",
 		"Each node records every decision before it acts on it. The request id of one\nunwrap stands in the audit of every node that took part.",
 		"  warifu audit tail tokyo -n 20\n  warifu audit verify /var/lib/warifu/audit --node tokyo",
-		a.auditTailCommand(), a.auditVerifyCommand(), a.auditArchiveCommand())
+		a.auditTailCommand(), a.auditAnchorsCommand(), a.auditVerifyCommand(), a.auditArchiveCommand())
 }
 
 // recordView is an audit record in words. Fields that do not apply are left out.

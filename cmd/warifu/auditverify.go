@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) auditVerifyCommand() *cobra.Command {
-	var checkpoint, archive string
+	var checkpoint, anchors, archive string
 	var whose auditOwner
 	c := &cobra.Command{
 		Use:   "verify DIR (--node ID | --key FINGERPRINT)",
@@ -26,9 +26,10 @@ record against its hash, the whole tree against the checkpoints, and these
 against the node's public key in the genesis document. Damage is exit code 6, and
 the line names the first bad record by its index.
 
-A node's own checkpoint can be put back together with its records. Only one that
-somebody else kept (--checkpoint) shows that the tail was cut; without it the
-report says that the tail is not checked.
+A node's own checkpoint can be put back together with its records. Only what
+somebody else kept shows that the tail was cut: a checkpoint (--checkpoint), or the
+node's anchors out of the ledger (--anchors, see warifu audit anchors). Without one
+the report says that the tail is not checked.
 
 Of records that warifu audit archive moved away the hashes are verified, and the
 report says how many; --archive DIR reads the records there, too.`,
@@ -49,7 +50,13 @@ report says how many; --archive DIR reads the records there, too.`,
 					return fail(exitInput, "%s is empty, and no checkpoint", checkpoint)
 				}
 			}
-			report, err := audit.VerifyDir(args[0], pub, audit.Given{Checkpoint: kept, Archive: archive})
+			given := audit.Given{Checkpoint: kept, Archive: archive}
+			if anchors != "" {
+				if given.Anchors, err = readAnchors(anchors, g, n.ID); err != nil {
+					return err
+				}
+			}
+			report, err := audit.VerifyDir(args[0], pub, given)
 			if err == nil && report.Segments == 0 {
 				return fail(exitInput, "%s holds no audit log: there is no records-00000000", args[0])
 			}
@@ -71,6 +78,7 @@ report says how many; --archive DIR reads the records there, too.`,
 	}
 	f := c.Flags()
 	f.StringVar(&checkpoint, "checkpoint", "", "a checkpoint of this node that was kept elsewhere")
+	f.StringVar(&anchors, "anchors", "", "anchors of this node that were kept elsewhere")
 	f.StringVar(&archive, "archive", "", "where this log's archived segments are")
 	whose.flags(f)
 	return c
@@ -182,7 +190,7 @@ func (v *verifyView) words(w io.Writer) {
 	}
 	pairs = append(pairs, "root", v.Root, "signed", fmt.Sprintf("%d by its own checkpoint", v.Own))
 	if v.Kept == nil {
-		pairs = append(pairs, "tail", "tail not checked: records may have been cut off together with its own checkpoint; give --checkpoint FILE")
+		pairs = append(pairs, "tail", "tail not checked: records may have been cut off together with its own checkpoint; give --checkpoint FILE or --anchors FILE")
 	} else {
 		pairs = append(pairs, "tail", fmt.Sprintf("checked: none of the first %d is missing", *v.Kept))
 	}

@@ -6,13 +6,17 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 )
@@ -100,4 +104,30 @@ func frames(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no damage is called %q", args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), slices.Concat(all...), 0o600))
+}
+
+// anchored FILE GENESIS NODE KEYFILE DIR: an anchor about the audit in DIR, signed
+// with a key in the name of NODE.
+func anchored(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: anchored FILE GENESIS NODE KEYFILE DIR")
+	}
+	_, g, err := authority.ParseSignedGenesis([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	parsed, err := x509.ParsePKCS8PrivateKey([]byte(ts.ReadFile(args[3])))
+	ts.Check(err)
+	signer, err := authority.NewSigner(parsed.(*ecdsa.PrivateKey))
+	ts.Check(err)
+	var size uint64
+	var root []byte
+	lines := strings.Split(ts.ReadFile(filepath.Join(args[4], "checkpoint")), "\n")
+	size, err = strconv.ParseUint(lines[1], 10, 64)
+	ts.Check(err)
+	root, err = base64.StdEncoding.DecodeString(lines[2])
+	ts.Check(err)
+	e, err := authority.SignStatement(rand.Reader, signer, g.Cluster, args[2], authority.KindAnchor, authority.Anchor{
+		Counter: 1, Time: 1_700_000_000_000, AuditSize: size, AuditRoot: api.Digest(root),
+	})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(base64.StdEncoding.EncodeToString(e.Encode())+"\n"), 0o644))
 }

@@ -130,6 +130,7 @@ var exitBySentinel = []struct {
 	{authority.ErrGenesis, exitInput},
 	{authority.ErrChange, exitInput},
 	{authority.ErrEntry, exitInput},
+	{authority.ErrStatement, exitInput},
 	{authority.ErrOrder, exitInput},
 	{authority.ErrRecord, exitInput},
 	{authority.ErrSignature, exitInput},

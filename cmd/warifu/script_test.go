@@ -49,6 +49,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"nodeline": nodeline,
 	"born":     born,
 	"audited":  audited,
+	"anchored": anchored,
 	"frames":   frames,
 }
 

@@ -114,7 +114,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case authority.KindRecord:
 		return takeBody(st, func(b *authority.RecordSignature) error { return s.takeRecord(d, st.Node, b) })
 	case authority.KindAnchor:
-		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, st.Node, b) })
+		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, st.Node, b, raw) })
 	case authority.KindAddress:
 		return takeBody(st, func(b *authority.AddressClaim) error { return s.takeAddress(d, st.Node, b) })
 	}
@@ -413,11 +413,11 @@ func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) 
 
 // takeAnchor keeps a node's latest anchor and moves ledger time: fewer than t
 // liars cannot push it ahead, and it never falls.
-func (s *State) takeAnchor(d *draft, node string, a *authority.Anchor) error {
+func (s *State) takeAnchor(d *draft, node string, a *authority.Anchor, raw []byte) error {
 	if last := s.Anchor(node); last != nil && a.Counter <= last.Anchor.Counter {
 		return fmt.Errorf("%w: anchor %d of %s, the last was %d", ErrOutOfTurn, a.Counter, node, last.Anchor.Counter)
 	}
-	d.put(pathAnchor+node, &Anchored{Anchor: *a})
+	d.put(pathAnchor+node, &Anchored{Anchor: *a, Entry: raw})
 	times := []int64{a.Time}
 	for _, n := range s.genesis.Roster {
 		if other := s.Anchor(n.ID); other != nil && n.ID != node {

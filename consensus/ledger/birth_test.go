@@ -218,6 +218,9 @@ func TestLedgerTime(t *testing.T) {
 	if a := w.s.Anchor("n5"); a.Anchor.Counter != 2 || a.Anchor.Time != created+40 || w.s.Anchor("stranger") != nil {
 		t.Errorf("the anchor of n5 is %+v", a)
 	}
+	if v, err := authority.VerifyAnchor(&w.genesis.Genesis, w.s.Anchor("n5").Entry); err != nil || v.Node() != "n5" || v.Anchor() != w.s.Anchor("n5").Anchor {
+		t.Errorf("its entry is %+v, %v", v, err)
+	}
 }
 
 // A milestone is the link after the last command at or below it; Raft has

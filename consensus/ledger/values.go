@@ -90,6 +90,7 @@ func (k *Key) IndexOf(node string) uint32 {
 // Anchored is the latest anchor of a node.
 type Anchored struct {
 	Anchor authority.Anchor `cbor:"1,keyasint"`
+	Entry  []byte           `cbor:"2,keyasint"` // as the node signed it: an auditor needs nobody's word for it
 }
 
 // Address is the newest address claim of a node.
