@@ -17,6 +17,7 @@ const (
 	MethodAnchors    uint16 = 9   // nil → AnchorsAnswer
 	MethodPeerFresh  uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit uint16 = 101 // SubmitRequest → SubmitAnswer
+	MethodPeerLink   uint16 = 102 // LinkRequest → LinkAnswer
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most
@@ -177,4 +178,17 @@ type FreshAnswer struct {
 	Signature     []byte `cbor:"3,keyasint"`
 	Committed     uint64 `cbor:"4,keyasint"`
 	CommittedLink Digest `cbor:"5,keyasint"`
+}
+
+// LinkRequest asks a member to vouch for a point of the chain: that it has applied
+// the entry of this index, and that this is the link after the last command at or
+// below it.
+type LinkRequest struct {
+	Index uint64 `cbor:"1,keyasint"`
+	Link  Digest `cbor:"2,keyasint"`
+}
+
+// LinkAnswer is the member's signature over both, its cluster and its name.
+type LinkAnswer struct {
+	Signature []byte `cbor:"1,keyasint"`
 }

@@ -2,7 +2,7 @@ package audit
 
 // ledgerKinds are those of the records that say how far the ledger was taken over
 // into the audit: their LedgerIndex is the newest entry that is in it.
-var ledgerKinds = map[Kind]bool{Change: true, Activate: true, Ceremony: true, Start: true, Stop: true}
+var ledgerKinds = map[Kind]bool{Change: true, Activate: true, Ceremony: true, Start: true, Stop: true, Snapshot: true, Gap: true}
 
 // Journaled returns the ledger index of the newest record that says how far the
 // ledger was taken over, or 0. Opening the log finds it on the way, so it costs a

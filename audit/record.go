@@ -57,6 +57,8 @@ const (
 	Activate     Kind = "activate"       // an epoch became usable
 	Fork         Kind = "fork"           // the node saw two histories and stopped serving
 	CheckpointOf Kind = "checkpoint"     // an audit checkpoint was anchored in the ledger
+	Snapshot     Kind = "snapshot"       // the node made a snapshot; its log may begin above it
+	Gap          Kind = "gap"            // a snapshot took the place of entries that the node never saw
 	Full         Kind = "audit-full"     // the disk is full; nothing is released any more
 	Reopened     Kind = "audit-reopened" // the log was reopened after a failure
 )
@@ -64,7 +66,7 @@ const (
 var known = map[Kind]bool{
 	Start: true, Stop: true, Unseal: true, Sealed: true, Release: true, Refusal: true, Withheld: true,
 	Strangers: true, Capped: true, Change: true, Grant: true, Revocation: true, Ceremony: true, Activate: true,
-	Fork: true, CheckpointOf: true, Full: true, Reopened: true,
+	Fork: true, Snapshot: true, Gap: true, CheckpointOf: true, Full: true, Reopened: true,
 }
 
 // Record is one audit record: an allow-list of typed fields, never free maps,
@@ -95,6 +97,7 @@ type Record struct {
 	EntryID      [32]byte `cbor:"20,keyasint,omitzero"`
 	Entry        []byte   `cbor:"21,keyasint,omitempty"` // the whole signed entry, of changes, grants, revocations, activations
 	Count        uint64   `cbor:"22,keyasint,omitempty"` // how many, in counting records
+	LedgerFrom   uint64   `cbor:"24,keyasint,omitempty"` // of a gap: the last entry before it, LedgerIndex is the last in it; of a snapshot: its end
 	Why          string   `cbor:"23,keyasint,omitempty"` // what the refusal's code leaves out; for operators, never for the caller
 }
 

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/consensus/internal/mesh"
+	"warifu.dev/internal/disk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,6 +33,23 @@ var chain = Machine[string, string]{
 		return next, string(entry)
 	},
 	Link: func(s string) api.Digest { return sha256.Sum256([]byte(s)) },
+	Last: func(s string) uint64 {
+		var last uint64
+		words := strings.Fields(s)
+		_, _ = fmt.Sscanf(words[len(words)-1], "%d:", &last) // stays 0 at genesis
+		return last
+	},
+	Encode: func(s string, w io.Writer) error {
+		_, err := io.WriteString(w, s)
+		return err
+	},
+	Decode: func(r io.Reader) (string, error) {
+		b, err := io.ReadAll(r)
+		if err == nil && !strings.HasPrefix(string(b), "genesis") {
+			err = fmt.Errorf("not a chain: %q", b)
+		}
+		return string(b), err
+	},
 }
 
 // cluster is a set of real Raft nodes, on disk, over streams in memory.
@@ -40,6 +60,72 @@ type cluster struct {
 	dirs   map[string]string
 	nodes  map[string]*Consensus[string, string]
 	told   map[string]*told
+	policy policy
+	disk   map[string]disk.Hook
+	logs   logged
+
+	running sync.Map // id to *Consensus: who can be asked to sign
+}
+
+// endorsement is how these nodes sign, with a hash that anybody can make; t of
+// them, t being a majority.
+func (c *cluster) endorsement() Endorsement {
+	return Endorsement{
+		Threshold: len(c.voters)/2 + 1,
+		Gather:    c.gather,
+		Verify: func(s Signature, index uint64, link api.Digest) error {
+			if want := signedBy("cluster", s.Node, index, link); !bytes.Equal(s.Bytes, want.Bytes) {
+				return errors.New("it is false")
+			}
+			return nil
+		},
+	}
+}
+
+func signedBy(cluster, node string, index uint64, link api.Digest) Signature {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %s", cluster, node, index, link))
+	return Signature{Node: node, Bytes: sum[:]}
+}
+
+// gather asks every node that runs, until enough have come that far.
+func (c *cluster) gather(ctx context.Context, index uint64, link api.Digest) ([]Signature, error) {
+	for {
+		var out []Signature
+		for _, id := range c.voters {
+			if n, ok := c.running.Load(id); ok {
+				if at, known := n.(*Consensus[string, string]).At(index); known && at.Link == link {
+					out = append(out, signedBy("cluster", id, index, link))
+				}
+			}
+		}
+		if len(out) > len(c.voters)/2 || ctx.Err() != nil {
+			return out, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// logged is what the nodes have said in their logs.
+type logged struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *logged) has(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.all.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // told is what a node's Applied was told of since it started.
@@ -54,14 +140,22 @@ func (t *told) add(index uint64, entry []byte, result string) {
 	t.list = append(t.list, fmt.Sprintf("%d:%s=%s", index, entry, result))
 }
 
+func (t *told) install(at Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.list = append(t.list, fmt.Sprintf("installed:%d", at.Index))
+}
+
 func (t *told) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return strings.Join(t.list, " ")
 }
 
-func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{T: t, mesh: mesh.New(), dirs: map[string]string{}, nodes: map[string]*Consensus[string, string]{}, told: map[string]*told{}}
+func newCluster(t *testing.T, n int) *cluster { return newClusterWith(t, n, policy{}) }
+
+func newClusterWith(t *testing.T, n int, p policy) *cluster {
+	c := &cluster{T: t, policy: p, disk: map[string]disk.Hook{}, mesh: mesh.New(), dirs: map[string]string{}, nodes: map[string]*Consensus[string, string]{}, told: map[string]*told{}}
 	for i := range n {
 		id := fmt.Sprintf("n%d", i+1)
 		c.voters = append(c.voters, id)
@@ -77,8 +171,8 @@ func (c *cluster) config(id string) Config[string, string] {
 	c.told[id] = &told{}
 	return Config[string, string]{
 		Dir: c.dirs[id], Node: id, Voters: c.voters, Streams: c.mesh.Join(id), Machine: chain,
-		Applied: c.told[id].add,
-		Log:     slog.New(slog.DiscardHandler),
+		Applied: c.told[id].add, Installed: c.told[id].install, Endorse: c.endorsement(),
+		Log: slog.New(slog.NewTextHandler(&c.logs, nil)).With("node", id), Disk: c.disk[id], policy: c.policy,
 	}
 }
 
@@ -89,10 +183,12 @@ func (c *cluster) start(id string) {
 		c.Fatal(err)
 	}
 	c.nodes[id] = n
+	c.running.Store(id, n)
 }
 
 func (c *cluster) stop(id string) {
 	c.Helper()
+	c.running.Delete(id)
 	if err := c.nodes[id].Close(); err != nil {
 		c.Error(err)
 	}
@@ -339,11 +435,16 @@ func TestSubmitDoesNotWaitForAContextThatHasEnded(t *testing.T) {
 	})
 }
 
-// A node does nothing while nothing happens: Raft's look for snapshots, which it
-// takes at a random distance, must not come round at once.
-func TestRaftNeverLooksForSnapshots(t *testing.T) {
-	if never <= 0 || 2*never < never {
-		t.Error("twice the interval overflows: Raft would look without a pause")
+// Raft adds up to as much again to the interval, at random: that must not overflow
+// to "now", or it would look without a pause.
+func TestTheUsualPolicy(t *testing.T) {
+	switch p := usual; {
+	case p.interval <= 0 || 2*p.interval < p.interval:
+		t.Error("twice the interval overflows")
+	case p.trailing < p.threshold:
+		t.Error("a node that was away for less than a snapshot's distance would need one")
+	case p.threshold > remembered*2:
+		t.Error("members forget links before a snapshot is due")
 	}
 }
 

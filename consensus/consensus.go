@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,13 +25,31 @@ const (
 	leaseTimeout     = 1500 * time.Millisecond
 	dialTimeout      = 5 * time.Second
 	maxSubmit        = 10 * time.Second // of one command, queueing included
-	// never is when Raft looks whether a snapshot is due. It adds up to as much
-	// again at random, so the largest duration there is would overflow to "now".
-	never = 100 * 365 * 24 * time.Hour
-	// segmentSize keeps a log segment small enough to rotate on a quiet cluster.
-	segmentSize = 4 << 20
-	cachedLogs  = 512
+	cachedLogs       = 512
 )
+
+// policy is when snapshots are made, and what becomes of the log.
+type policy struct {
+	segment   int           // bytes of a segment of the log
+	interval  time.Duration // between looks whether a snapshot is due; Raft adds up to as much again
+	threshold uint64        // entries since the last one that make it due
+	trailing  uint64        // entries kept below a snapshot
+}
+
+// usual is the policy for a cluster of five nodes at rest, which writes some 7,200
+// anchors a day, of half a kilobyte each.
+var usual = policy{
+	// A segment goes when all of its entries are gone. The largest entry fits.
+	segment: 256 << 10,
+	// A look costs nothing. Raft's jitter makes it five to ten minutes, so that the
+	// nodes do not all gather signatures at once.
+	interval: 5 * time.Minute,
+	// A snapshot a day. What is above it is replayed at start, in about a second.
+	threshold: 7200,
+	// Two days. A node that was away for less reads every entry, and has it in its
+	// audit; one that was away longer has a gap there, which a record names.
+	trailing: 14400,
+}
 
 // Errors of [Consensus.Submit].
 var (
@@ -61,8 +78,16 @@ type Config[S any, R any] struct {
 	// Applied is told of every command that is committed, in order, on Raft's own
 	// goroutine: it must not wait.
 	Applied func(index uint64, entry []byte, result R)
-	Log     *slog.Logger
-	Disk    disk.Hook // nil is the real disk alone
+	// Installed is told of a snapshot that stands in the place of every command up
+	// to its index, of which Applied was not told: one that a leader sent, and the
+	// one that is found at start. It is called by Open, and on the same goroutine
+	// as Applied.
+	Installed func(Position)
+	Endorse   Endorsement
+	Log       *slog.Logger
+	Disk      disk.Hook // nil is the real disk alone
+
+	policy policy // the zero value means the usual one
 }
 
 // Consensus is this node's place in the cluster.
@@ -71,7 +96,12 @@ type Consensus[S any, R any] struct {
 	states    *states[S, R]
 	log       *wal.WAL
 	store     *tailStore[S, R]
+	snapshots *snapshots[S, R]
 	transport *guard
+	policy    policy
+	stop      context.CancelFunc // of what waits for members' signatures
+
+	compacting sync.Mutex // held by Compact
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when committed moves; guarded by mu
@@ -96,7 +126,10 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
 	}
-	log, err := openLog(cfg.Disk, dir)
+	if cfg.policy == (policy{}) {
+		cfg.policy = usual
+	}
+	log, err := openLog(cfg.Disk, dir, cfg.policy.segment)
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
@@ -105,11 +138,13 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	c := &Consensus[S, R]{
-		states:  newStates(cfg.Machine),
-		log:     log,
-		changed: make(chan struct{}),
+		states: newStates(cfg.Machine), log: log, policy: cfg.policy, changed: make(chan struct{}),
 	}
-	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, roster: rosterOf(cfg.Voters)}
+	c.snapshots = &snapshots[S, R]{
+		dir: dir, disk: cfg.Disk, machine: cfg.Machine, roster: rosterOf(cfg.Voters), endorse: cfg.Endorse, log: cfg.Log,
+	}
+	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, roster: c.snapshots.roster, covered: c.snapshots.covered}
+	c.snapshots.admit = c.store.admit
 	if err := c.join(cfg); err != nil {
 		_ = errors.Join(log.Close(), floor.close())
 		return nil, err
@@ -118,6 +153,16 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 }
 
 func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
+	state, err := c.snapshots.open()
+	if err != nil {
+		return err
+	}
+	if have := c.snapshots.last(); have != nil {
+		if err := c.store.begin(have.certificate, *state); err != nil {
+			return err
+		}
+		cfg.Installed(Position{Index: have.Index, Link: have.certificate.Link})
+	}
 	if err := c.store.replay(); err != nil {
 		return err
 	}
@@ -133,9 +178,10 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.HeartbeatTimeout = heartbeatTimeout
 	conf.ElectionTimeout = heartbeatTimeout
 	conf.LeaderLeaseTimeout = leaseTimeout
-	conf.SnapshotThreshold = math.MaxUint64
-	conf.SnapshotInterval = never // see package comment
-	conf.NoSnapshotRestoreOnStart = true
+	conf.SnapshotThreshold = c.policy.threshold
+	conf.SnapshotInterval = c.policy.interval
+	conf.TrailingLogs = c.policy.trailing
+	conf.NoSnapshotRestoreOnStart = true // done, above
 	conf.Logger = newLogger(cfg.Log)
 	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  streamLayer{cfg.Streams},
@@ -148,14 +194,20 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		Logger:          conf.Logger,
 	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, c.Stopped, cfg.Log)
 	go c.transport.run() // until it is closed, here below or by Close
-	known, err := raft.HasExistingState(cache, c.log, noSnapshots{})
+	known, err := raft.HasExistingState(cache, c.log, c.snapshots)
 	if err == nil && !known {
-		err = raft.BootstrapCluster(conf, cache, c.log, noSnapshots{}, c.transport, raft.Configuration{Servers: c.store.roster})
+		err = raft.BootstrapCluster(conf, cache, c.log, c.snapshots, c.transport, raft.Configuration{Servers: c.store.roster})
 	}
+	ctx, stop := context.WithCancel(context.Background())
 	if err == nil {
-		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{states: c.states, floor: c.store.floor, roster: c.store.roster, applied: cfg.Applied, changed: c.signal}, cache, c.log, noSnapshots{}, c.transport)
+		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{
+			states: c.states, floor: c.store.floor, roster: c.store.roster, applied: cfg.Applied, changed: c.signal,
+			snapshots: c.snapshots, installed: cfg.Installed, log: cfg.Log, ctx: ctx,
+		}, cache, c.log, c.snapshots, c.transport)
 	}
+	c.stop = stop
 	if err != nil {
+		stop()
 		_ = c.transport.Close()
 		return fmt.Errorf("start raft: %w", err)
 	}
@@ -169,6 +221,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 func (c *Consensus[S, R]) Close() error {
 	var err error
 	if c.raft != nil {
+		c.stop()
 		err = c.raft.Shutdown().Error()
 		err = errors.Join(err, c.transport.Close())
 		c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open

@@ -21,6 +21,12 @@
 // orders, the state machine decides. Connections come from the caller, already
 // authenticated; a server's address is its node id.
 //
-// Snapshots are off: the store refuses to make one or to take one from a
-// leader, and the whole log is kept and replayed at start.
+// A snapshot stands for the beginning of the log. Raft files what a leader sends and
+// reaps what was there before anybody has looked at it, so the snapshot store here
+// checks first: t members must have signed the index and the link, and the state
+// must have that link, computed anew from all of its content. What is refused
+// leaves the one before in its place, and the node goes on. A snapshot never takes
+// a node back, and never takes away an entry above its end; the entries below it
+// are deleted only when it is filed. At start the state is that of the snapshot
+// with the whole log above it.
 package consensus

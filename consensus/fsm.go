@@ -1,7 +1,12 @@
 package consensus
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -14,6 +19,11 @@ type fsm[S any, R any] struct {
 	roster  roster
 	applied func(uint64, []byte, R)
 	changed func()
+
+	snapshots *snapshots[S, R]
+	installed func(Position)
+	log       *slog.Logger
+	ctx       context.Context // ends when the node leaves the cluster
 }
 
 var (
@@ -57,5 +67,76 @@ func (f *fsm[S, R]) StoreConfiguration(index uint64, c raft.Configuration) {
 	}
 }
 
-func (f *fsm[S, R]) Snapshot() (raft.FSMSnapshot, error) { return nil, ErrSnapshotsOff }
-func (f *fsm[S, R]) Restore(io.ReadCloser) error         { return ErrSnapshotsOff }
+// gatherTime bounds how long a snapshot waits for members' signatures: one that is
+// behind by a batch, on another continent, has caught up by then.
+const gatherTime = 30 * time.Second
+
+// Snapshot captures the state. Raft asks again when this node has nothing new, and
+// also whenever its log is empty.
+func (f *fsm[S, R]) Snapshot() (raft.FSMSnapshot, error) {
+	if err := f.states.halt.reason(); err != nil {
+		return nil, err
+	}
+	state := *f.states.committed.Load()
+	if have := f.snapshots.last(); have != nil && have.certificate.Link == f.states.machine.Link(state) {
+		return nil, raft.ErrNothingNewToSnapshot
+	}
+	return &capture[S, R]{fsm: f, state: state}, nil
+}
+
+// capture is a state on its way into a snapshot.
+type capture[S any, R any] struct {
+	fsm   *fsm[S, R]
+	state S
+}
+
+// Persist gathers the signatures, and writes. It runs on a goroutine of Raft's
+// that does nothing else. Without enough signatures there is no snapshot now; Raft
+// comes again.
+func (c *capture[S, R]) Persist(to raft.SnapshotSink) error {
+	k, f := to.(*sink[S, R]), c.fsm
+	k.own = true
+	cert := certificate{Index: k.meta.Index, Link: f.states.machine.Link(c.state)}
+	ctx, cancel := context.WithTimeout(f.ctx, gatherTime)
+	defer cancel()
+	var err error
+	cert.Signatures, err = f.snapshots.endorse.Gather(ctx, cert.Index, cert.Link)
+	if err == nil {
+		err = cert.check(f.roster, &f.snapshots.endorse)
+	}
+	if err != nil {
+		f.log.Warn("no snapshot was made", "index", cert.Index, "error", err)
+		return fmt.Errorf("have a snapshot of %d signed: %w", cert.Index, err)
+	}
+	return errors.Join(cert.write(k), f.states.machine.Encode(c.state, k))
+}
+
+// Release implements [raft.FSMSnapshot].
+func (c *capture[S, R]) Release() {}
+
+// Restore takes the place of every command up to a snapshot that a leader sent.
+// The store has checked it before it was filed, and here it is checked once more.
+func (f *fsm[S, R]) Restore(r io.ReadCloser) error {
+	c, state, err := f.snapshots.readState(r)
+	if err != nil {
+		return err
+	}
+	switch below := f.floor.index.Load(); {
+	case c.Index < below:
+		return fmt.Errorf("%w: it ends at %d, applied is %d", ErrBehind, c.Index, below)
+	case c.Index == below && c.Link != f.floor.link:
+		err := fmt.Errorf("%w: a signed snapshot has another link at %d", ErrFork, below)
+		f.states.halt.stop(err)
+		return err
+	}
+	// From here, a crash recovers forward: the snapshot is filed.
+	if err := f.floor.advance(c.Index, c.Link); err != nil {
+		f.states.halt.stop(err)
+		return err
+	}
+	f.states.install(c.Index, state)
+	f.installed(Position{Index: c.Index, Link: c.Link})
+	f.changed()
+	f.log.Info("a snapshot has taken the place of the log", "index", c.Index)
+	return nil
+}

@@ -198,8 +198,8 @@ func (g *guard) check(command any) error {
 	case *raft.RequestPreVoteRequest:
 		return g.header(c.RPCHeader, c.Term, highest)
 	case *raft.InstallSnapshotRequest:
-		if c.SnapshotVersion < 1 {
-			return fmt.Errorf("%w: a snapshot of version %d", errCall, c.SnapshotVersion)
+		if c.SnapshotVersion != 1 || c.Size > maxSnapshot {
+			return fmt.Errorf("%w: a snapshot of version %d and %d bytes", errCall, c.SnapshotVersion, c.Size)
 		}
 		if err := g.header(c.RPCHeader, c.Term, highest); err != nil {
 			return err

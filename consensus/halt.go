@@ -15,6 +15,8 @@ var (
 	// ErrMembership means that Raft was to work with another set of members than
 	// the signed roster (R32).
 	ErrMembership = errors.New("consensus: another membership than the roster")
+	// ErrGap means that the log begins above what this node has a state for.
+	ErrGap = errors.New("consensus: entries are missing below the log")
 	// ErrFloor means that the floor cannot be read, or not be made durable.
 	ErrFloor = errors.New("consensus: the floor under the log")
 )

@@ -21,19 +21,25 @@ type tailStore[S any, R any] struct {
 	states *states[S, R]
 	floor  *floor
 	roster roster
+	// covered is the end of the newest snapshot that is filed, and its term, or 0.
+	covered func() (index, term uint64)
 	// queued is the last index that Raft has handed to its FSM, which may not have
 	// applied it yet; nil until Raft runs. It moves on Raft's main goroutine, as
 	// truncation does, so that nothing slips in between.
 	queued atomic.Pointer[func() uint64]
 }
 
+func (t *tailStore[S, R]) atFSM() uint64 {
+	if queued := t.queued.Load(); queued != nil {
+		return (*queued)()
+	}
+	return 0
+}
+
 // keeps refuses what would take away or replace entries from first on, when some
 // of them are applied. The node then stops serving.
 func (t *tailStore[S, R]) keeps(first uint64) error {
-	floor := t.floor.index.Load()
-	if queued := t.queued.Load(); queued != nil {
-		floor = max(floor, (*queued)())
-	}
+	floor := max(t.floor.index.Load(), t.atFSM())
 	if first > floor {
 		return nil
 	}
@@ -54,7 +60,16 @@ func (t *tailStore[S, R]) watch(l *raft.Log) error {
 func (t *tailStore[S, R]) FirstIndex() (uint64, error) { return t.inner.FirstIndex() }
 func (t *tailStore[S, R]) LastIndex() (uint64, error)  { return t.inner.LastIndex() }
 
+// GetLog does not find what was deleted, although the log on disk does, as long
+// as the segment is there (R42).
 func (t *tailStore[S, R]) GetLog(index uint64, log *raft.Log) error {
+	first, err := t.inner.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the first index of the log: %w", err)
+	}
+	if index < first {
+		return raft.ErrLogNotFound
+	}
 	return t.inner.GetLog(index, log)
 }
 
@@ -78,23 +93,59 @@ func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 	return t.inner.StoreLogs(logs)
 }
 
-// DeleteRange is truncation when it reaches the last index; anything else
-// (compaction) leaves the tail alone (R37).
+// DeleteRange means three things, and takes nothing away that is nowhere else
+// (R37). What begins at the log's first entry and ends at or below the newest
+// snapshot is compaction, or the log that an installed snapshot has taken the
+// place of: the tail stays, also when no entry is left. What reaches the log's end
+// is truncation, and takes back the tail.
 func (t *tailStore[S, R]) DeleteRange(first, last uint64) error {
+	begin, err := t.inner.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the first index before a deletion: %w", err)
+	}
 	end, err := t.inner.LastIndex()
 	if err != nil {
 		return fmt.Errorf("read the last index before a deletion: %w", err)
 	}
-	if last >= end {
-		if err := t.keeps(first); err != nil {
-			return err
-		}
+	if covered, _ := t.covered(); first <= begin && last <= covered {
+		return t.inner.DeleteRange(first, last)
+	}
+	if last < end {
+		return fmt.Errorf("%w: entries %d to %d, of %d to %d", errUncovered, first, last, begin, end)
+	}
+	if err := t.keeps(first); err != nil {
+		return err
 	}
 	if err := t.inner.DeleteRange(first, last); err != nil {
 		return err
 	}
-	if last >= end {
-		t.states.truncate(first - 1)
+	t.states.truncate(first - 1)
+	return nil
+}
+
+// errUncovered means that entries were to be deleted that no snapshot holds.
+var errUncovered = errors.New("consensus: no snapshot holds the entries that were to be deleted")
+
+// admit says whether a signed snapshot that a leader sends may take the place of
+// the log: not if it ends below what is applied, nor below the log's end. Raft
+// would delete the whole log after it, and count on entries that are gone. So what
+// an install deletes is in the snapshot, and the tail keeps what it denies.
+func (t *tailStore[S, R]) admit(c *certificate) error {
+	queued := t.atFSM()
+	if ours, known := t.states.at(c.Index, queued); known && ours.Link != c.Link {
+		err := fmt.Errorf("%w: a signed snapshot has the link %s at %d, ours is %s", ErrFork, c.Link, c.Index, ours.Link)
+		t.states.halt.stop(err)
+		return err
+	}
+	if floor := max(t.floor.index.Load(), queued); c.Index < floor {
+		return fmt.Errorf("%w: it ends at %d, applied is %d", ErrBehind, c.Index, floor)
+	}
+	end, err := t.inner.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read the last index before an install: %w", err)
+	}
+	if c.Index < end {
+		return fmt.Errorf("%w: it ends at %d, the log at %d", ErrBehind, c.Index, end)
 	}
 	return nil
 }
@@ -116,10 +167,25 @@ func commands[S any, R any](logs []*raft.Log) []step[S, R] {
 	return out
 }
 
-// replay rebuilds the tail from the whole stored log, at start, and looks whether
-// it is the log that this node has applied, and of this membership. If it is not,
-// the node stops serving.
+// begin takes the state of the snapshot that was found at start.
+func (t *tailStore[S, R]) begin(c *certificate, state S) error {
+	t.states.install(c.Index, state)
+	switch floor := t.floor.index.Load(); {
+	case c.Index > floor: // it was installed, and then there was a crash
+		return t.floor.advance(c.Index, c.Link)
+	case c.Index == floor && c.Link != t.floor.link:
+		t.states.halt.stop(fmt.Errorf("%w: the snapshot differs from what was applied, at or before entry %d", ErrFork, floor))
+	}
+	return nil
+}
+
+// replay rebuilds the tail from the snapshot and the whole stored log, at start,
+// and looks whether they are what this node has applied, and of this membership.
+// If they are not, the node stops serving.
 func (t *tailStore[S, R]) replay() error {
+	if err := t.dropOld(); err != nil {
+		return err
+	}
 	first, err := t.inner.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("read the first index of the log: %w", err)
@@ -129,6 +195,11 @@ func (t *tailStore[S, R]) replay() error {
 		return fmt.Errorf("read the last index of the log: %w", err)
 	}
 	floor := t.floor.index.Load()
+	covered, term := t.covered()
+	if last > 0 && first > covered+1 {
+		t.states.halt.stop(fmt.Errorf("%w: it begins at %d, the snapshot ends at %d", ErrGap, first, covered))
+		return nil
+	}
 	for i := first; i <= last && last > 0; i++ {
 		var l raft.Log
 		if err := t.inner.GetLog(i, &l); err != nil {
@@ -137,13 +208,50 @@ func (t *tailStore[S, R]) replay() error {
 		if err := t.watch(&l); err != nil && t.states.halt.reason() == nil {
 			return err
 		}
+		if i == covered && l.Term != term {
+			t.states.halt.stop(fmt.Errorf("%w: the stored log has entry %d in the term %d, the snapshot in %d", ErrFork, i, l.Term, term))
+		}
+		if i <= covered {
+			continue
+		}
 		t.states.store(i, i, commands[S, R]([]*raft.Log{&l}))
 		if i == floor && t.states.machine.Link(t.states.tail.Load().State) != t.floor.link {
 			t.states.halt.stop(fmt.Errorf("%w: the stored log differs from what was applied, at or before entry %d", ErrFork, floor))
 		}
 	}
-	if last < floor {
-		t.states.halt.stop(fmt.Errorf("%w: the stored log ends at %d, applied is %d", ErrFork, last, floor))
+	if end := max(last, covered); end < floor {
+		t.states.halt.stop(fmt.Errorf("%w: the stored log ends at %d, applied is %d", ErrFork, end, floor))
+	}
+	return nil
+}
+
+// dropOld deletes a log that a snapshot was installed over, when a crash came
+// before Raft did so: it does not lead to the snapshot, and nothing could be
+// stored after it (R36).
+func (t *tailStore[S, R]) dropOld() error {
+	covered, term := t.covered()
+	first, err := t.inner.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the first index of the log: %w", err)
+	}
+	last, err := t.inner.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read the last index of the log: %w", err)
+	}
+	if last == 0 || last > covered {
+		return nil
+	}
+	if last == covered {
+		var l raft.Log
+		if err := t.inner.GetLog(last, &l); err != nil {
+			return fmt.Errorf("read entry %d of the log: %w", last, err)
+		}
+		if l.Term == term {
+			return nil
+		}
+	}
+	if err := t.inner.DeleteRange(first, last); err != nil {
+		return fmt.Errorf("delete the log below an installed snapshot: %w", err)
 	}
 	return nil
 }

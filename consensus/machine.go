@@ -1,6 +1,10 @@
 package consensus
 
-import "warifu.dev/api"
+import (
+	"io"
+
+	"warifu.dev/api"
+)
 
 // Machine is the replicated state machine: a value S and a pure function.
 type Machine[S any, R any] struct {
@@ -11,6 +15,14 @@ type Machine[S any, R any] struct {
 	Apply func(s S, index uint64, entry []byte) (S, R)
 	// Link commits to the commands that led to a state, and to their order.
 	Link func(s S) api.Digest
+	// Last is the index of the last command that led to a state, or 0.
+	Last func(s S) uint64
+	// Encode writes a state to which commands have led, for Decode. An error is
+	// the writer's.
+	Encode func(s S, w io.Writer) error
+	// Decode reads one state, to the end of r. It believes nothing: what it
+	// returns has the Link that its content gives.
+	Decode func(r io.Reader) (S, error)
 }
 
 // step is a state computed for one command of the log.

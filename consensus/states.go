@@ -70,6 +70,26 @@ func (s *states[S, R]) cut(last uint64) {
 	s.end = min(s.end, last)
 }
 
+// install takes a state for committed that stands for every entry up to index.
+// What the log holds above it is computed again from there (R38).
+func (s *states[S, R]) install(index uint64, state S) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed.Store(&state)
+	s.trail = trail{{Index: s.machine.Last(state), Link: s.machine.Link(state)}}
+	rest := s.ahead
+	s.ahead = nil
+	for _, c := range rest {
+		if c.index > index {
+			state, c.result = s.machine.Apply(state, c.index, c.entry)
+			c.state = state
+			s.ahead = append(s.ahead, c)
+		}
+	}
+	s.end = max(s.end, index)
+	s.publish()
+}
+
 // after is the state that the next commands to be applied lead to. It moves
 // nothing.
 func (s *states[S, R]) after(commands []step[S, R]) S {

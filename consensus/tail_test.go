@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+
+	"warifu.dev/api"
 )
 
 var errDisk = errors.New("the disk is full")
@@ -46,7 +48,7 @@ func newFollower(t *testing.T) *follower {
 
 // tailOver is a tail store with a floor of 0 that nothing raises.
 func tailOver(inner raft.LogStore) *tailStore[string, string] {
-	return &tailStore[string, string]{inner: inner, states: newStates(chain), floor: &floor{}, roster: rosterOf([]string{"n1"})}
+	return &tailStore[string, string]{inner: inner, states: newStates(chain), floor: &floor{}, roster: rosterOf([]string{"n1"}), covered: func() (uint64, uint64) { return 0, 0 }}
 }
 
 // membership is the entry that names the roster of tailOver.
@@ -190,8 +192,39 @@ func TestCompactionLeavesTheTailAlone(t *testing.T) {
 	f := newFollower(t)
 	f.store(command(1, "a"), command(2, "b"), command(3, "deny"))
 	f.states.apply(1, []byte("a"))
+	if err := f.DeleteRange(1, 1); !errors.Is(err, errUncovered) {
+		t.Errorf("what no snapshot holds was deleted: %v", err)
+	}
+	f.covered = func() (uint64, uint64) { return 1, 1 }
 	f.delete(1, 1)
 	f.want("1:a", "1:a 2:b 3:deny", 3)
+	var l raft.Log
+	if err := f.GetLog(1, &l); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Errorf("what was deleted is found: %v, %v", l, err)
+	}
+}
+
+// R37: on an idle node compaction takes the last entry, too; so does what follows
+// an install.
+func TestCompactionOfTheWholeLogLeavesTheTailAlone(t *testing.T) {
+	f := newFollower(t)
+	f.floor = mustOpenFloor(t, t.TempDir())
+	f.store(command(1, "a"), command(2, "deny"))
+	if err := f.floor.advance(2, api.Digest{}); err != nil {
+		t.Fatal(err)
+	}
+	f.states.apply(1, []byte("a"))
+	f.states.apply(2, []byte("deny"))
+	f.covered = func() (uint64, uint64) { return 2, 1 }
+	f.delete(1, 2)
+	f.want("1:a 2:deny", "1:a 2:deny", 2)
+	f.store(command(3, "b"))
+	f.want("1:a 2:deny", "1:a 2:deny 3:b", 3)
+	if err := f.states.halt.reason(); err != nil {
+		t.Errorf("it took compaction for truncation: %v", err)
+	}
+	f.delete(3, 3) // truncation, above the snapshot
+	f.want("1:a 2:deny", "1:a 2:deny", 2)
 }
 
 // R35: a leader can make Raft delete what is applied. Committed keeps it, and so

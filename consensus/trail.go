@@ -52,10 +52,18 @@ func (t trail) at(index uint64) (Position, bool) {
 // At is the last command at or below an index, and the link after it: false if
 // this node has not committed that far, or no longer remembers it.
 func (c *Consensus[S, R]) At(index uint64) (Position, bool) {
-	if index > c.AppliedIndex() {
+	if c.raft == nil {
 		return Position{}, false
 	}
-	c.states.mu.Lock()
-	defer c.states.mu.Unlock()
-	return c.states.trail.at(index)
+	return c.states.at(index, c.raft.AppliedIndex())
+}
+
+// at is [Consensus.At], when Raft has queued everything up to queued.
+func (s *states[S, R]) at(index, queued uint64) (Position, bool) {
+	if index > s.applied(queued) {
+		return Position{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trail.at(index)
 }

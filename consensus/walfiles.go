@@ -14,7 +14,7 @@ import (
 // openLog opens the log in dir. With a hook its segments are written through it;
 // the small database beside them, which holds the term and the vote, is not:
 // Raft panics when that cannot be written.
-func openLog(hook disk.Hook, dir string) (*wal.WAL, error) {
+func openLog(hook disk.Hook, dir string, segmentSize int) (*wal.WAL, error) {
 	if hook == nil {
 		return wal.Open(dir, wal.WithSegmentSize(segmentSize))
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ type journal struct {
 	now  func() time.Time
 
 	mu      sync.Mutex
-	waiting []audit.Record // guarded by mu
+	waiting []audit.Record // oldest first; the first is being written; guarded by mu
+	seen    uint64         // the last entry told; guarded by mu
+	queued  uint64         // the last one whose record is written or waits; guarded by mu
 	broken  bool           // nothing is collected any more; guarded by mu
 	wake    chan struct{}  // of room 1
 	after   uint64         // entries up to this index were in the log at the start
@@ -31,15 +34,18 @@ type journal struct {
 
 func newJournal(node string, log *audit.Log, now func() time.Time) *journal {
 	after := log.Journaled()
-	return &journal{node: node, log: log, now: now, after: after, written: after, wake: make(chan struct{}, 1)}
+	return &journal{node: node, log: log, now: now, after: after, written: after, queued: after, wake: make(chan struct{}, 1)}
 }
 
 // take is told of every committed entry, on Raft's goroutine.
 func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
+	j.mu.Lock()
+	j.seen = index
+	j.mu.Unlock()
 	if r.Err != nil || index <= j.after {
 		return
 	}
-	record := audit.Record{Time: j.now().UnixMilli(), Node: j.node, LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
+	record := audit.Record{LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
 	switch {
 	case authority.IsChangeKind(r.Kind):
 		record.Kind, record.Entry = audit.Change, entry
@@ -50,15 +56,25 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 	default:
 		return
 	}
+	j.put(record)
+}
+
+// put hands a record to run. What it says of how far the ledger is taken over
+// never falls: a start counts on the newest.
+func (j *journal) put(r audit.Record) (index uint64) {
+	r.Time, r.Node = j.now().UnixMilli(), j.node
 	j.mu.Lock()
+	j.queued = max(j.queued, r.LedgerIndex)
+	r.LedgerIndex = j.queued
 	if !j.broken {
-		j.waiting = append(j.waiting, record)
+		j.waiting = append(j.waiting, r)
 	}
 	j.mu.Unlock()
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
+	return r.LedgerIndex
 }
 
 // run writes until ctx ends or the log takes no more; failed is told why. What
@@ -70,12 +86,8 @@ func (j *journal) run(ctx context.Context, failed func(error)) {
 			return
 		case <-j.wake:
 		}
-		j.mu.Lock()
-		records := j.waiting
-		j.waiting = nil
-		j.mu.Unlock()
-		for _, r := range records {
-			if _, err := j.log.Append(ctx, r); err != nil {
+		for r := j.first(); r != nil; r = j.first() {
+			if _, err := j.log.Append(ctx, *r); err != nil {
 				j.mu.Lock()
 				j.broken, j.waiting = true, nil
 				j.mu.Unlock()
@@ -85,8 +97,29 @@ func (j *journal) run(ctx context.Context, failed func(error)) {
 				return
 			}
 			j.written = r.LedgerIndex
+			j.mu.Lock()
+			j.waiting = j.waiting[1:]
+			j.mu.Unlock()
 		}
 	}
+}
+
+// first is the record to write next, or nil.
+func (j *journal) first() *audit.Record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting) == 0 {
+		j.waiting = nil // lets go of what was written
+		return nil
+	}
+	return &j.waiting[0]
+}
+
+// behind says whether a record of an entry up to index is still to be written.
+func (j *journal) behind(index uint64) (behind, broken bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.ContainsFunc(j.waiting, func(r audit.Record) bool { return r.LedgerIndex <= index }), j.broken
 }
 
 // anchors posts this node's clock, its view of the chain and its audit's head:

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -210,8 +211,11 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 			Genesis: ledger.New(n.genesis),
 			Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
 			Link:    func(s *ledger.State) api.Digest { return s.Position().Link },
+			Last:    func(s *ledger.State) uint64 { return s.Position().Index },
+			Encode:  func(s *ledger.State, w io.Writer) error { return s.Encode(w) },
+			Decode:  func(r io.Reader) (*ledger.State, error) { return ledger.Decode(n.genesis, r) },
 		},
-		Applied: n.journal.take, Disk: n.disk,
+		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Disk: n.disk,
 	})
 	if err != nil {
 		return err

@@ -118,6 +118,9 @@ func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method 
 	case api.MethodPeerFresh:
 		b, err := p.n.answerFresh(body)
 		return b, refusal(err)
+	case api.MethodPeerLink:
+		b, err := decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return p.n.answerLink(ctx, q) })
+		return b, refusal(err)
 	case api.MethodPeerSubmit:
 		if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) { // before anything is verified
 			return nil, refusal(api.Retry(api.CodeOverloaded, "a member submits at most %d units a second", peerUnitsPerSecond))

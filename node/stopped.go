@@ -27,6 +27,8 @@ func stoppedState(err error) string {
 		return "membership"
 	case errors.Is(err, consensus.ErrFloor):
 		return "floor"
+	case errors.Is(err, consensus.ErrGap):
+		return "gap"
 	default:
 		return "fork"
 	}
