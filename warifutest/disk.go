@@ -2,6 +2,7 @@ package warifutest
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,30 @@ type platter struct {
 type diskFault struct {
 	slow time.Duration // of each sync; 0 for a full disk
 	met  atomic.Uint64
+
+	mu   sync.Mutex
+	room map[string]int // writes for which removed files left room, by directory; guarded by mu
+}
+
+// takes says whether a full disk takes a change: what needs no room, and as many
+// writes as files were removed beside the one written.
+func (f *diskFault) takes(op disk.Op, path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dir := filepath.Dir(path)
+	switch op {
+	case disk.Remove:
+		f.room[dir]++
+	case disk.Create:
+		return false
+	case disk.Write:
+		f.room[dir]--
+		if f.room[dir] < 0 {
+			f.room[dir] = 0
+			return false
+		}
+	}
+	return true
 }
 
 func (p *platter) spoil(f *diskFault) {
@@ -35,16 +60,15 @@ func (p *platter) mend(f *diskFault) {
 	p.faults = slices.DeleteFunc(p.faults, func(o *diskFault) bool { return o == f })
 }
 
-// before is asked before each change. What is full takes no more, and lets go of
-// what is there.
-func (p *platter) before(op disk.Op) error {
+// before is asked before each change.
+func (p *platter) before(op disk.Op, path string) error {
 	p.mu.Lock()
 	faults := slices.Clone(p.faults)
 	p.mu.Unlock()
 	var wait time.Duration
 	for _, f := range faults {
 		switch {
-		case f.slow == 0 && op != disk.Remove:
+		case f.slow == 0 && !f.takes(op, path):
 			f.met.Add(1)
 			return syscall.ENOSPC
 		case f.slow > 0 && op == disk.Sync:
@@ -61,11 +85,11 @@ func (p *platter) before(op disk.Op) error {
 // before is the hook of one incarnation: a dead one changes nothing any more, also
 // when it died while its disk was slow.
 func (in *incarnation) before(p *platter) disk.Hook {
-	return func(op disk.Op, _ string) error {
+	return func(op disk.Op, path string) error {
 		if in.dead.Load() {
 			return syscall.EIO
 		}
-		if err := p.before(op); err != nil {
+		if err := p.before(op, path); err != nil {
 			return err
 		}
 		if in.dead.Load() {
@@ -80,7 +104,7 @@ func (in *incarnation) before(p *platter) disk.Hook {
 func (c *Cluster) spoilDisks(f schedule.Fault) schedule.Inflicted {
 	faults := map[string]*diskFault{}
 	for _, id := range f.Nodes {
-		d := &diskFault{}
+		d := &diskFault{room: map[string]int{}}
 		if f.Kind == schedule.SlowDisk {
 			d.slow = f.Time
 		}
