@@ -410,7 +410,7 @@ var promises = []promise{
 			{"node/keyring", []string{
 				"TestDiskOrTokenAloneGivesNothing", "TestTheRootShareAloneDoesNotOpenTheKeyring", "TestASealedFileOpensOnlyWhereItBelongs",
 				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
-				"TestACrashLeavesNoOldGeneration", "TestNothingPrintsAShare", "TestOnARealToken",
+				"TestACrashLeavesNoOldGeneration", "TestWhatWasSealedWrongIsRefused", "TestNothingPrintsAShare", "TestOnARealToken",
 			}},
 		},
 		faults: []fault{
@@ -441,6 +441,13 @@ var promises = []promise{
 				old:  "return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte(\"root\"), tag.Uint64(epoch), tag.Uint64(g))",
 				new:  "return tag.List(tag.SealedBlob, []byte(\"root\"))",
 				room: "node/keyring", test: "TestEachFieldOfTheAADCounts", says: "the root share is not bound to its",
+			},
+			{
+				name: "a keyring that holds one share twice is read",
+				file: "node/keyring/keyring.go",
+				old:  "len(s.Endorsement) != SaltSize || out[id] != nil {",
+				new:  "len(s.Endorsement) != SaltSize {",
+				room: "node/keyring", test: "TestWhatWasSealedWrongIsRefused", says: "one share twice is refused: <nil>",
 			},
 			{
 				name: "the old generation is not destroyed",
