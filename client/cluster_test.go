@@ -43,6 +43,7 @@ type fakeNode struct {
 	twist  func(*api.UnwrapRequest, *api.UnwrapAnswer) error   // guarded by mu
 	submit func(*api.SubmitRequest) (*api.SubmitAnswer, error) // guarded by mu
 	claims [][]byte                                            // guarded by mu
+	anchor [][]byte                                            // guarded by mu; none: it refuses
 	asked  []api.UnwrapRequest                                 // guarded by mu
 	delay  time.Duration                                       // guarded by mu
 	proofs atomic.Int64
@@ -132,6 +133,13 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 			return nil, &transport.Refusal{Code: string(api.CodeUnknownKey), Sentence: "there is no such key"}
 		}
 		return wire.Encode(api.KeyRecordAnswer{Record: record}), nil
+	case api.MethodAnchors:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.anchor == nil {
+			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
+		}
+		return wire.Encode(api.AnchorsAnswer{Entries: n.anchor}), nil
 	case api.MethodSubmit:
 		var r api.SubmitRequest
 		if err := wire.Decode(body, &r); err != nil {

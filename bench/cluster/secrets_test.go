@@ -1,14 +1,17 @@
 package cluster_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
 	"warifu.dev/api"
@@ -41,8 +44,9 @@ func (c *capture) scan(s *scanner, channel cluster.Channel) (found []form, packe
 
 // A cluster runs, data keys are unwrapped, all nodes stop. Then this test, which
 // holds every token and PIN, rebuilds each secret there is, the two private keys
-// included that no node ever had, and looks for them in every file of every node
-// and in every packet. R25
+// included that no node ever had, and looks for them in every file of every node,
+// its audit and its log with the stacks of a crash among them, in every packet, and
+// in what callers are told. R25
 func TestSecretsStayApart(t *testing.T) {
 	seen := &capture{packets: map[cluster.Channel][][]byte{}}
 	c, key, cl := start(t, cluster.Config{Tap: seen.tap})
@@ -52,7 +56,13 @@ func TestSecretsStayApart(t *testing.T) {
 	planted := newScanner([]secretBytes{canary})
 	plantPackets(t, c, canary, seen, planted)
 
+	told := tellsCallers(t, c, cl, envelopes[0])
+	aborted := c.IDs()[0]
+	abort(t, c, aborted)
 	for _, id := range c.IDs() {
+		if id == aborted {
+			continue
+		}
 		if err := c.Stop(id); err != nil {
 			t.Fatal(err)
 		}
@@ -83,6 +93,17 @@ func TestSecretsStayApart(t *testing.T) {
 		}
 		total += files
 	}
+	if dumps, err := filepath.Glob("core*"); err != nil || len(dumps) > 0 {
+		t.Errorf("a node that was aborted left %v, %v", dumps, err)
+	}
+	for _, f := range scan.find(told) {
+		t.Errorf("%s, as %s, in what callers are told", f.secret, f.as)
+	}
+	for f, text := range plantings(canary) {
+		if !slices.Contains(planted.find(slices.Concat(told, []byte(text), told)), f) {
+			t.Errorf("planted as %s, the scan of what callers are told does not find it", f.as)
+		}
+	}
 	for _, channel := range []cluster.Channel{cluster.ToClients, cluster.ToPeers} {
 		found, packets := seen.scan(scan, channel)
 		for _, f := range found {
@@ -94,6 +115,67 @@ func TestSecretsStayApart(t *testing.T) {
 		t.Logf("%d packets of the channel %s", packets, channel)
 	}
 	t.Logf("%d secrets, %d forms each, %d files", len(secrets), len(formsOf(canary)), total)
+}
+
+// tellsCallers is what nodes and the client say in words: status and warnings,
+// anchors, and refusals with their reasons.
+func tellsCallers(t *testing.T, c *cluster.Cluster, cl *client.Client, envelope []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	refused := func(what string, err error) {
+		if err == nil {
+			t.Fatalf("%s was not refused", what)
+		}
+		fmt.Fprintf(&b, "%v %+v %q\n", err, err, err)
+	}
+	_, err := cl.Unwrap(within(t, patience), envelope, api.Context{"file": "another"}, "the test asks")
+	refused("another context", err)
+	altered := slices.Clone(envelope)
+	altered[len(altered)-1] ^= 1
+	_, err = cl.Unwrap(within(t, patience), altered, trialContext, "the test asks")
+	refused("an altered envelope", err)
+	_, err = cl.AuditTail(within(t, patience), c.IDs()[0], 1)
+	refused("the audit, for an application", err)
+	asks, err := c.Custodian()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asks.Close()
+	for _, s := range asks.Status(within(t, patience)) {
+		if s.Err != nil {
+			t.Fatal(s.Err)
+		}
+		text, err := json.Marshal(s.Answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(text, '\n'))
+	}
+	anchors, err := asks.Anchors(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range anchors {
+		fmt.Fprintf(&b, "%s %+v %x\n", a.Node(), a.Anchor(), a.Entry())
+	}
+	return b.Bytes()
+}
+
+// abort makes a node crash: the runtime writes every stack into its log, and a
+// kernel that may would write a core.
+func abort(t *testing.T, c *cluster.Cluster, id string) {
+	t.Helper()
+	if err := syscall.Kill(c.PID(id), syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, id+" is gone", func() bool { return c.PID(id) == 0 })
+	b, err := os.ReadFile(c.LogPath(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("SIGABRT")) || !bytes.Contains(b, []byte("goroutine ")) {
+		t.Error("the crash left no stacks: nothing was tried")
+	}
 }
 
 var trialContext = api.Context{"file": "ledger.db", "tenant": "acme"}
