@@ -221,12 +221,27 @@ func TestATailCutByOneNeedsACheckpoint(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	whole, err := ParseCheckpoint(log.newer, &testKey.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchored := Anchor{Name: "anchor 7 of node-1", Size: whole.Size, Root: whole.Root}
 	own := filepath.Join(dir, "checkpoint")
 	if err := os.WriteFile(own, log.older, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Checkpoint: log.newer}); !errors.As(err, &damage) || damage.Index != manyRecords-1 {
 		t.Errorf("its own put back: %v", err)
+	}
+	if _, err := VerifyDir(dir, &testKey.PublicKey, Given{Anchors: []Anchor{anchored}}); !errors.As(err, &damage) || damage.Index != manyRecords-1 || !strings.Contains(err.Error(), "anchor 7 of node-1 counts 10000") {
+		t.Errorf("its own put back, against an anchor: %v", err)
+	}
+	if report, err := VerifyDir(log.dir, &testKey.PublicKey, Given{Anchors: []Anchor{anchored}}); err != nil || !report.TailChecked || report.Kept != manyRecords {
+		t.Errorf("whole, against an anchor: %+v, %v", report, err)
+	}
+	anchored.Root[0] ^= 1
+	if _, err := VerifyDir(log.dir, &testKey.PublicKey, Given{Anchors: []Anchor{anchored}}); !errors.As(err, &damage) || !damage.Unplaced || !strings.Contains(err.Error(), "the root that anchor 7 of node-1 says") {
+		t.Errorf("against an anchor of another root: %v", err)
 	}
 	for _, gone := range []bool{false, true} {
 		if report, err := VerifyDir(dir, &testKey.PublicKey, Given{}); err != nil || report.TailChecked || report.Size != manyRecords-1 {

@@ -314,7 +314,7 @@ var promises = []promise{
 	{name: "P5", sentence: "share rotation makes old shares useless"},
 	{
 		name: "P6", sentence: "no partial before its record; tampering shows",
-		tried: "broken disks, a crash at every byte, each damage",
+		tried: "broken disks, a crash at every byte, each damage, an archive, the kernel's view of 1,000 releases",
 		trials: []trial{
 			{"node/gate", []string{
 				"TestNoPartialLeavesWithoutItsRecord", "TestAHangingAuditReleasesNothing", "TestNothingIsReleasedBeforeTheRecordIsDurable",
@@ -323,10 +323,12 @@ var promises = []promise{
 			{"audit", []string{
 				"TestBrokenDisk", "TestCrashAtEveryByte", "TestEveryByteBelowTheLastCommitCounts", "TestHolesAndSwapsAreNamed", "TestSegmentsMustBeComplete",
 				"TestCutBelowTheCheckpoint", "TestReopeningSyncsTheLastCommitAgain", "TestAnOlderCheckpointShowsARewrittenLog", "TestVerifyNamesABadRecord",
-				"TestEachDamageIsNamedByIndex", "TestATailCutByOneNeedsACheckpoint",
+				"TestEachDamageIsNamedByIndex", "TestATailCutByOneNeedsACheckpoint", "TestSizeAndRootAreOfOneMoment",
 				"TestAnArchivedLogVerifiesWithItsRecordsAndWithout", "TestALogGoesOnWithoutItsArchive", "TestDamageInTheArchiveIsNamedByIndex",
 				"TestAStubCannotLie", "TestArchivingSurvivesACrashAtEveryStep", "TestWhatIsNotClosedIsNotArchived",
 			}},
+			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
+			{"client", []string{"TestTheNewestAnchorOfEachNodeIsFound"}},
 			{"bench/cluster", []string{"TestEveryReleaseIsSyncedBeforeItIsSent", "TestTheTraceShowsAnAnswerBeforeItsSync"}},
 		},
 		faults: []fault{
@@ -393,6 +395,16 @@ var promises = []promise{
 				name: "hashes in place of archived records need nobody's signature",
 				file: "audit/scan.go", old: "if p.point.Size >= unread {", new: "if p.point.Size >= unread || unread > 0 {",
 				room: "audit", test: "TestAStubCannotLie", says: "nobody_signed_for_it",
+			},
+			{
+				name: "an auditor's anchors are not looked at",
+				file: "audit/verify.go", old: "points = append(points, against{a.Name, Checkpoint{Size: a.Size, Root: a.Root}})", new: "_ = a",
+				room: "audit", test: "TestATailCutByOneNeedsACheckpoint", says: "its own put back, against an anchor: <nil>",
+			},
+			{
+				name: "one node can pass off an old anchor",
+				file: "client/anchors.go", old: "last == nil || v.Anchor().Counter > last.Anchor().Counter", new: "v != last",
+				room: "client", test: "TestTheNewestAnchorOfEachNodeIsFound", says: "map[n1:3 n2:4]",
 			},
 			{
 				name: "records cut off the end go unseen",
