@@ -311,6 +311,7 @@ func TestActivateTooEarly(t *testing.T) {
 	w.refuse(early.Encode(), ledger.ErrNoSession)
 }
 
+// R43: an entry has at most 256 KiB.
 func TestTheLargestEntryIsTaken(t *testing.T) {
 	w := newWorld(t)
 	c := w.change()

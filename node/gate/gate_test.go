@@ -491,7 +491,7 @@ func TestAWithheldThatCannotBeWrittenReleasesNothing(t *testing.T) {
 	}
 }
 
-// R28
+// R16, R28: the root key, too, is a key that nobody can ask for.
 func TestUnknownKeyDeniedAndRevokedLookAlike(t *testing.T) {
 	answers := map[string][]byte{}
 	see := func(sentence string, w *world, principal string, item api.UnwrapItem) {
