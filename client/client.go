@@ -34,7 +34,8 @@ type Config struct {
 	// Timeout bounds an unwrap or a look-up as a whole; 0 means [DefaultTimeout].
 	// A context that ends earlier ends it earlier.
 	Timeout time.Duration
-	// Log may be nil. A line is written when a node gives a false partial.
+	// Log may be nil. A line is written when a node gives a false partial, and when
+	// two nodes show different histories of the ledger.
 	Log *slog.Logger
 	// Dial opens sockets; nil means UDP. It is for simulated networks.
 	Dial OpenSocket
@@ -54,8 +55,9 @@ func (c *Config) validate() error {
 
 // Client talks to one cluster. Its methods are safe for concurrent use.
 type Client struct {
-	conf  Config
-	links []*link // in the roster's order; never changed
+	conf      Config
+	links     []*link // in the roster's order; never changed
+	histories histories
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

@@ -190,6 +190,7 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		g.refuse(a.items, reasonOf(node, a.err))
 		return
 	}
+	g.client.hearHistory(ctx, node, a.answer.Header)
 	for i, p := range a.items {
 		if p.done {
 			continue
