@@ -432,7 +432,7 @@ var promises = []promise{
 				file: "audit/frame.go",
 				old:  "if f.first > f.index || leafHash(f.first, f.body) != f.leaf {",
 				new:  "if f.first > f.index {",
-				room: "audit", test: "TestEveryByteBelowTheLastCommitCounts", says: "opened with <nil>",
+				room: "audit", test: "TestEveryByteBelowTheLastCommitCounts", says: "byte 3 of record 0: ",
 			},
 			{
 				name: "which commit a record is of is under no hash",

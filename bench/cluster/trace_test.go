@@ -227,7 +227,8 @@ func syncedBeforeSent(events []event, r release) error {
 	for i := range events {
 		e := &events[i]
 		switch {
-		case e.what == received && asked == nil && e.size >= r.asks && !e.returned.Before(r.begin):
+		// A request may come in two datagrams; the larger holds half of it.
+		case e.what == received && asked == nil && e.size >= r.asks/2 && !e.returned.Before(r.begin):
 			asked = e
 		case e.what == recorded && record == nil:
 			for _, id := range e.releases {
