@@ -50,6 +50,27 @@ var chain = Machine[string, string]{
 		}
 		return string(b), err
 	},
+	// "revoke x" denies, "lift x" lifts it; "forged revoke x" is signed by nobody.
+	Denies: func(_ string, entry []byte) (api.Digest, bool) {
+		name, is := strings.CutPrefix(string(entry), "revoke ")
+		return denyID(name), is
+	},
+	Standing: func(s string, id api.Digest) Standing {
+		name := string(bytes.TrimRight(id[:], "\x00"))
+		switch {
+		case strings.Contains(s+" ", ":lift "+name+" "):
+			return Lifted
+		case strings.Contains(s+" ", ":revoke "+name+" "):
+			return Taken
+		}
+		return Absent
+	},
+}
+
+// denyID is the id of "revoke name".
+func denyID(name string) (id api.Digest) {
+	copy(id[:], name)
+	return id
 }
 
 // cluster is a set of real Raft nodes, on disk, over streams in memory.

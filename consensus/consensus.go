@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 
+	"warifu.dev/api"
 	"warifu.dev/internal/disk"
 )
 
@@ -143,10 +144,14 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	c.snapshots = &snapshots[S, R]{
 		dir: dir, disk: cfg.Disk, machine: cfg.Machine, roster: rosterOf(cfg.Voters), endorse: cfg.Endorse, log: cfg.Log,
 	}
-	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, roster: c.snapshots.roster, covered: c.snapshots.covered}
+	denies, err := openDenies(cfg.Disk, dir, floor.index.Load() == 0)
+	if err != nil {
+		return nil, errors.Join(err, log.Close(), floor.close())
+	}
+	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, denies: denies, roster: c.snapshots.roster, covered: c.snapshots.covered}
 	c.snapshots.admit = c.store.admit
 	if err := c.join(cfg); err != nil {
-		_ = errors.Join(log.Close(), floor.close())
+		_ = errors.Join(log.Close(), floor.close(), denies.close())
 		return nil, err
 	}
 	return c, nil
@@ -201,7 +206,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	ctx, stop := context.WithCancel(context.Background())
 	if err == nil {
 		c.raft, err = raft.NewRaft(conf, &fsm[S, R]{
-			states: c.states, floor: c.store.floor, roster: c.store.roster, applied: cfg.Applied, changed: c.signal,
+			states: c.states, floor: c.store.floor, denies: c.store.denies, roster: c.store.roster, applied: cfg.Applied, changed: c.signal,
 			snapshots: c.snapshots, installed: cfg.Installed, log: cfg.Log, ctx: ctx,
 		}, cache, c.log, c.snapshots, c.transport)
 	}
@@ -226,11 +231,11 @@ func (c *Consensus[S, R]) Close() error {
 		err = errors.Join(err, c.transport.Close())
 		c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open
 	}
-	return errors.Join(err, c.log.Close(), c.store.floor.close())
+	return errors.Join(err, c.log.Close(), c.store.floor.close(), c.store.denies.close())
 }
 
 // Stopped is nil, or why this node must not serve any more: [ErrFork],
-// [ErrMembership] or [ErrFloor]. It stays so until the process ends.
+// [ErrMembership], [ErrFloor] or [ErrDenies]. It stays so until the process ends.
 func (c *Consensus[S, R]) Stopped() error { return c.states.halt.reason() }
 
 // Halt stops this node from serving, for a reason that the log itself does not
@@ -242,6 +247,43 @@ func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }
 
 // Tail is the state that the stored log leads to, and the log's end.
 func (c *Consensus[S, R]) Tail() Tail[S] { return *c.states.tail.Load() }
+
+// Kept is what this node denies beside both states, as it is now.
+func (c *Consensus[S, R]) Kept() *Kept { return c.store.denies.kept.Load() }
+
+// Deny keeps an entry that denies something and was handed to this node outside
+// the log, and returns its id when that is durable. It acts before that. A node
+// that may not serve takes it too. [ErrNoDeny] and [ErrDenyLifted] refuse the entry;
+// after [ErrDenies] the node has stopped serving.
+func (c *Consensus[S, R]) Deny(entry []byte) (api.Digest, error) {
+	id, is := c.states.denies(entry)
+	if !is {
+		return api.Digest{}, ErrNoDeny
+	}
+	if err := c.store.denies.keep([]deny{{id, entry}}, c.states.standing); err != nil {
+		c.states.halt.stop(err)
+		return api.Digest{}, err
+	}
+	if c.states.standing(id) == Lifted {
+		return api.Digest{}, ErrDenyLifted
+	}
+	return id, nil
+}
+
+// HoldsDeny says whether what an id denies is in force and durable here: it is
+// kept, or committed, and the floor is not below what is committed.
+func (c *Consensus[S, R]) HoldsDeny(id api.Digest) bool {
+	if c.Stopped() != nil || c.states.machine.Denies == nil {
+		return false
+	}
+	switch c.states.standing(id) {
+	case Taken:
+		return true
+	case Lifted:
+		return false
+	}
+	return c.store.denies.holds(id)
+}
 
 // AppliedIndex is the last index, of commands and others, that committed has
 // taken in. Raft's own number is of what it has queued for its FSM, which may not

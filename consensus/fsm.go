@@ -16,6 +16,7 @@ import (
 type fsm[S any, R any] struct {
 	states  *states[S, R]
 	floor   *floor
+	denies  *denies
 	roster  roster
 	applied func(uint64, []byte, R)
 	changed func()
@@ -52,7 +53,16 @@ func (f *fsm[S, R]) ApplyBatch(logs []*raft.Log) []any {
 			}
 		}
 	}
+	f.settle()
 	return out
+}
+
+// settle drops the denies that committed has lifted. Committed has moved before: what
+// is handed over again meanwhile is refused, or dropped here.
+func (f *fsm[S, R]) settle() {
+	if err := f.denies.settle(f.states.standing); err != nil {
+		f.states.halt.stop(err)
+	}
 }
 
 // Apply is not called by Raft, which prefers batches.
@@ -135,6 +145,7 @@ func (f *fsm[S, R]) Restore(r io.ReadCloser) error {
 		return err
 	}
 	f.states.install(c.Index, state)
+	f.settle()
 	f.installed(Position{Index: c.Index, Link: c.Link})
 	f.changed()
 	f.log.Info("a snapshot has taken the place of the log", "index", c.Index)

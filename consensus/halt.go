@@ -19,6 +19,9 @@ var (
 	ErrGap = errors.New("consensus: entries are missing below the log")
 	// ErrFloor means that the floor cannot be read, or not be made durable.
 	ErrFloor = errors.New("consensus: the floor under the log")
+	// ErrDenies means that the denies cannot be read, or not be made durable: the
+	// disk is full, or there are too many.
+	ErrDenies = errors.New("consensus: the denies beside the log")
 )
 
 // halt is why this node must not serve: the first reason, until the process ends.

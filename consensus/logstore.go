@@ -20,6 +20,7 @@ type tailStore[S any, R any] struct {
 	inner  raft.LogStore
 	states *states[S, R]
 	floor  *floor
+	denies *denies
 	roster roster
 	// covered is the end of the newest snapshot that is filed, and its term, or 0.
 	covered func() (index, term uint64)
@@ -75,11 +76,16 @@ func (t *tailStore[S, R]) GetLog(index uint64, log *raft.Log) error {
 
 func (t *tailStore[S, R]) StoreLog(log *raft.Log) error { return t.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs publishes the tail, then stores. If storing fails, the tail keeps
-// what the entries deny: a refusal is always legal (R38).
+// StoreLogs keeps what the entries deny, publishes the tail, then stores. If
+// storing fails, the tail keeps what the entries deny: a refusal is always legal
+// (R38). What custodians deny is kept even of entries that are then refused here,
+// or truncated (R35).
 func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
+	}
+	if err := t.deny(commands[S, R](logs)); err != nil {
+		return err
 	}
 	if err := t.keeps(logs[0].Index); err != nil {
 		return err
@@ -91,6 +97,24 @@ func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 	}
 	t.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))
 	return t.inner.StoreLogs(logs)
+}
+
+// deny makes durable what commands deny. If that fails the node stops serving.
+func (t *tailStore[S, R]) deny(commands []step[S, R]) error {
+	var list []deny
+	for _, c := range commands {
+		if id, is := t.states.denies(c.entry); is {
+			list = append(list, deny{id, c.entry})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	err := t.denies.keep(list, t.states.standing)
+	if err != nil {
+		t.states.halt.stop(err)
+	}
+	return err
 }
 
 // DeleteRange means three things, and takes nothing away that is nowhere else
@@ -170,6 +194,9 @@ func commands[S any, R any](logs []*raft.Log) []step[S, R] {
 // begin takes the state of the snapshot that was found at start.
 func (t *tailStore[S, R]) begin(c *certificate, state S) error {
 	t.states.install(c.Index, state)
+	if err := t.denies.settle(t.states.standing); err != nil { // a crash may have come before that
+		t.states.halt.stop(err)
+	}
 	switch floor := t.floor.index.Load(); {
 	case c.Index > floor: // it was installed, and then there was a crash
 		return t.floor.advance(c.Index, c.Link)
@@ -213,6 +240,11 @@ func (t *tailStore[S, R]) replay() error {
 		}
 		if i <= covered {
 			continue
+		}
+		if i > floor { // what is applied was kept before it was stored
+			if err := t.deny(commands[S, R]([]*raft.Log{&l})); err != nil {
+				return err
+			}
 		}
 		t.states.store(i, i, commands[S, R]([]*raft.Log{&l}))
 		if i == floor && t.states.machine.Link(t.states.tail.Load().State) != t.floor.link {

@@ -23,6 +23,12 @@ type Machine[S any, R any] struct {
 	// Decode reads one state, to the end of r. It believes nothing: what it
 	// returns has the Link that its content gives.
 	Decode func(r io.Reader) (S, error)
+	// Denies says, by a committed state, whether an entry denies something, by
+	// whomever it is handed over, and under which id: it has verified the
+	// signatures. With a nil Denies no entry does.
+	Denies func(s S, entry []byte) (id api.Digest, is bool)
+	// Standing says what a state has on such an id. It goes with Denies.
+	Standing func(s S, id api.Digest) Standing
 }
 
 // step is a state computed for one command of the log.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"warifu.dev/api"
 )
 
 // states holds committed and tail. Writers are Raft's main goroutine (StoreLogs,
@@ -158,6 +160,19 @@ func (s *states[S, R]) last() S {
 		return s.ahead[n-1].state
 	}
 	return *s.committed.Load()
+}
+
+// denies says whether an entry is one to be kept, by committed.
+func (s *states[S, R]) denies(entry []byte) (id api.Digest, is bool) {
+	if s.machine.Denies == nil || len(entry) > maxDeny {
+		return api.Digest{}, false
+	}
+	return s.machine.Denies(*s.committed.Load(), entry)
+}
+
+// standing is what committed says of the id of a deny.
+func (s *states[S, R]) standing(id api.Digest) Standing {
+	return s.machine.Standing(*s.committed.Load(), id)
 }
 
 func (s *states[S, R]) publish() { s.tail.Store(&Tail[S]{State: s.last(), End: s.end}) }
