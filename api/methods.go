@@ -15,6 +15,8 @@ const (
 	MethodAuditTail  uint16 = 7   // AuditTailRequest → AuditTailAnswer
 	MethodPolicy     uint16 = 8   // nil → PolicyAnswer
 	MethodAnchors    uint16 = 9   // nil → AnchorsAnswer
+	MethodDeny       uint16 = 10  // SubmitRequest → ReceiptAnswer
+	MethodReceipt    uint16 = 11  // ReceiptRequest → ReceiptAnswer
 	MethodPeerFresh  uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink   uint16 = 102 // LinkRequest → LinkAnswer
@@ -79,6 +81,18 @@ type SubmitAnswer struct {
 	ID    Digest `cbor:"1,keyasint" json:"id"`
 	Index uint64 `cbor:"2,keyasint" json:"index"`           // Raft index it was taken at
 	Taken bool   `cbor:"3,keyasint,omitempty" json:"taken"` // false: it was there already
+}
+
+// ReceiptRequest asks whether a revoke or a seal is in force at the asked node.
+type ReceiptRequest struct {
+	ID Digest `cbor:"1,keyasint"` // of the change
+}
+
+// ReceiptAnswer carries an encoded authority.SignedReceipt, or says that the node
+// can give none.
+type ReceiptAnswer struct {
+	Receipt []byte `cbor:"1,keyasint,omitempty"`
+	State   string `cbor:"2,keyasint"` // "in force", "unknown", "lifted", "not durable"
 }
 
 // KeyRecordRequest names a key by name, or by id when Name is empty.

@@ -144,3 +144,63 @@ func FuzzParseLift(f *testing.F) {
 		}
 	})
 }
+
+// R11: each field of a receipt counts, and it is its node's.
+func TestAReceiptIsItsNodesAndAboutOneChange(t *testing.T) {
+	w := newWorld(t)
+	r := RevokeReceipt{
+		Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}, Index: 9, Keys: api.Digest{8},
+	}
+	good, err := SignReceipt(nil, w.nodes[0], r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := good.Verify(&w.doc, api.Digest{7}); err != nil {
+		t.Fatal(err)
+	}
+	for sentence, alter := range map[string]func(*SignedReceipt){
+		"another node":    func(s *SignedReceipt) { s.Receipt.Node = "n2" },
+		"a stranger":      func(s *SignedReceipt) { s.Receipt.Node = "stranger" },
+		"another cluster": func(s *SignedReceipt) { s.Receipt.Cluster[0] ^= 1 },
+		"another change":  func(s *SignedReceipt) { s.Receipt.Revoke = api.Digest{8} },
+		"another subject": func(s *SignedReceipt) { s.Receipt.Subject.Name = "more" },
+		"no subject":      func(s *SignedReceipt) { s.Receipt.Subject = Subject{} },
+		"another index":   func(s *SignedReceipt) { s.Receipt.Index++ },
+		"other keys":      func(s *SignedReceipt) { s.Receipt.Keys[0] ^= 1 },
+		"unsigned":        func(s *SignedReceipt) { s.Signature = Signature{} },
+	} {
+		s := *good
+		alter(&s)
+		if err := s.Verify(&w.doc, api.Digest{7}); !errors.Is(err, ErrReceipt) {
+			t.Errorf("%s: %v", sentence, err)
+		}
+	}
+	if err := good.Verify(&w.doc, api.Digest{8}); !errors.Is(err, ErrReceipt) {
+		t.Errorf("asked about another change: %v", err)
+	}
+}
+
+// FuzzParseSignedReceipt reaches SignedReceipt.Verify.
+func FuzzParseSignedReceipt(f *testing.F) {
+	w := newWorld(f)
+	good, err := SignReceipt(nil, w.nodes[0], RevokeReceipt{Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseSignedReceipt(b)
+		if err != nil {
+			if !errors.Is(err, ErrReceipt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !bytes.Equal(s.Encode(), b) {
+			t.Fatal("a second encoding was read")
+		}
+		if s.Verify(&w.doc, api.Digest{7}) == nil && s.Receipt != good.Receipt {
+			t.Fatal("a receipt that nobody signed")
+		}
+	})
+}

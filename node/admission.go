@@ -39,6 +39,7 @@ type session struct {
 	verified  sync.Map // ledger.State.CAsAt() → time.Time of the verification
 	submitted rate
 	proofs    rate
+	receipts  rate
 	once      sync.Once
 	denied    []authority.Subject // by once; see subjects
 }
@@ -230,6 +231,7 @@ type rate struct {
 // What one connection may ask for in a second.
 const (
 	submissionsPerSecond = 20  // custodians work by hand
+	receiptsPerSecond    = 50  // each is a signature
 	proofsPerSecond      = 100 // a share proof is asked for when an opening failed, and costs four multiplications
 )
 

@@ -55,6 +55,7 @@ type Node struct {
 	now       func() time.Time     // the wall clock
 	boot      func() time.Duration // the boot-time clock
 	strangers atomic.Uint64
+	denied    atomic.Pointer[denied]
 }
 
 // replica is this node's place in the replicated log. Its methods are safe for
@@ -66,6 +67,9 @@ type replica interface {
 	Changed() <-chan struct{}
 	Leader() string
 	Stopped() error
+	Kept() *consensus.Kept
+	Deny(entry []byte) (api.Digest, error)
+	HoldsDeny(id api.Digest) bool
 	Halt(why error)
 	At(index uint64) (consensus.Position, bool)
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
@@ -214,6 +218,11 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 			Last:    func(s *ledger.State) uint64 { return s.Position().Index },
 			Encode:  func(s *ledger.State, w io.Writer) error { return s.Encode(w) },
 			Decode:  func(r io.Reader) (*ledger.State, error) { return ledger.Decode(n.genesis, r) },
+			Denies: func(s *ledger.State, e []byte) (api.Digest, bool) {
+				id, _, err := s.Denies(e)
+				return id, err == nil
+			},
+			Standing: standingOf,
 		},
 		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Disk: n.disk,
 	})
@@ -261,12 +270,6 @@ func (n *Node) wire(dir string) {
 		},
 		Log: n.log, Disk: n.disk,
 	})
-}
-
-// states are the two that decide: committed, which is used, and the tail, which
-// can only refuse.
-func (n *Node) states() (committed, tail *ledger.State) {
-	return n.consensus.Committed(), n.consensus.Tail().State
 }
 
 // run owns every goroutine of the node. Clients and loops stop first, peers last.

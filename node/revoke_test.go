@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"warifu.dev/api"
+	"warifu.dev/audit"
 	"warifu.dev/authority"
+	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/internal/wire"
 )
@@ -61,7 +63,7 @@ func TestARevokeIsAskedAtEveryRequestOnAnOpenConnection(t *testing.T) {
 			if stands() {
 				t.Error("committed: it is admitted")
 			}
-			n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State()}, committed: without}
+			n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State(), kept: r.kept}, committed: without}
 			if stands() { // R30
 				t.Error("stored and not committed: it is admitted")
 			}
@@ -134,7 +136,7 @@ func TestASealedNodeSaysSo(t *testing.T) {
 		if e := n.unsealed(); e == nil || e.Code != api.CodeSealed {
 			t.Errorf("%v: %v", sub, e)
 		}
-		n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State()}, committed: before}
+		n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: r.State(), kept: r.kept}, committed: before}
 		if _, is := n.sealedBy(); !is {
 			t.Errorf("%v, stored: not sealed", sub)
 		}
@@ -147,5 +149,135 @@ func TestASealedNodeSaysSo(t *testing.T) {
 	r.Apply(r.Seal(authority.Subject{Kind: authority.SubjectNode, Name: "n2"}))
 	if _, is := n.sealedBy(); is {
 		t.Error("another node's seal")
+	}
+}
+
+// withAudit gives a node an audit log.
+func withAudit(t *testing.T, n *Node) *Node {
+	t.Helper()
+	log, err := audit.Open(audit.Config{Dir: t.TempDir(), Origin: "warifu/test/n1", Public: &journalKey().PublicKey, Signer: signMessage(journalKey()), ReserveBytes: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	n.audit = log
+	return n
+}
+
+// A revoke that is handed to one node acts there, before anything is ordered, and
+// the node signs for it; nothing else is taken that way.
+func TestARevokeHandedOverDirectlyActsAtOnce(t *testing.T) {
+	n, r := fakeNode(t)
+	withAudit(t, n)
+	ca := newPKI(t)
+	r.Apply(caChange(r, "apps", ca.cert, api.Digest{}))
+	c := calls(ca.leaf(t, "spiffe://demo/app", time.Now().Add(time.Hour)))
+	if err := n.admit(c); err != nil {
+		t.Fatal(err)
+	}
+	s := c.Identity.(*session)
+	if who, err := n.classOf(s); who != classApplication || err != nil {
+		t.Fatal(who, err)
+	}
+	sub := authority.Subject{Kind: authority.SubjectPrincipal, Name: "spiffe://demo/app"}
+	entry := r.Revoke(sub)
+	n.fresh = freshness{majority: 2} // a node that nobody talks to takes it as well
+	a, err := n.denyDirectly(t.Context(), &api.SubmitRequest{Entry: entry})
+	if err != nil || a.State != denyInForce {
+		t.Fatal(a, err)
+	}
+	id, _, err := r.State().Denies(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := authority.ParseSignedReceipt(a.Receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receipt.Verify(&r.Genesis.Genesis, id); err != nil || receipt.Receipt.Index != 0 || receipt.Receipt.Subject != sub || receipt.Receipt.Node != "n1" {
+		t.Errorf("%+v, %v", receipt.Receipt, err)
+	}
+	if who, err := n.classOf(s); who != classRevoked || err != nil {
+		t.Errorf("admitted: %s, %v", who, err)
+	}
+	committed, tail := n.states()
+	if _, is := committed.Revoked(sub); is {
+		t.Error("it is in the ledger")
+	}
+	if s.standing(tail, time.Now()) == nil {
+		t.Error("the gate lets it pass")
+	}
+	if _, again := n.states(); again != tail {
+		t.Error("a state that has not moved is another pointer: the gate would ask everything again")
+	}
+	if records, err := n.audit.Tail(9); err != nil || len(records) != 1 || records[0].Kind != audit.Revocation || records[0].EntryID != id {
+		t.Errorf("recorded: %+v, %v", records, err)
+	}
+	// Ordered later: the receipt then says where.
+	if res := r.Apply(entry); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	if a, err := n.receipt(id); err != nil || a.State != denyInForce {
+		t.Error(a, err)
+	} else if receipt, err := authority.ParseSignedReceipt(a.Receipt); err != nil || receipt.Receipt.Index != r.State().DenialBy(id).Index {
+		t.Error(receipt, err)
+	}
+	r.Apply(r.Lift(id))
+	r.kept = &consensus.Kept{}
+	if a, err := n.receipt(id); err != nil || a.State != denyLifted || a.Receipt != nil {
+		t.Error(a, err)
+	}
+	if _, err := n.denyDirectly(t.Context(), &api.SubmitRequest{Entry: entry}); codeOf(err) != api.CodeRefusedEntry {
+		t.Errorf("a lifted one: %v", err)
+	}
+	if who, err := n.classOf(s); who == classRevoked {
+		t.Errorf("lifted, and %s, %v", who, err)
+	}
+}
+
+func TestOnlyWhatDeniesIsTakenOutsideTheLog(t *testing.T) {
+	n, r := fakeNode(t)
+	for sentence, entry := range map[string][]byte{
+		"a policy": r.Change(authority.KindPolicy, []byte("p"), api.Digest{}),
+		"a lift":   r.Lift(api.Digest{1}),
+		"an order": r.Order("demo"),
+		"junk":     []byte("junk"),
+		"a revoke that one custodian signed": func() []byte {
+			e, err := authority.ParseEntry(r.Revoke(authority.Subject{Kind: authority.SubjectCA, Name: "apps"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Signatures = e.Signatures[:1]
+			return e.Encode()
+		}(),
+	} {
+		if _, err := n.denyDirectly(t.Context(), &api.SubmitRequest{Entry: entry}); codeOf(err) != api.CodeRefusedEntry {
+			t.Errorf("%s: %v", sentence, err)
+		}
+	}
+	if len(r.kept.Entries) != 0 {
+		t.Error("something is kept")
+	}
+}
+
+// A node signs for nothing that it does not hold, or that it would not enforce.
+func TestAReceiptIsGivenForWhatIsInForceOnly(t *testing.T) {
+	n, r := fakeNode(t)
+	entry := r.Revoke(authority.Subject{Kind: authority.SubjectCA, Name: "apps"})
+	id, _, err := r.State().Denies(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := n.receipt(id); err != nil || a.State != denyUnknown || a.Receipt != nil {
+		t.Error(a, err)
+	}
+	r.Apply(entry)
+	r.stopped = consensus.ErrDenies
+	if a, err := n.receipt(id); err != nil || a.State != denyNotDurable || a.Receipt != nil {
+		t.Error(a, err)
+	}
+	r.stopped = nil
+	if a, err := n.receipt(id); err != nil || a.State != denyInForce {
+		t.Error(a, err)
 	}
 }

@@ -56,6 +56,24 @@ type fakeReplica struct {
 	submitted int
 	stopped   error
 	links     map[uint64]consensus.Position
+	kept      *consensus.Kept
+}
+
+func (f *fakeReplica) Kept() *consensus.Kept { return f.kept }
+func (f *fakeReplica) HoldsDeny(id api.Digest) bool {
+	return f.stopped == nil && (f.kept.Entries[id] != nil || standingOf(f.State(), id) == consensus.Taken)
+}
+
+func (f *fakeReplica) Deny(entry []byte) (api.Digest, error) {
+	id, _, err := f.State().Denies(entry)
+	switch {
+	case err != nil:
+		return api.Digest{}, consensus.ErrNoDeny
+	case standingOf(f.State(), id) == consensus.Lifted:
+		return api.Digest{}, consensus.ErrDenyLifted
+	}
+	f.kept = &consensus.Kept{Entries: map[api.Digest][]byte{id: entry}}
+	return id, nil
 }
 
 func (f *fakeReplica) Committed() *ledger.State { return f.State() }
@@ -86,7 +104,7 @@ func (f *fakeReplica) Submit(_ context.Context, entry []byte) (ledger.Result, er
 func fakeNode(t *testing.T) (*Node, *fakeReplica) {
 	t.Helper()
 	c := trial.New(t, 2, 3)
-	r := &fakeReplica{Cluster: c, leader: "n1"}
+	r := &fakeReplica{Cluster: c, leader: "n1", kept: &consensus.Kept{}}
 	n := &Node{
 		cfg: Config{Node: "n1", Region: "jp-east"}, log: quiet, genesis: c.Genesis, signer: c.Node("n1"),
 		consensus: r, cap: gate.NewRefusalCap(), secrets: &secrets{}, now: time.Now, boot: BootTime,
@@ -387,7 +405,7 @@ func TestStandingIsAskedOnAnOpenConnection(t *testing.T) {
 		t.Errorf("committed has lost the CA: %v", err)
 	}
 	lost := r.State()
-	behind := &fakeReplica{Cluster: r.Cluster, tail: lost}
+	behind := &fakeReplica{Cluster: r.Cluster, tail: lost, kept: r.kept}
 	n.consensus = &stuck{fakeReplica: behind, committed: with}
 	if _, err := n.classOf(s); codeOf(err) != api.CodeUnauthenticated { // R20, R30
 		t.Errorf("the tail has lost the CA: %v", err)
@@ -418,6 +436,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	yes := map[uint16]string{
 		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
 		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
+		api.MethodAnchors: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
 		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 	}
@@ -740,7 +759,7 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	share.Wipe() // the driver's copy
-	n := &Node{secrets: s, consensus: &fakeReplica{Cluster: c}}
+	n := &Node{secrets: s, consensus: &fakeReplica{Cluster: c, kept: &consensus.Kept{}}}
 	got, ok := n.share(named.Key.ID, 1, 1)
 	if !ok || !got.Scalar.Equal(named.Shares[0]) {
 		t.Fatal("the share is gone, or wiped with the driver's")

@@ -44,6 +44,8 @@ var mayAsk = map[uint16][]class{
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
+	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
+	api.MethodReceipt:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
@@ -87,6 +89,16 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
 		}
 		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
+	case api.MethodDeny:
+		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
+		}
+		return decodeThen(body, func(q *api.SubmitRequest) (*api.ReceiptAnswer, error) { return n.denyDirectly(ctx, q) })
+	case api.MethodReceipt:
+		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
+		}
+		return decodeThen(body, func(q *api.ReceiptRequest) (*api.ReceiptAnswer, error) { return n.receipt(q.ID) })
 	case api.MethodStatus:
 		return wire.Encode(n.status()), nil
 	case api.MethodPolicy:

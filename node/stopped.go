@@ -29,6 +29,8 @@ func stoppedState(err error) string {
 		return "floor"
 	case errors.Is(err, consensus.ErrGap):
 		return "gap"
+	case errors.Is(err, consensus.ErrDenies):
+		return "denies"
 	default:
 		return "fork"
 	}

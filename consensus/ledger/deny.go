@@ -104,6 +104,20 @@ func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err 
 	return e.ID(), sub, nil
 }
 
+// DeniedBy says what an entry that Denies once accepted denies. Signatures and
+// expiry are not looked at again.
+func (s *State) DeniedBy(entry []byte) (authority.Subject, error) {
+	e, err := authority.ParseEntry(entry)
+	if err != nil {
+		return authority.Subject{}, err
+	}
+	c, err := authority.ParseChange(e)
+	if err != nil {
+		return authority.Subject{}, err
+	}
+	return s.parseDenial(c)
+}
+
 // parseDenial also refuses to seal a node that is not there.
 func (s *State) parseDenial(c *authority.Change) (authority.Subject, error) {
 	sub, err := authority.ParseDenial(c)

@@ -185,6 +185,17 @@ func (s *State) RootKey() *Key {
 // Keys lists every key that was born, by id.
 func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
 
+// LiveEpochs lists, by key, the epochs that can release.
+func (s *State) LiveEpochs() []authority.LiveEpoch {
+	var out []authority.LiveEpoch
+	for _, k := range s.Keys() {
+		if k.Purpose != authority.PurposeRoot {
+			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Epoch})
+		}
+	}
+	return out
+}
+
 func get[V value](s *State, path string) V {
 	v, ok := s.values.Get([]byte(path))
 	if !ok {

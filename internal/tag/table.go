@@ -58,6 +58,8 @@ const (
 	FreshAnswer      Tag = "warifu/v1/fresh/answer"
 	PolicyDigest     Tag = "warifu/v1/policy"
 	TrustAt          Tag = "warifu/v1/ledger/trust"
+	RevokeReceipt    Tag = "warifu/v1/revoke/receipt"
+	LiveKeys         Tag = "warifu/v1/revoke/live-keys"
 )
 
 // What rests on a node (node, hsm, audit).

@@ -1,0 +1,90 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// ErrReceipt is returned, wrapped, for a revoke receipt that must not be counted.
+var ErrReceipt = errors.New("not a believable revoke receipt")
+
+// RevokeReceipt is what a node says of a revoke or a seal: that it is in force and
+// durable there. It stays true until a lift is committed.
+type RevokeReceipt struct {
+	Cluster api.ClusterID `cbor:"1,keyasint"`
+	Node    string        `cbor:"2,keyasint"`
+	Revoke  api.Digest    `cbor:"3,keyasint"` // id of the change
+	Subject Subject       `cbor:"4,keyasint"` // what it denies
+	Index   uint64        `cbor:"5,keyasint"` // Raft index where this node has it committed; 0: kept, and not committed here
+	Keys    api.Digest    `cbor:"6,keyasint"` // [LiveKeys] as this node has them committed
+}
+
+// SignedReceipt is a receipt with its node's signature.
+type SignedReceipt struct {
+	Receipt   RevokeReceipt `cbor:"1,keyasint"`
+	Signature Signature     `cbor:"2,keyasint"`
+}
+
+// SignReceipt signs r in the name of the node whose signer s is.
+func SignReceipt(rand io.Reader, s *Signer, r RevokeReceipt) (*SignedReceipt, error) {
+	sig, err := s.Sign(rand, tag.RevokeReceipt, wire.Encode(r))
+	if err != nil {
+		return nil, err
+	}
+	return &SignedReceipt{Receipt: r, Signature: sig}, nil
+}
+
+// Encode returns the canonical encoding.
+func (s *SignedReceipt) Encode() []byte { return wire.Encode(s) }
+
+// ParseSignedReceipt reads a receipt; it believes nothing. Failures wrap [ErrReceipt].
+func ParseSignedReceipt(b []byte) (*SignedReceipt, error) {
+	var s SignedReceipt
+	if err := wire.Decode(b, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrReceipt, err)
+	}
+	return &s, nil
+}
+
+// Verify checks that a node of g's roster gave this receipt, for g's cluster and
+// about the change id.
+func (s *SignedReceipt) Verify(g *Genesis, id api.Digest) error {
+	r := &s.Receipt
+	n := g.NodeByID(r.Node)
+	switch {
+	case r.Cluster != g.Cluster:
+		return fmt.Errorf("%w: it is for the cluster %s", ErrReceipt, r.Cluster)
+	case n == nil:
+		return fmt.Errorf("%w: %.64q is not on the roster", ErrReceipt, r.Node)
+	case r.Revoke != id:
+		return fmt.Errorf("%w: it is about the change %s", ErrReceipt, r.Revoke)
+	}
+	if err := r.Subject.Check(); err != nil {
+		return fmt.Errorf("%w: of %s: %w", ErrReceipt, r.Node, err)
+	}
+	if err := s.Signature.Verify(n.Key, tag.RevokeReceipt, wire.Encode(r)); err != nil {
+		return fmt.Errorf("%w: of %s: %w", ErrReceipt, r.Node, err)
+	}
+	return nil
+}
+
+// LiveEpoch is one epoch of a key that can release.
+type LiveEpoch struct {
+	Key     api.KeyID
+	Version uint32
+	Epoch   uint64
+}
+
+// LiveKeys identifies a list of live epochs, which is sorted by key.
+func LiveKeys(list []LiveEpoch) api.Digest {
+	var parts [][]byte
+	for _, e := range list {
+		parts = append(parts, e.Key[:], tag.Uint64(uint64(e.Version)), tag.Uint64(e.Epoch))
+	}
+	return tag.Hash(tag.LiveKeys, parts...)
+}
