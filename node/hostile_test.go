@@ -244,7 +244,7 @@ func TestALiarWhoLeadsGrantsNothing(t *testing.T) {
 	})
 }
 
-// A liar who leads has a narrowing stored and committed by a bare majority, itself
+// R41: a liar who leads has a narrowing stored and committed by a bare majority, itself
 // included, and withholds it from n3 and n4, to whom it says that there is nothing.
 // They stop when they are stale, and not on the liar's word fresh.
 func TestWhatALiarWithholdsMakesTheOthersStale(t *testing.T) {
@@ -333,7 +333,7 @@ func TestTwoHistoriesShow(t *testing.T) {
 	}
 }
 
-// What a liar answers about its log makes nobody stale, nobody fresh, and stops
+// R41: what a liar answers about its log makes nobody stale, nobody fresh, and stops
 // nobody; a false link is named.
 func TestLiesAboutALogStopNobody(t *testing.T) {
 	s := newSiege(t)

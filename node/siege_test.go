@@ -163,9 +163,10 @@ func newSiege(t *testing.T) *siege {
 func (s *siege) start(id string) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	dev := openSoft(s.T, s.dirs[id])
+	dir := s.dirs[id]
+	dev := openSoft(s.T, dir)
 	go func() {
-		done <- Run(ctx, options(s.dirs[id], dev, slog.New(slog.NewTextHandler(&s.log, nil))))
+		done <- Run(ctx, options(dir, dev, slog.New(slog.NewTextHandler(&s.log, nil))))
 	}()
 	s.running[id] = func() error {
 		stop()
