@@ -81,9 +81,11 @@ type cluster struct {
 	dirs   map[string]string
 	nodes  map[string]*Consensus[string, string]
 	told   map[string]*told
-	policy policy
-	disk   map[string]disk.Hook
-	logs   logged
+	policy Policy
+
+	machine Machine[string, string]
+	disk    map[string]disk.Hook
+	logs    logged
 
 	running sync.Map // id to *Consensus: who can be asked to sign
 }
@@ -173,10 +175,10 @@ func (t *told) String() string {
 	return strings.Join(t.list, " ")
 }
 
-func newCluster(t *testing.T, n int) *cluster { return newClusterWith(t, n, policy{}) }
+func newCluster(t *testing.T, n int) *cluster { return newClusterWith(t, n, Policy{}) }
 
-func newClusterWith(t *testing.T, n int, p policy) *cluster {
-	c := &cluster{T: t, policy: p, disk: map[string]disk.Hook{}, mesh: mesh.New(), dirs: map[string]string{}, nodes: map[string]*Consensus[string, string]{}, told: map[string]*told{}}
+func newClusterWith(t *testing.T, n int, p Policy) *cluster {
+	c := &cluster{T: t, policy: p, machine: chain, disk: map[string]disk.Hook{}, mesh: mesh.New(), dirs: map[string]string{}, nodes: map[string]*Consensus[string, string]{}, told: map[string]*told{}}
 	for i := range n {
 		id := fmt.Sprintf("n%d", i+1)
 		c.voters = append(c.voters, id)
@@ -191,9 +193,9 @@ func newClusterWith(t *testing.T, n int, p policy) *cluster {
 func (c *cluster) config(id string) Config[string, string] {
 	c.told[id] = &told{}
 	return Config[string, string]{
-		Dir: c.dirs[id], Node: id, Voters: c.voters, Streams: c.mesh.Join(id), Machine: chain,
+		Dir: c.dirs[id], Node: id, Voters: c.voters, Streams: c.mesh.Join(id), Machine: c.machine,
 		Applied: c.told[id].add, Installed: c.told[id].install, Endorse: c.endorsement(),
-		Log: slog.New(slog.NewTextHandler(&c.logs, nil)).With("node", id), Disk: c.disk[id], policy: c.policy,
+		Log: slog.New(slog.NewTextHandler(&c.logs, nil)).With("node", id), Disk: c.disk[id], Policy: c.policy,
 	}
 }
 
@@ -214,6 +216,15 @@ func (c *cluster) stop(id string) {
 		c.Error(err)
 	}
 	delete(c.nodes, id)
+}
+
+func (c *cluster) restartAll() {
+	for _, id := range c.voters {
+		c.stop(id)
+	}
+	for _, id := range c.voters {
+		c.start(id)
+	}
 }
 
 func (c *cluster) close() {
@@ -460,11 +471,11 @@ func TestSubmitDoesNotWaitForAContextThatHasEnded(t *testing.T) {
 // to "now", or it would look without a pause.
 func TestTheUsualPolicy(t *testing.T) {
 	switch p := usual; {
-	case p.interval <= 0 || 2*p.interval < p.interval:
+	case p.Interval <= 0 || 2*p.Interval < p.Interval:
 		t.Error("twice the interval overflows")
-	case p.trailing < p.threshold:
+	case p.Trailing < p.Threshold:
 		t.Error("a node that was away for less than a snapshot's distance would need one")
-	case p.threshold > remembered*2:
+	case p.Threshold > remembered*2:
 		t.Error("members forget links before a snapshot is due")
 	}
 }

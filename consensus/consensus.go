@@ -29,27 +29,28 @@ const (
 	cachedLogs       = 512
 )
 
-// policy is when snapshots are made, and what becomes of the log.
-type policy struct {
-	segment   int           // bytes of a segment of the log
-	interval  time.Duration // between looks whether a snapshot is due; Raft adds up to as much again
-	threshold uint64        // entries since the last one that make it due
-	trailing  uint64        // entries kept below a snapshot
+// Policy is when snapshots are made, and what becomes of the log. The zero value
+// stands for the usual one.
+type Policy struct {
+	Segment   int           // bytes of a segment of the log
+	Interval  time.Duration // between looks whether a snapshot is due; Raft adds up to as much again
+	Threshold uint64        // entries since the last one that make it due
+	Trailing  uint64        // entries kept below a snapshot
 }
 
 // usual is the policy for a cluster of five nodes at rest, which writes some 7,200
 // anchors a day, of half a kilobyte each.
-var usual = policy{
+var usual = Policy{
 	// A segment goes when all of its entries are gone. The largest entry fits.
-	segment: 256 << 10,
+	Segment: 256 << 10,
 	// A look costs nothing. Raft's jitter makes it five to ten minutes, so that the
 	// nodes do not all gather signatures at once.
-	interval: 5 * time.Minute,
+	Interval: 5 * time.Minute,
 	// A snapshot a day. What is above it is replayed at start, in about a second.
-	threshold: 7200,
+	Threshold: 7200,
 	// Two days. A node that was away for less reads every entry, and has it in its
 	// audit; one that was away longer has a gap there, which a record names.
-	trailing: 14400,
+	Trailing: 14400,
 }
 
 // Errors of [Consensus.Submit].
@@ -69,7 +70,7 @@ type Streams interface {
 	Dial(node string, timeout time.Duration) (net.Conn, error)
 }
 
-// Config is what a [Consensus] needs; all but Disk is required.
+// Config is what a [Consensus] needs; all but Disk and Policy is required.
 type Config[S any, R any] struct {
 	Dir     string   // the log rests here; made with mode 0700
 	Node    string   // this node's id
@@ -88,7 +89,8 @@ type Config[S any, R any] struct {
 	Log       *slog.Logger
 	Disk      disk.Hook // nil is the real disk alone
 
-	policy policy // the zero value means the usual one
+	// Policy is the zero value in a daemon; a test has less time.
+	Policy Policy
 }
 
 // Consensus is this node's place in the cluster.
@@ -99,7 +101,7 @@ type Consensus[S any, R any] struct {
 	store     *tailStore[S, R]
 	snapshots *snapshots[S, R]
 	transport *guard
-	policy    policy
+	policy    Policy
 	stop      context.CancelFunc // of what waits for members' signatures
 
 	compacting sync.Mutex // held by Compact
@@ -127,10 +129,10 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
 	}
-	if cfg.policy == (policy{}) {
-		cfg.policy = usual
+	if cfg.Policy == (Policy{}) {
+		cfg.Policy = usual
 	}
-	log, err := openLog(cfg.Disk, dir, cfg.policy.segment)
+	log, err := openLog(cfg.Disk, dir, cfg.Policy.Segment)
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
@@ -139,7 +141,7 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	c := &Consensus[S, R]{
-		states: newStates(cfg.Machine), log: log, policy: cfg.policy, changed: make(chan struct{}),
+		states: newStates(cfg.Machine), log: log, policy: cfg.Policy, changed: make(chan struct{}),
 	}
 	c.snapshots = &snapshots[S, R]{
 		dir: dir, disk: cfg.Disk, machine: cfg.Machine, roster: rosterOf(cfg.Voters), endorse: cfg.Endorse, log: cfg.Log,
@@ -183,9 +185,9 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.HeartbeatTimeout = heartbeatTimeout
 	conf.ElectionTimeout = heartbeatTimeout
 	conf.LeaderLeaseTimeout = leaseTimeout
-	conf.SnapshotThreshold = c.policy.threshold
-	conf.SnapshotInterval = c.policy.interval
-	conf.TrailingLogs = c.policy.trailing
+	conf.SnapshotThreshold = c.policy.Threshold
+	conf.SnapshotInterval = c.policy.Interval
+	conf.TrailingLogs = c.policy.Trailing
 	conf.NoSnapshotRestoreOnStart = true // done, above
 	conf.Logger = newLogger(cfg.Log)
 	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{

@@ -54,7 +54,7 @@ func TestAHookChangesNothingOfTheLog(t *testing.T) {
 	var laid []string
 	for _, h := range []disk.Hook{nil, hook} {
 		dir := t.TempDir()
-		log, err := openLog(h, dir, usual.segment)
+		log, err := openLog(h, dir, usual.Segment)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestAHookChangesNothingOfTheLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			names = append(names, fmt.Sprint(f.Name(), " ", info.Size(), " ", info.Mode()))
-			if filepath.Ext(f.Name()) == ".wal" && info.Size() != int64(usual.segment) {
+			if filepath.Ext(f.Name()) == ".wal" && info.Size() != int64(usual.Segment) {
 				t.Errorf("the segment %s has %d bytes", f.Name(), info.Size())
 			}
 		}
@@ -97,7 +97,7 @@ func TestAFullOrDeadDiskStoresNothingAndKeepsTheDeny(t *testing.T) {
 		t.Run(broken.Error(), func(t *testing.T) {
 			dir := t.TempDir()
 			var f fault
-			log, err := openLog(f.before, dir, usual.segment)
+			log, err := openLog(f.before, dir, usual.Segment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func TestAFullOrDeadDiskStoresNothingAndKeepsTheDeny(t *testing.T) {
 			if err := log.Close(); err != nil {
 				t.Fatal(err)
 			}
-			again, err := openLog(nil, dir, usual.segment)
+			again, err := openLog(nil, dir, usual.Segment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestADiskThatIsFullAtTheEndOfASegment(t *testing.T) {
 		t.Fatalf("%d entries were stored", stored)
 	}
 	_ = log.Close()
-	again, err := openLog(nil, dir, usual.segment)
+	again, err := openLog(nil, dir, usual.Segment)
 	if err != nil {
 		t.Fatal(err)
 	}

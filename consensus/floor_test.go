@@ -378,7 +378,7 @@ func TestANodeWhoseLogIsNotTheOneItAppliedDoesNotJoin(t *testing.T) {
 				c.submit("n1", "one")
 				c.submit("n1", "two")
 				c.stop("n1")
-				disk, err := wal.Open(filepath.Join(c.dirs["n1"], "raft"), wal.WithSegmentSize(usual.segment))
+				disk, err := wal.Open(filepath.Join(c.dirs["n1"], "raft"), wal.WithSegmentSize(usual.Segment))
 				if err != nil {
 					t.Fatal(err)
 				}

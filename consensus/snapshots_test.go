@@ -19,7 +19,7 @@ import (
 
 // small is a policy under which everything happens at once: segments rotate after
 // a few entries, and a snapshot takes the whole log. Snapshots are asked for.
-var small = policy{segment: 4096, interval: time.Hour, threshold: 1 << 30, trailing: 0}
+var small = Policy{Segment: 4096, Interval: time.Hour, Threshold: 1 << 30, Trailing: 0}
 
 func (c *cluster) snapshot(id string) {
 	c.Helper()
@@ -132,7 +132,7 @@ func TestARestartAfterASnapshot(t *testing.T) {
 		t.Run(tt.sentence, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := small
-				p.trailing = tt.trailing
+				p.Trailing = tt.trailing
 				c := newClusterWith(t, 1, p)
 				defer c.close()
 				c.leader()

@@ -35,6 +35,7 @@ type Node struct {
 	log       *slog.Logger
 	device    hsm.Device
 	disk      disk.Hook
+	policy    consensus.Policy
 	genesis   *authority.VerifiedGenesis
 	signer    *authority.Signer
 	audit     *audit.Log
@@ -75,7 +76,7 @@ type replica interface {
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 }
 
-// Options is what [Run] needs; all but Disk is required. The world comes in here:
+// Options is what [Run] needs; all but Disk and Snapshots is required. The world comes in here:
 // a simulated cluster has a network and clocks of its own.
 type Options struct {
 	Dir    string
@@ -92,6 +93,8 @@ type Options struct {
 	// Disk is asked before every change of a durable file; nil, the real disk alone,
 	// is warifud's.
 	Disk disk.Hook
+	// Snapshots is when the ledger is written down whole; the zero value is warifud's.
+	Snapshots consensus.Policy
 }
 
 // ErrNoGenesis means the directory was not given the genesis document yet.
@@ -130,7 +133,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, disk: o.Disk, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
 	}
@@ -224,7 +227,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 			},
 			Standing: standingOf,
 		},
-		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Disk: n.disk,
+		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Policy: n.policy, Disk: n.disk,
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
+	"warifu.dev/consensus"
 	"warifu.dev/hsm/soft"
 	"warifu.dev/internal/disk"
 	"warifu.dev/internal/wire"
@@ -49,6 +50,8 @@ type cluster struct {
 	dirs []string
 	log  buffer
 	disk disk.Hook // of all nodes
+
+	snapshots consensus.Policy
 }
 
 func openSoft(t *testing.T, dir string) *soft.Device {
@@ -111,12 +114,17 @@ func options(dir string, dev *soft.Device, log *slog.Logger) Options {
 // run runs all three until check is done, and stops them.
 func (c *cluster) run(check func()) {
 	c.t.Helper()
+	c.runSome(c.dirs, check)
+}
+
+func (c *cluster) runSome(dirs []string, check func()) {
+	c.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var nodes sync.WaitGroup
-	for _, dir := range c.dirs {
+	for _, dir := range dirs {
 		nodes.Go(func() {
 			o := options(dir, openSoft(c.t, dir), slog.New(slog.NewTextHandler(&c.log, nil)))
-			o.Disk = c.disk
+			o.Disk, o.Snapshots = c.disk, c.snapshots
 			err := Run(ctx, o)
 			if err != nil {
 				c.t.Errorf("%s: %v", dir, err)
@@ -140,6 +148,14 @@ func (c *cluster) logged(n int, text string) {
 }
 
 func (c *cluster) audited(dir string) (kinds []audit.Kind) {
+	c.t.Helper()
+	for _, r := range c.records(dir) {
+		kinds = append(kinds, r.Kind)
+	}
+	return kinds
+}
+
+func (c *cluster) records(dir string) []audit.Indexed {
 	c.t.Helper()
 	if _, err := openIdentity(dir, "another", openSoft(c.t, dir)); !errors.Is(err, ErrIdentity) {
 		c.t.Errorf("the identity opens under another name: %v", err)
@@ -165,10 +181,7 @@ func (c *cluster) audited(dir string) (kinds []audit.Kind) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for _, r := range records {
-		kinds = append(kinds, r.Kind)
-	}
-	return kinds
+	return records
 }
 
 // Three nodes bear the root key, stop, and start again: unsealed both times, each

@@ -252,7 +252,7 @@ var promises = []promise{
 		name: "P3", sentence: "authority is the custodians' alone",
 		tried: "hostile entries, a bad leader, a lying member, wrong counts",
 		trials: []trial{
-			{"consensus/ledger", []string{"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly"}},
+			{"consensus/ledger", []string{"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused"}},
 			{"authority", []string{"TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
 			{"consensus", []string{
 				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted",
@@ -260,13 +260,17 @@ var promises = []promise{
 				"TestTheMachineHoldsACommittedMembershipAgainstTheRoster", "TestAMemberCannotMakeAnotherWorkWithAFalseMembership",
 				"TestWhatNoHonestMemberSaysNeverReachesRaft", "TestTheGuardRefusesNothingOfHonestMembers", "TestATruncationWithARefusedEntryLeavesTheLogAsItWas",
 				"TestALiarCannotUseUpTheTerms", "TestANodeThatHasStoppedDoesNotLead", "TestTheTrailNamesTheLastPositionAtOrBelowAnIndex", "TestNodesNameTheSameLinkAtAnIndex",
+				"TestAForgedSnapshotLeavesTheGoodOne", "TestASignedSnapshotOfAnotherHistoryIsAFork", "TestAnInstallTakesNoDenyOutOfTheTail",
+				"TestASnapshotWaitsForItsSignatures", "TestACrashWhileASnapshotIsFiled", "TestCompactionLeavesTheTailAlone", "TestCompactionOfTheWholeLogLeavesTheTailAlone",
 			}},
 			{"node", []string{
+				"TestANodeVouchesOnlyForItsOwnChain", "TestASignatureOverALinkIsBound",
 				"TestALiarCannotTakeADenyBack", "TestALiarCannotChangeTheMembership", "TestALiarWhoLeadsGrantsNothing", "TestWhatALiarWithholdsMakesTheOthersStale",
 				"TestTwoHistoriesShow", "TestLiesAboutALogStopNobody", "TestAMemberThatSubmitsWithoutEndStallsNobody", "TestInflatedTermsDeposeOnlyWhileTheyLast",
 				"TestASignedLinkIsHeldAgainstOurs", "TestAForkIsSaidByName", "TestANodeSignsWhatItHasCommitted", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode",
 				"TestWhatAMemberSubmitsIsLimited",
 			}},
+			{"consensus/board", []string{"TestTheDigestCoversTheWholeBoard"}},
 		},
 		faults: []fault{
 			{
@@ -372,6 +376,46 @@ var promises = []promise{
 				file: "node/server.go", old: "if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) {", new: "if p.n.relayed == nil {",
 				room: "node", test: "TestAMemberThatSubmitsWithoutEndStallsNobody", says: "0 turned away",
 			},
+			{
+				name: "a snapshot is filed before it is checked",
+				file: "consensus/snapshots.go", old: "if err := k.check(); err != nil {\n\t\treturn err\n\t}\n\tif err := k.put", new: "_ = k.check()\n\tif err := k.put",
+				room: "consensus", test: "TestAForgedSnapshotLeavesTheGoodOne", says: "the good one is gone",
+			},
+			{
+				name: "t-1 signatures make a snapshot",
+				file: "consensus/certificate.go", old: "if len(signed) < e.Threshold {", new: "if len(signed) < e.Threshold-1 {",
+				room: "consensus", test: "TestAForgedSnapshotLeavesTheGoodOne", says: "--- FAIL: TestAForgedSnapshotLeavesTheGoodOne/t-1_have_signed",
+			},
+			{
+				name: "a snapshot reaches further than was signed",
+				file: "consensus/snapshots.go", old: "if c.Index != meta.Index {", new: "if c == nil {",
+				room: "consensus", test: "TestAForgedSnapshotLeavesTheGoodOne", says: "--- FAIL: TestAForgedSnapshotLeavesTheGoodOne/it_claims_to_reach_further_than_was_signed",
+			},
+			{
+				name: "the state of a snapshot is not held against its link",
+				file: "consensus/snapshots.go", old: "link != c.Link || ", new: "",
+				room: "consensus", test: "TestAForgedSnapshotLeavesTheGoodOne", says: "--- FAIL: TestAForgedSnapshotLeavesTheGoodOne/the_state_is_another",
+			},
+			{
+				name: "a snapshot takes the place of entries above it",
+				file: "consensus/logstore.go", old: "if c.Index < end {", new: "if c.Index == 0 {",
+				room: "consensus", test: "TestAnInstallTakesNoDenyOutOfTheTail", says: "--- FAIL: TestAnInstallTakesNoDenyOutOfTheTail",
+			},
+			{
+				name: "what no snapshot holds is compacted",
+				file: "consensus/logstore.go", old: "first <= begin && last <= covered {", new: "first <= begin && last <= max(covered, end-1) {",
+				room: "consensus", test: "TestCompactionLeavesTheTailAlone", says: "what no snapshot holds was deleted",
+			},
+			{
+				name: "the root does not cover what came of a ceremony",
+				file: "consensus/board/encode.go", old: "\te := b.encoded()\n\tfor i", new: "\te := b.encoded()\n\te.Outcome = nil\n\tfor i",
+				room: "consensus/board", test: "TestTheDigestCoversTheWholeBoard", says: "does not count",
+			},
+			{
+				name: "a node vouches for any history",
+				file: "node/endorse.go", old: "case ours.Link != link:", new: "case ours.Index > index:",
+				room: "node", test: "TestANodeVouchesOnlyForItsOwnChain", says: "another link: got",
+			},
 		},
 	},
 	{name: "P4", sentence: "after a revoke is done, no later request is released"},
@@ -392,10 +436,21 @@ var promises = []promise{
 				"TestAStubCannotLie", "TestArchivingSurvivesACrashAtEveryStep", "TestWhatIsNotClosedIsNotArchived",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
+			{"node", []string{"TestTheAuditComesBeforeTheSnapshot", "TestTheGapThatASnapshotLeavesIsRecorded"}},
 			{"client", []string{"TestTheNewestAnchorOfEachNodeIsFound"}},
 			{"bench/cluster", []string{"TestEveryReleaseIsSyncedBeforeItIsSent", "TestTheTraceShowsAnAnswerBeforeItsSync"}},
 		},
 		faults: []fault{
+			{
+				name: "a snapshot does not wait for the audit",
+				file: "node/endorse.go", old: "\t\tcase !behind:", new: "\t\tcase !behind || index > 0:",
+				room: "node", test: "TestTheAuditComesBeforeTheSnapshot", says: "with nobody to write it",
+			},
+			{
+				name: "a gap in the ledger that the audit holds is not said",
+				file: "node/endorse.go", old: "if from < at.Index {", new: "if from > at.Index {",
+				room: "node", test: "TestTheGapThatASnapshotLeavesIsRecorded", says: "recorded []",
+			},
 			{
 				name: "the partial does not wait for the record",
 				file: "node/gate/gate.go",
