@@ -48,6 +48,7 @@ type estate struct {
 var (
 	estateOnce sync.Once
 	estateHeld *estate
+	estateBase string // set before the birth, which may fail
 )
 
 var siegeNodes = []string{"n1", "n2", "n3", "n4", "n5"}
@@ -60,6 +61,7 @@ func theEstate(t *testing.T) *estate {
 		if e.base, err = os.MkdirTemp("", "warifu-siege-"); err != nil {
 			t.Fatal(err)
 		}
+		estateBase = e.base
 		e.found(t)
 		s := &siege{T: t, estate: e, dirs: map[string]string{}, running: map[string]func() error{}}
 		for _, id := range siegeNodes {
@@ -78,8 +80,8 @@ func theEstate(t *testing.T) *estate {
 
 // removeEstate is for TestMain.
 func removeEstate() {
-	if estateHeld != nil {
-		_ = os.RemoveAll(estateHeld.base)
+	if estateBase != "" {
+		_ = os.RemoveAll(estateBase)
 	}
 }
 
