@@ -117,9 +117,14 @@ func TestAForgedDenyIsNotKept(t *testing.T) {
 // R35, R37: truncation, compaction and a store over the entry leave it denied.
 func TestADenyOutlivesItsEntry(t *testing.T) {
 	for sentence, lose := range map[string]func(*denying){
-		"truncated":               func(d *denying) { d.delete(2, 3) },
-		"written over":            func(d *denying) { d.store(command(2, "other")) },
-		"compacted":               func(d *denying) { d.fsm.Apply(command(1, "a")); d.fsm.Apply(command(2, "revoke x")); d.covered = upTo(2); d.delete(1, 2) },
+		"truncated":    func(d *denying) { d.delete(2, 3) },
+		"written over": func(d *denying) { d.store(command(2, "other")) },
+		"compacted": func(d *denying) {
+			d.fsm.Apply(command(1, "a"))
+			d.fsm.Apply(command(2, "revoke x"))
+			d.covered = upTo(2)
+			d.delete(1, 2)
+		},
 		"all deleted, to install": func(d *denying) { d.delete(1, 3) },
 	} {
 		d := newDenying(t)

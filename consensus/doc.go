@@ -14,6 +14,12 @@
 // ([Consensus.Stopped]). One member can bring that about; none can make another
 // forget.
 //
+// Some entries deny by themselves: those who may deny have signed them, so it does
+// not matter who orders them. Such an entry is in a small durable set before the
+// node answers for having stored it, and may be handed over outside the log
+// ([Consensus.Deny]). Truncation, compaction and an installed snapshot leave the set
+// alone. Only a committed entry that lifts a deny ends it, for ever.
+//
 // Raft believes its peers. What no honest member would say is refused before Raft
 // sees any of it: some of it would end the process, some would use up the terms.
 //
