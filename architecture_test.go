@@ -38,6 +38,7 @@ var rooms = []struct {
 	{"sharing/dkg", true, []string{"sharing", "sharing/group"}},
 	{"sharing/custodian", true, nil},
 	{"sharing/pieces", true, nil},
+	{"sharing/unseal", true, nil},
 	{"sharing/internal/slow", true, nil}, // for tests
 	{"consensus", false, []string{"api"}},
 	{"consensus/internal/mesh", false, nil}, // for tests
@@ -54,7 +55,7 @@ var rooms = []struct {
 	{"audit", false, []string{"api"}},
 	{"node", false, []string{"api", "audit", "authority", "consensus/...", "hsm", "policy", "sharing/...", "transport", "node/..."}},
 	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
-	{"node/seal", true, []string{"api", "sharing/group"}},
+	{"node/seal", true, []string{"api", "sharing/group", "sharing/unseal"}},
 	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests

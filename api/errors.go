@@ -22,6 +22,7 @@ const (
 	CodeUnknownKey      Code = "unknown-key"     // no key of this name or id (public look-ups only)
 	CodeRefusedEntry    Code = "refused-entry"   // the ledger did not take the entry, and never will
 	CodeUnknownOutcome  Code = "unknown-outcome" // the entry may or may not have been taken: submit it again
+	CodePiece           Code = "piece"           // a custodian's piece is not taken: wrong, stale, or here already
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 

@@ -6,20 +6,22 @@ const ClientProtocol = "warifu-client/1"
 // Methods of the client protocol and of the peer protocol. Numbers are never
 // used again for another method.
 const (
-	MethodStatus     uint16 = 1   // nil → StatusAnswer
-	MethodCluster    uint16 = 2   // nil → ClusterAnswer
-	MethodKeyRecord  uint16 = 3   // KeyRecordRequest → KeyRecordAnswer
-	MethodKeyList    uint16 = 4   // nil → KeyListAnswer
-	MethodUnwrap     uint16 = 5   // UnwrapRequest → UnwrapAnswer
-	MethodSubmit     uint16 = 6   // SubmitRequest → SubmitAnswer
-	MethodAuditTail  uint16 = 7   // AuditTailRequest → AuditTailAnswer
-	MethodPolicy     uint16 = 8   // nil → PolicyAnswer
-	MethodAnchors    uint16 = 9   // nil → AnchorsAnswer
-	MethodDeny       uint16 = 10  // SubmitRequest → ReceiptAnswer
-	MethodReceipt    uint16 = 11  // ReceiptRequest → ReceiptAnswer
-	MethodPeerFresh  uint16 = 100 // FreshRequest → FreshAnswer
-	MethodPeerSubmit uint16 = 101 // SubmitRequest → SubmitAnswer
-	MethodPeerLink   uint16 = 102 // LinkRequest → LinkAnswer
+	MethodStatus      uint16 = 1   // nil → StatusAnswer
+	MethodCluster     uint16 = 2   // nil → ClusterAnswer
+	MethodKeyRecord   uint16 = 3   // KeyRecordRequest → KeyRecordAnswer
+	MethodKeyList     uint16 = 4   // nil → KeyListAnswer
+	MethodUnwrap      uint16 = 5   // UnwrapRequest → UnwrapAnswer
+	MethodSubmit      uint16 = 6   // SubmitRequest → SubmitAnswer
+	MethodAuditTail   uint16 = 7   // AuditTailRequest → AuditTailAnswer
+	MethodPolicy      uint16 = 8   // nil → PolicyAnswer
+	MethodAnchors     uint16 = 9   // nil → AnchorsAnswer
+	MethodDeny        uint16 = 10  // SubmitRequest → ReceiptAnswer
+	MethodReceipt     uint16 = 11  // ReceiptRequest → ReceiptAnswer
+	MethodUnsealOffer uint16 = 12  // nil → UnsealOffer
+	MethodUnsealPiece uint16 = 13  // UnsealPiece → UnsealOffer
+	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
+	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
+	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most
@@ -205,4 +207,28 @@ type LinkRequest struct {
 // LinkAnswer is the member's signature over both, its cluster and its name.
 type LinkAnswer struct {
 	Signature []byte `cbor:"1,keyasint"`
+}
+
+// UnsealOffer is what a node shows a custodian of its seal. Signature is the node's,
+// over cluster, node, generation, attempt and door; a custodian believes nothing
+// else of it.
+type UnsealOffer struct {
+	Node       string   `cbor:"1,keyasint" json:"node"`
+	State      string   `cbor:"2,keyasint" json:"state"`
+	Locked     bool     `cbor:"3,keyasint,omitempty" json:"locked"` // there is something for custodians to open; else the rest is empty
+	Generation uint64   `cbor:"4,keyasint,omitempty" json:"generation,omitempty"`
+	Attempt    [16]byte `cbor:"5,keyasint" json:"-"`
+	Door       []byte   `cbor:"6,keyasint,omitempty" json:"-"` // HPKE public key of this attempt, 1,249 bytes
+	Signature  []byte   `cbor:"7,keyasint,omitempty" json:"-"`
+	Box        []byte   `cbor:"8,keyasint,omitempty" json:"-"` // the asking custodian's piece, encrypted to it
+	Have       []string `cbor:"9,keyasint,omitempty" json:"have,omitempty"`
+	Need       uint32   `cbor:"10,keyasint,omitempty" json:"need,omitempty"`
+}
+
+// UnsealPiece hands a custodian's piece to a node's door. Whose it is, the connection
+// says.
+type UnsealPiece struct {
+	Generation uint64   `cbor:"1,keyasint"`
+	Attempt    [16]byte `cbor:"2,keyasint"`
+	Handed     []byte   `cbor:"3,keyasint"` // HPKE, 1,202 bytes
 }

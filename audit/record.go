@@ -45,6 +45,7 @@ const (
 	Stop         Kind = "stop"           // the daemon stopped in good order
 	Unseal       Kind = "unseal"         // the node opened its keyring
 	Sealed       Kind = "sealed"         // the node wiped its secrets
+	Piece        Kind = "piece"          // a custodian handed over its piece, or it was refused
 	Release      Kind = "release"        // written and synced before a partial leaves
 	Refusal      Kind = "refusal"        // the gate said no
 	Withheld     Kind = "withheld"       // a deny came in after the release was written
@@ -64,7 +65,7 @@ const (
 )
 
 var known = map[Kind]bool{
-	Start: true, Stop: true, Unseal: true, Sealed: true, Release: true, Refusal: true, Withheld: true,
+	Start: true, Stop: true, Unseal: true, Sealed: true, Piece: true, Release: true, Refusal: true, Withheld: true,
 	Strangers: true, Capped: true, Change: true, Grant: true, Revocation: true, Ceremony: true, Activate: true,
 	Fork: true, Snapshot: true, Gap: true, CheckpointOf: true, Full: true, Reopened: true,
 }

@@ -15,8 +15,17 @@ import (
 // GenesisFormat is the version of the genesis document that this program reads.
 const GenesisFormat = 1
 
-// UnsealHSM is the unseal mode in which a node's token alone opens its root share.
-const UnsealHSM = "hsm"
+// Unseal modes: what it takes to open a node's root share.
+const (
+	// UnsealHSM: the node's token alone.
+	UnsealHSM = "hsm"
+	// UnsealCustodians: the node's token, and [Genesis.UnsealCount] custodians.
+	UnsealCustodians = "hsm+custodians"
+)
+
+// MinUnsealCount is the least number of custodians who open a seal: one who suffices
+// could be lost, and hold all nodes shut, or be robbed.
+const MinUnsealCount = 2
 
 // Bounds of a genesis document.
 const (
@@ -39,6 +48,8 @@ type Genesis struct {
 	Unseal     string          `cbor:"6,keyasint"`
 	Roster     []Node          `cbor:"7,keyasint"`
 	Root       Order           `cbor:"8,keyasint"` // its t is the cluster's t
+	// UnsealCount is how many custodians open a seal, with [UnsealCustodians]; else 0.
+	UnsealCount uint32 `cbor:"9,keyasint,omitempty"`
 }
 
 // Custodian is one holder of authority.
@@ -185,8 +196,12 @@ func (g *Genesis) Check() error {
 		return fmt.Errorf("%w: no cluster id", ErrGenesis)
 	case g.Created <= 0:
 		return fmt.Errorf("%w: no creation time", ErrGenesis)
-	case g.Unseal != UnsealHSM:
+	case g.Unseal != UnsealHSM && g.Unseal != UnsealCustodians:
 		return fmt.Errorf("%w: unknown unseal mode %q", ErrGenesis, g.Unseal)
+	case g.Unseal == UnsealHSM && g.UnsealCount != 0:
+		return fmt.Errorf("%w: %d custodians for the unseal mode %s, which needs none", ErrGenesis, g.UnsealCount, g.Unseal)
+	case g.Unseal == UnsealCustodians && (g.UnsealCount < MinUnsealCount || int64(g.UnsealCount) > int64(len(g.Custodians))):
+		return fmt.Errorf("%w: any %d of %d custodians cannot open a seal; it is at least %d", ErrGenesis, g.UnsealCount, len(g.Custodians), MinUnsealCount)
 	case len(g.Custodians) < 1 || len(g.Custodians) > MaxCustodians:
 		return fmt.Errorf("%w: %d custodians, from 1 to %d are possible", ErrGenesis, len(g.Custodians), MaxCustodians)
 	case len(g.Roster) < MinT || len(g.Roster) > MaxNodes:

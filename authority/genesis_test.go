@@ -19,6 +19,11 @@ func TestGenesisRules(t *testing.T) {
 	if err := w.doc.Check(); err != nil {
 		t.Fatalf("the rows below differ from a good document in one thing: %v", err)
 	}
+	opened := w.doc
+	opened.Unseal, opened.UnsealCount = UnsealCustodians, 2
+	if err := opened.Check(); err != nil {
+		t.Fatalf("seals that two custodians open: %v", err)
+	}
 	for _, row := range []struct {
 		name  string
 		alter func(*Genesis)
@@ -27,6 +32,10 @@ func TestGenesisRules(t *testing.T) {
 		{"no cluster id", func(g *Genesis) { g.Cluster = api.ClusterID{}; g.Root.Cluster = g.Cluster }},
 		{"no creation time", func(g *Genesis) { g.Created = 0 }},
 		{"an unseal mode that is not known", func(g *Genesis) { g.Unseal = "hsm+moon" }},
+		{"a count of custodians for a mode without them", func(g *Genesis) { g.UnsealCount = 2 }},
+		{"custodians who open seals, and no count", func(g *Genesis) { g.Unseal = UnsealCustodians }},
+		{"one custodian who opens seals", func(g *Genesis) { g.Unseal, g.UnsealCount = UnsealCustodians, 1 }},
+		{"more custodians to open seals than there are", func(g *Genesis) { g.Unseal, g.UnsealCount = UnsealCustodians, 4 }},
 		{"no custodian", func(g *Genesis) { g.Custodians = nil }},
 		{"17 custodians", func(g *Genesis) {
 			for i := range 14 {

@@ -21,9 +21,10 @@ const (
 	KindRecord   = "record"   // [RecordSignature]
 	KindAnchor   = "anchor"   // [Anchor]
 	KindAddress  = "address"  // [AddressClaim]
+	KindLock     = "lock"     // [Lock]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }
@@ -84,6 +85,13 @@ type Anchor struct {
 	Link      api.Digest `cbor:"4,keyasint"`
 	AuditSize uint64     `cbor:"5,keyasint"`
 	AuditRoot api.Digest `cbor:"6,keyasint"`
+}
+
+// Lock says what opens the next seal of its author, before that seal is written.
+type Lock struct {
+	Generation uint64 `cbor:"1,keyasint"` // of the seal to be written
+	Live       uint64 `cbor:"2,keyasint"` // of the seal that is on disk now, or 0; its lock is kept
+	Lock       []byte `cbor:"3,keyasint"` // an encoded lock of sharing/unseal
 }
 
 // SignStatement makes the entry that says body, of the given kind, in the name of node.

@@ -22,6 +22,7 @@ import (
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/secret"
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
 	"warifu.dev/node/keyring"
@@ -43,6 +44,7 @@ type Node struct {
 	joined    atomic.Bool // consensus is set: peers are looked up while it opens
 	peers     *transport.Peers
 	secrets   *secrets
+	unsealing unsealing
 	policies  policies
 	fresh     freshness
 	histories histories
@@ -164,12 +166,22 @@ func Run(ctx context.Context, o Options) (err error) {
 		n.signAudit()
 	}()
 
-	n.secrets = &secrets{cfg: keyring.Config{
-		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader, Disk: o.Disk,
-	}}
-	if err := n.secrets.open(); err != nil {
+	n.secrets = &secrets{
+		cfg: keyring.Config{
+			Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader, Disk: o.Disk,
+		},
+	}
+	if n.genesis.Unseal == authority.UnsealCustodians {
+		n.secrets.lock = func() (secret.Bytes, error) { return n.newLock(ctx) }
+	}
+	locked, err := n.secrets.open()
+	if err == nil && locked {
+		err = n.unsealing.begin(n)
+	}
+	if err != nil {
 		return err
 	}
+	defer n.unsealing.end()
 	defer func() {
 		if n.secrets.wipe() {
 			n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Sealed})

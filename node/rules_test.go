@@ -439,6 +439,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodAnchors: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
 		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
+		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
 	}
 	for method := range uint16(200) {
 		for _, who := range []class{classCustodian, classApplication, classOperator, classAuditor, ""} {

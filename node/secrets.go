@@ -11,6 +11,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/secret"
 	"warifu.dev/node/keyring"
 	"warifu.dev/node/seal"
 	"warifu.dev/sharing"
@@ -23,9 +24,15 @@ import (
 type secrets struct {
 	cfg keyring.Config
 
-	mu    sync.RWMutex
-	ring  *keyring.Keyring // nil while none is open; written by the ceremonies' goroutine; guarded by mu
-	state seal.State       // written by the ceremonies' goroutine; guarded by mu
+	// lock makes the lock of the next seal, and returns its unseal secret; nil where
+	// the token alone opens a seal.
+	lock func() (secret.Bytes, error)
+
+	mu     sync.RWMutex
+	opened *keyring.Keyring // by custodians, for the ceremonies' goroutine to take; guarded by mu
+	onDisk bool             // there is a seal that custodians open; guarded by mu
+	ring   *keyring.Keyring // nil while none is open; written by the ceremonies' goroutine; guarded by mu
+	state  seal.State       // written by the ceremonies' goroutine; guarded by mu
 }
 
 // Errors of making a share durable.
@@ -34,19 +41,51 @@ var (
 	errBornAlready = errors.New("this node is unsealed: its root share is not replaced by a birth")
 )
 
-// open opens the keyring that is on disk, if there is one.
-func (s *secrets) open() error {
+// open opens the keyring that is on disk, if there is one and custodians are not
+// needed for it. It reports whether they are.
+func (s *secrets) open() (locked bool, err error) {
 	ring, err := keyring.Open(s.cfg)
-	if err != nil && !errors.Is(err, keyring.ErrNone) {
-		return err
+	switch {
+	case errors.Is(err, keyring.ErrLocked):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state, s.onDisk = seal.Sealed, true
+		return true, nil
+	case err != nil && !errors.Is(err, keyring.ErrNone):
+		return false, err
 	}
 	s.put(ring, seal.Sealed)
+	return false, nil
+}
+
+// unlock opens the keyring with the custodians' secret. The ceremonies' goroutine
+// takes it from there.
+func (s *secrets) unlock(u secret.Bytes) error {
+	cfg := s.cfg
+	cfg.Unseal = u
+	ring, err := keyring.Open(cfg)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened, s.onDisk = ring, false
 	return nil
+}
+
+// take puts in place what custodians have opened.
+func (s *secrets) take() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != nil {
+		s.ring, s.opened = s.opened, nil
+	}
 }
 
 // wipe overwrites what is open, and reports whether anything was. Nobody may be
 // using it any more.
 func (s *secrets) wipe() bool {
+	s.take()
 	_, ring := s.current()
 	s.put(nil, seal.Sealed)
 	if ring != nil {
@@ -73,13 +112,17 @@ func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
 	if k := state.RootKey(); k != nil {
 		key = &seal.RootKey{Session: k.Session, Index: k.IndexOf(node), YI: k.Record.YI}
 	}
+	s.take()
 	last, ring := s.current()
+	s.mu.RLock()
+	onDisk := s.onDisk
+	s.mu.RUnlock()
 	var share *seal.RootShare
 	if ring != nil {
 		r := ring.Root()
 		share = &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}
 	}
-	next := seal.Decide(key, share, false)
+	next := seal.Decide(key, share, onDisk)
 	if next != last {
 		s.put(ring, next)
 	}
@@ -103,7 +146,17 @@ func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing
 	if !root {
 		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Index: uint32(index), Scalar: own})
 	}
-	next, err := keyring.Create(s.cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
+	cfg := s.cfg
+	if s.lock != nil {
+		u, err := s.lock()
+		if err != nil {
+			own.Wipe()
+			return fmt.Errorf("lock the root share: %w", err)
+		}
+		defer u.Wipe()
+		cfg.Unseal = u
+	}
+	next, err := keyring.Create(cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
 	if err != nil {
 		own.Wipe()
 		return fmt.Errorf("seal the root share: %w", err)
@@ -225,6 +278,7 @@ func (n *Node) runCeremonies(ctx context.Context) {
 		case <-changed:
 		case <-tick.C:
 			n.noteCounts(ctx)
+			n.lookUnsealing(ctx)
 		}
 	}
 }

@@ -50,6 +50,9 @@ var mayAsk = map[uint16][]class{
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
 	api.MethodAnchors:   {classCustodian, classOperator, classAuditor},
+
+	api.MethodUnsealOffer: {classCustodian},
+	api.MethodUnsealPiece: {classCustodian},
 }
 
 func permitted(method uint16, who class) error {
@@ -107,6 +110,19 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return wire.Encode(n.anchors()), nil
 	case api.MethodAuditTail:
 		return decodeThen(body, n.auditTail)
+	case api.MethodUnsealOffer:
+		a, err := n.unsealOffer(s.custodian)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	case api.MethodUnsealPiece:
+		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
+		}
+		return decodeThen(body, func(q *api.UnsealPiece) (*api.UnsealOffer, error) {
+			return n.takePiece(ctx, s.custodian, s.source.String(), q)
+		})
 	}
 	panic(fmt.Sprintf("node: the method %d is permitted and has no answer", method))
 }
@@ -312,6 +328,9 @@ func (n *Node) status() *api.StatusAnswer {
 	other, _ := n.histories.found()
 	for _, c := range other {
 		a.Warnings = append(a.Warnings, "fork: "+c.String())
+	}
+	if have, more := n.unsealing.needed(n.genesis); more > 0 {
+		a.Warnings = append(a.Warnings, n.unsealWords(have, more))
 	}
 	if a.HSM == "soft" {
 		a.Warnings = append(a.Warnings, "the HSM is soft: it protects nothing")

@@ -53,6 +53,9 @@ const KeyName = "payroll"
 type Options struct {
 	Seed    uint64 // of the network's chances
 	Verbose bool   // the nodes' debug lines are in the trace too
+	// Sealed is a cluster whose seals custodians open: no node serves when the test
+	// begins.
+	Sealed bool
 }
 
 // age is how old a cluster is when a test begins: its clocks are past everything
@@ -82,7 +85,7 @@ type Cluster struct {
 // when f begins; f may leave them as it likes.
 func Run(t *testing.T, o Options, f func(t *testing.T, c *Cluster)) {
 	t.Helper()
-	b := born(t)
+	b := born(t, o.Sealed)
 	dir := t.TempDir()
 	b.copyTo(t, dir)
 	synctest.Test(t, func(t *testing.T) {
@@ -99,10 +102,12 @@ func Run(t *testing.T, o Options, f func(t *testing.T, c *Cluster)) {
 				t.Fatal(err)
 			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), Patience)
-		defer cancel()
-		if err := c.WaitServing(ctx); err != nil {
-			t.Fatal(err)
+		if !o.Sealed {
+			ctx, cancel := context.WithTimeout(t.Context(), Patience)
+			defer cancel()
+			if err := c.WaitServing(ctx); err != nil {
+				t.Fatal(err)
+			}
 		}
 		f(t, c)
 	})
@@ -204,8 +209,12 @@ func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
 }
 
 // Custodian makes a client that calls as the first custodian.
-func (c *Cluster) Custodian() (*client.Client, error) {
-	cert, err := c.birth.desk.Custodian()
+func (c *Cluster) Custodian() (*client.Client, error) { return c.CustodianAt(0) }
+
+// CustodianAt makes a client that calls as a custodian, by its place in genesis,
+// from 0.
+func (c *Cluster) CustodianAt(place int) (*client.Client, error) {
+	cert, err := c.birth.desk.Custodian(place)
 	if err != nil {
 		return nil, err
 	}
@@ -284,47 +293,47 @@ type birth struct {
 
 var (
 	bearing sync.Mutex
-	theOne  *birth
+	births  = map[bool]*birth{} // by whether custodians open the seals; guarded by bearing
 )
 
-// born bears the cluster, once in a process.
-func born(t *testing.T) *birth {
+// born bears the cluster, once in a process for each way of unsealing.
+func born(t *testing.T, sealed bool) *birth {
 	t.Helper()
 	bearing.Lock()
 	defer bearing.Unlock()
-	if theOne == nil {
+	if births[sealed] == nil {
 		syscall.Umask(0o077) // as the daemon does: Raft's log makes its files by it
 		dir, err := os.MkdirTemp("", "warifutest-")
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Test(t, func(t *testing.T) {
-			b, err := bear(t, dir)
+			b, err := bear(t, dir, sealed)
 			if err != nil {
 				t.Fatal(err)
 			}
-			theOne = b
+			births[sealed] = b
 		})
 	}
-	return theOne
+	return births[sealed]
 }
 
 // Forget removes what [Run] keeps for the tests of this process: for TestMain.
 func Forget() error {
 	bearing.Lock()
 	defer bearing.Unlock()
-	if theOne == nil {
-		return nil
+	var err error
+	for sealed, b := range births {
+		delete(births, sealed)
+		err = errors.Join(err, os.RemoveAll(b.dir))
 	}
-	dir := theOne.dir
-	theOne = nil
-	return os.RemoveAll(dir)
+	return err
 }
 
 // bearingTime bounds the births of the two keys, in simulated time.
 const bearingTime = 10 * time.Minute
 
-func bear(t *testing.T, dir string) (_ *birth, err error) {
+func bear(t *testing.T, dir string, sealed bool) (_ *birth, err error) {
 	b := &birth{dir: dir}
 	if b.desk, err = newDesk(custodians, required); err != nil {
 		return nil, err
@@ -344,7 +353,7 @@ func bear(t *testing.T, dir string) (_ *birth, err error) {
 		}
 		roster = append(roster, line)
 	}
-	if b.genesis, err = b.desk.genesis(roster, Threshold, faulty, 30); err != nil {
+	if b.genesis, err = b.desk.genesis(roster, Threshold, faulty, 30, sealed); err != nil {
 		return nil, err
 	}
 	for _, n := range Nodes() {

@@ -71,8 +71,11 @@ func newDesk(custodians, required int) (*Desk, error) {
 }
 
 // genesis makes the document that the custodians sign, for these nodes.
-func (d *Desk) genesis(roster []authority.Node, t, f, phaseSeconds int) (*authority.VerifiedGenesis, error) {
+func (d *Desk) genesis(roster []authority.Node, t, f, phaseSeconds int, sealed bool) (*authority.VerifiedGenesis, error) {
 	g := authority.Genesis{Format: authority.GenesisFormat, Created: time.Now().UnixMilli(), Unseal: authority.UnsealHSM, Roster: roster}
+	if sealed {
+		g.Unseal, g.UnsealCount = authority.UnsealCustodians, uint32(d.required)
+	}
 	rand.Read(g.Cluster[:])
 	for _, c := range d.custodians {
 		name, sign, open := c.Public()
@@ -127,10 +130,10 @@ func (d *Desk) Application(uri string) (tls.Certificate, error) {
 	return certify(&x509.Certificate{URIs: []*url.URL{name}}, nil, d.ca, d.caKey)
 }
 
-// Custodian makes the certificate of the first custodian, signed by itself.
-func (d *Desk) Custodian() (tls.Certificate, error) {
-	name, _, _ := d.custodians[0].Public()
-	return certify(&x509.Certificate{Subject: pkix.Name{CommonName: name}}, d.custodians[0].SignKey(), nil, nil)
+// Custodian makes the certificate of a custodian, by place, signed by itself.
+func (d *Desk) Custodian(place int) (tls.Certificate, error) {
+	name, _, _ := d.custodians[place].Public()
+	return certify(&x509.Certificate{Subject: pkix.Name{CommonName: name}}, d.custodians[place].SignKey(), nil, nil)
 }
 
 // certify makes a client certificate for key, or a new key if that is nil, under

@@ -73,7 +73,7 @@ func (l *line) drop() {
 func (d *Direct) Unwrap(ctx context.Context, node string, envelope []byte, reason string) (*api.UnwrapAnswer, error) {
 	q := api.UnwrapRequest{Reason: reason, Items: []api.UnwrapItem{{Envelope: envelope}}}
 	rand.Read(q.RequestID[:])
-	b, err := d.call(ctx, node, api.MethodUnwrap, wire.Encode(q))
+	b, err := d.Call(ctx, node, api.MethodUnwrap, wire.Encode(q))
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,8 @@ func (d *Direct) Unwrap(ctx context.Context, node string, envelope []byte, reaso
 	return &a, nil
 }
 
-func (d *Direct) call(ctx context.Context, node string, method uint16, body []byte) ([]byte, error) {
+// Call sends a node a request of any method, and returns its answer.
+func (d *Direct) Call(ctx context.Context, node string, method uint16, body []byte) ([]byte, error) {
 	d.mu.Lock()
 	l := d.lines[node]
 	d.mu.Unlock()

@@ -57,7 +57,7 @@ var exitMeanings = []struct {
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
 	{exitLocal, "trouble with a local file: missing, too loose a mode, there already, disk full"},
-	{exitCheck, "what was to be checked does not hold (policy test, policy lint); the output says what"},
+	{exitCheck, "what was to be so is not (policy test, policy lint, unseal); the output says what"},
 }
 
 func exitCodesTopic() *cobra.Command {
@@ -89,6 +89,7 @@ var refusalCodes = map[api.Code]exitCode{
 	api.CodeDenied:          exitDenied,
 	api.CodeMalformed:       exitInput,
 	api.CodeEnvelope:        exitInput,
+	api.CodePiece:           exitInput,
 	api.CodeSealed:          exitQuorum,
 	api.CodeUnborn:          exitQuorum,
 	api.CodeStale:           exitQuorum,

@@ -36,7 +36,8 @@ order of the root key. Its hash is all that a client has to trust.`,
 func (a *app) genesisNewCommand() *cobra.Command {
 	var nodes, custodians, holders, counts []string
 	var threshold, tolerate, phase uint32
-	var out string
+	var out, mode string
+	var unsealCount uint32
 	c := &cobra.Command{
 		Use:   "new --threshold T --out FILE [FILE...]",
 		Short: "Make an unsigned genesis document",
@@ -47,12 +48,16 @@ several lines; files may also be given without --node and --custodian.
 The root key, and with it the cluster, works with any T of its holders. --require
 is how many custodians must sign: a number for every kind of change, or
 kind=number for one (ca, genesis, key, lift, policy, revoke, seal); the default is
-a majority, and 1 for a seal, which only stops releases.`,
+a majority, and 1 for a seal, which only stops releases.
+
+--unseal hsm+custodians keeps every node shut after a start until --unseal-count
+custodians have handed over their pieces (warifu unseal): a whole stolen node, with
+its token and PIN, then opens nothing. With hsm, the default, its token is enough.`,
 		Example: `  warifu genesis new --threshold 3 --out genesis nodes/*.line custodians/*.pub
   warifu genesis new --threshold 3 --require 2 --require genesis=3 --holders tokyo,osaka,sg --out genesis lines`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			g := authority.Genesis{Format: authority.GenesisFormat, Created: now().UnixMilli(), Unseal: authority.UnsealHSM}
+			g := authority.Genesis{Format: authority.GenesisFormat, Created: now().UnixMilli(), Unseal: mode}
 			if _, err := rand.Read(g.Cluster[:]); err != nil {
 				return fmt.Errorf("make a cluster id: %w", err)
 			}
@@ -64,6 +69,9 @@ a majority, and 1 for a seal, which only stops releases.`,
 			var err error
 			if g.Required, err = requiredCounts(counts, len(g.Custodians)); err != nil {
 				return err
+			}
+			if g.UnsealCount = unsealCount; mode == authority.UnsealCustodians && !c.Flags().Changed("unseal-count") {
+				g.UnsealCount = max(authority.MinUnsealCount, uint32(len(g.Custodians)/2+1))
 			}
 			if len(holders) == 0 {
 				for _, n := range g.Roster {
@@ -100,6 +108,8 @@ a majority, and 1 for a seal, which only stops releases.`,
 	f.Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at a birth (0 only if all are needed)")
 	f.StringSliceVar(&holders, "holders", nil, "node ids that hold the root key, in order (default: all, as given)")
 	f.Uint32Var(&phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	f.StringVar(&mode, "unseal", authority.UnsealHSM, "what opens a node's seal: hsm, or hsm+custodians")
+	f.Uint32Var(&unsealCount, "unseal-count", 0, "with hsm+custodians: how many of them (default: a majority, at least 2)")
 	f.StringVar(&out, "out", "", "file to write")
 	required(c, "threshold", "out")
 	return c
@@ -259,16 +269,17 @@ changes nothing. Compare the hash with the other custodians before signing.`,
 
 // genesisView is a genesis document in words.
 type genesisView struct {
-	Cluster    api.ClusterID   `json:"cluster"`
-	Hash       api.Digest      `json:"hash"`
-	Created    string          `json:"created"`
-	Unseal     string          `json:"unseal"`
-	Required   map[string]int  `json:"required"`
-	Custodians []custodianView `json:"custodians"`
-	Nodes      []nodeView      `json:"nodes"`
-	Root       *orderView      `json:"root"`
-	Signed     int             `json:"signed"`
-	Missing    int             `json:"missing"`
+	Cluster     api.ClusterID   `json:"cluster"`
+	Hash        api.Digest      `json:"hash"`
+	Created     string          `json:"created"`
+	Unseal      string          `json:"unseal"`
+	UnsealCount uint32          `json:"unseal_count,omitempty"`
+	Required    map[string]int  `json:"required"`
+	Custodians  []custodianView `json:"custodians"`
+	Nodes       []nodeView      `json:"nodes"`
+	Root        *orderView      `json:"root"`
+	Signed      int             `json:"signed"`
+	Missing     int             `json:"missing"`
 }
 
 type custodianView struct {
@@ -289,7 +300,7 @@ type nodeView struct {
 
 func viewGenesis(s *authority.SignedGenesis, g *authority.Genesis) *genesisView {
 	v := &genesisView{
-		Cluster: g.Cluster, Hash: s.Hash(), Created: instant(g.Created), Unseal: g.Unseal,
+		Cluster: g.Cluster, Hash: s.Hash(), Created: instant(g.Created), Unseal: g.Unseal, UnsealCount: g.UnsealCount,
 		Required: map[string]int{}, Root: viewOrder(&g.Root, g),
 	}
 	for _, r := range g.Required {
@@ -314,7 +325,7 @@ func viewGenesis(s *authority.SignedGenesis, g *authority.Genesis) *genesisView 
 }
 
 func (v *genesisView) words(a *app, w io.Writer) {
-	facts(w, "cluster", v.Cluster.String(), "hash", v.Hash.String(), "created", v.Created, "unsealed by", v.Unseal,
+	facts(w, "cluster", v.Cluster.String(), "hash", v.Hash.String(), "created", v.Created, "unsealed by", v.unsealedBy(),
 		"root key", fmt.Sprintf("%d of %d: %s", v.Root.Threshold, len(v.Root.Holders), strings.Join(v.Root.Holders, ", ")))
 	for _, m := range v.Root.Means {
 		fmt.Fprintf(w, "  - %s\n", m)
@@ -339,6 +350,14 @@ func (v *genesisView) words(a *app, w io.Writer) {
 	}
 	table(w, "NODE REGION CLIENTS PEERS FINGERPRINT", rows)
 	fmt.Fprintf(w, "\n%s: %s\n", plural(v.Signed, "signature"), v.standing())
+}
+
+// unsealedBy says what opens a node's seal.
+func (v *genesisView) unsealedBy() string {
+	if v.Unseal == authority.UnsealCustodians {
+		return fmt.Sprintf("each node's token and any %d of the %d custodians", v.UnsealCount, len(v.Custodians))
+	}
+	return "each node's token alone (" + v.Unseal + ")"
 }
 
 // standing says how far the document is, in half a sentence.

@@ -27,7 +27,7 @@ func (a *app) root() *cobra.Command {
 enough independent nodes agree, and by nobody else.
 
   users       encrypt, decrypt, wrap, unwrap      key list, key show
-  custodians  custodian, genesis, change
+  custodians  custodian, genesis, change, unseal
   operators   status, client init                 policy show, audit tail
   whoever     policy put, key create, ca put      write a change for custodians to sign
   no cluster  split, combine, policy test         need nobody at all`,
@@ -43,6 +43,7 @@ enough independent nodes agree, and by nobody else.
 		a.identityCommand(),
 		a.clientCommand(),
 		a.statusCommand(),
+		a.unsealCommand(),
 		a.encryptCommand(),
 		a.decryptCommand(),
 		a.wrapCommand(),

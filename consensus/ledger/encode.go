@@ -65,6 +65,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathKey:     decodeAs[Key],
 	pathAnchor:  decodeAs[Anchored],
 	pathAddress: decodeAs[Address],
+	pathLock:    decodeAs[Locks],
 	pathTime:    decodeAs[ledgerTime],
 	pathRevoked: decodeAs[revoked],
 	pathDenial:  decodeAs[Denial],

@@ -8,6 +8,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/internal/tag"
+	"warifu.dev/sharing/unseal"
 )
 
 // Milestone is the distance between the indices at which nodes sign the chain.
@@ -24,6 +25,7 @@ const (
 	pathKey     = "key/"     // + id → *Key
 	pathAnchor  = "anchor/"  // + node → *Anchored
 	pathAddress = "address/" // + node → *Address
+	pathLock    = "lock/"    // + node → *Locks
 	pathTime    = "time"     // → *ledgerTime
 	pathRevoked = "revoked/" // + kind of subject + "/" + name → *revoked
 	pathDenial  = "denial/"  // + id → *Denial
@@ -120,6 +122,20 @@ func (s *State) CAsAt() api.Digest {
 
 // Anchor returns the latest anchor of a node, or nil.
 func (s *State) Anchor(node string) *Anchored { return get[*Anchored](s, pathAnchor+node) }
+
+// Lock returns what opens this generation of a node's seal, or nil.
+func (s *State) Lock(node string, generation uint64) *unseal.Lock {
+	locks := get[*Locks](s, pathLock+node)
+	if locks == nil {
+		return nil
+	}
+	for i := range locks.Locks {
+		if locks.Locks[i].Generation == generation {
+			return &locks.Locks[i].Lock
+		}
+	}
+	return nil
+}
 
 // Claim returns the newest address claim of a roster node, or nil.
 func (s *State) Claim(node string) *authority.AddressClaim {

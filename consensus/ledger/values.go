@@ -6,6 +6,7 @@ import (
 	"warifu.dev/consensus/board"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/unseal"
 )
 
 // value is what stands at a path of the state. digest covers all of it.
@@ -98,6 +99,18 @@ type Address struct {
 	Claim authority.AddressClaim `cbor:"1,keyasint"`
 }
 
+// Locks are what opens the seals of one node: of the one that is on its disk, and of
+// the next. They are ordered by generation, and are at most two.
+type Locks struct {
+	Locks []GenerationLock `cbor:"1,keyasint"`
+}
+
+// GenerationLock is the lock of one generation of a node's seal.
+type GenerationLock struct {
+	Generation uint64      `cbor:"1,keyasint"`
+	Lock       unseal.Lock `cbor:"2,keyasint"`
+}
+
 type ledgerTime struct {
 	Milliseconds int64 `cbor:"1,keyasint"`
 }
@@ -125,6 +138,7 @@ func (v *Ordered) digest() api.Digest    { return digestOf(v) }
 func (v *Key) digest() api.Digest        { return digestOf(v) }
 func (v *Anchored) digest() api.Digest   { return digestOf(v) }
 func (v *Address) digest() api.Digest    { return digestOf(v) }
+func (v *Locks) digest() api.Digest      { return digestOf(v) }
 func (v *ledgerTime) digest() api.Digest { return digestOf(v) }
 func (v *named) digest() api.Digest      { return digestOf(v) }
 func (v *trustMoved) digest() api.Digest { return digestOf(v) }

@@ -49,7 +49,7 @@ func newWorld(tb testing.TB) *world { return newWorldOf(tb, 5, 5, 3) }
 
 // newWorldOf makes a cluster of so many nodes, whose root key the first of them
 // hold with threshold t and f = 1.
-func newWorldOf(tb testing.TB, nodes, holders, t int) *world {
+func newWorldOf(tb testing.TB, nodes, holders, t int, alter ...func(*authority.Genesis)) *world {
 	tb.Helper()
 	w := &world{TB: tb, nodes: map[string]*authority.Signer{}, parts: map[api.Digest]map[string]*dkg.Participant{}}
 	g := authority.Genesis{
@@ -78,6 +78,9 @@ func newWorldOf(tb testing.TB, nodes, holders, t int) *world {
 		if i < holders {
 			g.Root.Holders = append(g.Root.Holders, id)
 		}
+	}
+	for _, a := range alter {
+		a(&g)
 	}
 	signed := &authority.SignedGenesis{Body: wire.Encode(g)}
 	for _, c := range w.custodians {

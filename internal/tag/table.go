@@ -71,6 +71,15 @@ const (
 	SelfTest     Tag = "warifu/v1/self-test"
 )
 
+// Seals that custodians open (sharing/unseal, node, client).
+const (
+	UnsealSecret Tag = "warifu/v1/unseal/secret"
+	UnsealPiece  Tag = "warifu/v1/unseal/piece"
+	UnsealHanded Tag = "warifu/v1/unseal/handed"
+	UnsealDoor   Tag = "warifu/v1/unseal/door"
+	UnsealShare  Tag = "warifu/v1/unseal/root-share"
+)
+
 // Secrets of people without a cluster (sharing/pieces).
 const (
 	PieceCommitment Tag = "warifu/v1/piece/commitment"

@@ -36,6 +36,8 @@ var (
 	ErrReadBack = errors.New("keyring: what was written does not read back")
 	// ErrAnother means that this node holds another share of the same key and epoch.
 	ErrAnother = errors.New("keyring: there is another share of this key and epoch")
+	// ErrLocked means that custodians have to open this seal, too.
+	ErrLocked = errors.New("keyring: custodians have to open this seal")
 	// ErrFull means the keyring would be larger than what is read back.
 	ErrFull = errors.New("keyring: too many shares")
 )
@@ -46,7 +48,7 @@ const format = 1
 // SaltSize is the length of s_g and of an endorsement key, in bytes.
 const SaltSize = 32
 
-// Config says whose keyring it is and what seals it; all but Disk is required.
+// Config says whose keyring it is and what seals it; all but Disk and Unseal are required.
 type Config struct {
 	Dir     string // exists, mode 0700
 	Cluster api.ClusterID
@@ -54,8 +56,17 @@ type Config struct {
 	Device  hsm.Device
 	Rand    io.Reader
 	Disk    disk.Hook // nil is the real disk alone
+	// Unseal is the secret that custodians open the root share with; empty means that
+	// the token alone does. A keyring does not keep it.
+	Unseal secret.Bytes
 
 	write func(dir, name string, content []byte) error // for tests that break disks
+}
+
+// without is the configuration that a keyring keeps.
+func (c Config) without() Config {
+	c.Unseal = secret.Bytes{}
+	return c
 }
 
 func (c *Config) writeFile(name string, content []byte) error {
@@ -106,7 +117,8 @@ type rootFile struct {
 	Format     uint32 `cbor:"1,keyasint"`
 	Generation uint64 `cbor:"2,keyasint"`
 	Epoch      uint64 `cbor:"3,keyasint"`
-	Blob       []byte `cbor:"4,keyasint"` // sealed by the token
+	Blob       []byte `cbor:"4,keyasint"`           // sealed by the token
+	Locked     bool   `cbor:"5,keyasint,omitempty"` // under an unseal secret inside that
 }
 
 type rootSecret struct {
@@ -130,18 +142,26 @@ type shareSecret struct {
 	Endorsement []byte    `cbor:"6,keyasint"`
 }
 
+// Generations returns the one on disk, or 0, and the next to be made.
+func Generations(cfg Config) (live, next uint64, err error) {
+	all, err := generations(cfg.Dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	if n := len(all); n > 0 {
+		live = all[n-1]
+	}
+	return live, live + 1, nil
+}
+
 // Create seals root as a new generation with an empty keyring, durably, reads
 // it back, and then destroys every older generation: it serves births, after
 // which no older root share can be of use. The keyring owns root.Share from then
 // on.
 func Create(cfg Config, root Root) (*Keyring, error) {
-	old, err := generations(cfg.Dir)
+	_, g, err := Generations(cfg)
 	if err != nil {
 		return nil, err
-	}
-	g := uint64(1)
-	if n := len(old); n > 0 {
-		g = old[n-1] + 1
 	}
 	if err := createKey(cfg.Device, hsmLabel(g)); err != nil {
 		return nil, fmt.Errorf("make the sealing key of generation %d: %w", g, err)
@@ -151,7 +171,7 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if _, err := io.ReadFull(cfg.Rand, salt); err != nil {
 		return nil, fmt.Errorf("draw the salt of generation %d: %w", g, err)
 	}
-	k := &Keyring{cfg: cfg, generation: g, root: root, shares: map[shareID]*Share{}}
+	k := &Keyring{cfg: cfg.without(), generation: g, root: root, shares: map[shareID]*Share{}}
 	if k.key, err = deriveKey(cfg, root.Share, salt, g); err != nil {
 		return nil, err
 	}
@@ -196,16 +216,25 @@ func sealRoot(cfg Config, root Root, salt []byte, g uint64) error {
 	defer clear(share)
 	plain := secret.New(wire.Encode(rootSecret{Session: root.Session, Index: root.Index, Share: share, Salt: salt}))
 	defer plain.Wipe()
+	locked := cfg.Unseal.Len() > 0
+	if locked {
+		under, err := lock(cfg, plain.Reveal(), root.Epoch, g)
+		if err != nil {
+			return err
+		}
+		plain = secret.New(under)
+	}
 	blob, err := cfg.Device.Seal(hsmLabel(g), plain, rootAAD(cfg, root.Epoch, g))
 	if err != nil {
 		return fmt.Errorf("seal the root share of generation %d: %w", g, err)
 	}
-	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob}))
+	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob, Locked: locked}))
 }
 
 // Open opens the newest generation, and destroys older ones that a crash left
 // behind (R10). [ErrNone] means there is none; [ErrOpen] that it was altered, or
-// that this token is not the one that sealed it.
+// that this token is not the one that sealed it; [ErrLocked] that custodians have to
+// open it, too.
 func Open(cfg Config) (*Keyring, error) {
 	k, err := openNewest(cfg)
 	if err != nil {
@@ -246,6 +275,17 @@ func openNewest(cfg Config) (*Keyring, error) {
 		return nil, fmt.Errorf("open the root share of generation %d: %w", g, err)
 	}
 	defer plain.Wipe()
+	switch {
+	case f.Locked && cfg.Unseal.Len() == 0:
+		return nil, fmt.Errorf("%w: generation %d", ErrLocked, g)
+	case f.Locked:
+		under, err := unlock(cfg, plain.Reveal(), f.Epoch, g)
+		if err != nil {
+			return nil, err
+		}
+		plain = secret.New(under)
+		defer plain.Wipe()
+	}
 	var s rootSecret
 	if err := wire.Decode(plain.Reveal(), &s); err != nil {
 		return nil, fmt.Errorf("%w: root share: %w", ErrOpen, err)
@@ -257,7 +297,7 @@ func openNewest(cfg Config) (*Keyring, error) {
 		return nil, fmt.Errorf("%w: what %s seals is no root share and salt", ErrOpen, rootName(g))
 	}
 	k := &Keyring{
-		cfg: cfg, generation: g,
+		cfg: cfg.without(), generation: g,
 		root: Root{Session: s.Session, Epoch: f.Epoch, Index: s.Index, Share: share},
 	}
 	if k.key, err = deriveKey(cfg, share, s.Salt, g); err != nil {

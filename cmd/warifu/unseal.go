@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+
+	"github.com/spf13/cobra"
+)
+
+// unsealLook is how often the nodes are asked again.
+const unsealLook = time.Second
+
+func (a *app) unsealCommand() *cobra.Command {
+	var once bool
+	c := &cobra.Command{
+		Use:   "unseal --custodian FILE",
+		Short: "Hand this custodian's piece to every sealed node",
+		Long: `Hands this custodian's piece to every node that is sealed and can be reached, and
+shows who each still waits for. It stays until every node is open, and serves a
+node that comes back meanwhile; with --once it leaves after one round.
+
+A piece goes to a key that the node made for this attempt and signed, and is of no
+use at another node or later. Which nodes there are, and their keys, genesis says.
+What is still sealed when it leaves is exit code 11.`,
+		Example: "  warifu unseal --custodian alice.custodian\n  warifu unseal --custodian alice.custodian --once -o json",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if a.caller.custodianFile == "" {
+				return fail(exitUsage, "warifu unseal needs --custodian FILE: only custodians open seals")
+			}
+			u, err := a.newUnsealer()
+			if err != nil {
+				return err
+			}
+			defer u.cluster.Close()
+			return u.run(c.Context(), once)
+		},
+	}
+	c.Flags().BoolVar(&once, "once", false, "leave after one round, open or not")
+	a.addCallerFlags(c)
+	return c
+}
+
+// unsealer is a custodian who opens seals.
+type unsealer struct {
+	app     *app
+	cluster *client.Client
+	name    string
+	place   int
+	hand    func(context.Context, *api.UnsealOffer) (*api.UnsealOffer, error)
+	shown   string
+}
+
+func (a *app) newUnsealer() (*unsealer, error) {
+	h, err := a.loadHome()
+	if err != nil {
+		return nil, err
+	}
+	if h.Genesis.Unseal != authority.UnsealCustodians {
+		return nil, fail(exitInput, "in this cluster each node's token opens its seal alone (%s): there is nothing for custodians to open", h.Genesis.Unseal)
+	}
+	who, err := openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to open seals")
+	if err != nil {
+		return nil, err
+	}
+	u := &unsealer{app: a, name: who.Name()}
+	key, err := who.SignKey().Public().(*ecdsa.PublicKey).Bytes()
+	if err != nil {
+		return nil, err
+	}
+	u.place = slices.IndexFunc(h.Genesis.Custodians, func(c authority.Custodian) bool {
+		return authority.FingerprintOf(c.Sign) == authority.FingerprintOf(key)
+	})
+	if u.place < 0 {
+		return nil, fail(exitUnauthenticated, "%s is not a custodian of this cluster", who.Name())
+	}
+	cert, err := selfSigned(who.SignKey(), who.Name())
+	if err != nil {
+		return nil, err
+	}
+	u.cluster, err = client.New(client.Config{
+		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Timeout: a.caller.timeout,
+		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, err
+	}
+	u.hand = func(ctx context.Context, o *api.UnsealOffer) (*api.UnsealOffer, error) {
+		return u.cluster.HandOver(ctx, o, u.place, who.OpenKey())
+	}
+	return u, nil
+}
+
+// sealLine is one node of the table.
+type sealLine struct {
+	Node  string   `json:"node"`
+	State string   `json:"state"`
+	Have  []string `json:"have"`
+	Need  uint32   `json:"need"`
+	Why   string   `json:"why,omitempty"`
+	open  bool
+}
+
+// run hands pieces over until every node is open, or once.
+func (u *unsealer) run(ctx context.Context, once bool) error {
+	for {
+		lines := u.round(ctx)
+		closed := slices.DeleteFunc(slices.Clone(lines), func(l sealLine) bool { return l.open })
+		if u.app.format == formatTable {
+			u.show(lines)
+		}
+		if len(closed) == 0 || once || ctx.Err() != nil {
+			if u.app.format == formatJSON {
+				if err := u.app.show(lines, nil); err != nil {
+					return err
+				}
+			}
+			if len(closed) > 0 {
+				return fail(exitCheck, "%s still sealed, or not reached", plural(len(closed), "node"))
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(unsealLook):
+		}
+	}
+}
+
+// round asks every node once, and hands over where this custodian's piece is missing.
+func (u *unsealer) round(ctx context.Context) []sealLine {
+	var lines []sealLine
+	for _, s := range u.cluster.Seals(ctx) {
+		l := sealLine{Node: s.Node, Have: []string{}}
+		o, err := s.Offer, s.Err
+		if err == nil && o.Locked && !slices.Contains(o.Have, u.name) {
+			var next *api.UnsealOffer
+			if next, err = u.hand(ctx, o); err == nil {
+				o = next
+			}
+		}
+		switch {
+		case o == nil:
+			l.State = "-"
+		case o.Locked:
+			l.State, l.Have, l.Need = "sealed", append(l.Have, o.Have...), o.Need
+		default:
+			l.State, l.open = o.State, true
+			if o.State == "sealed" { // opened a moment ago
+				l.State = "open"
+			}
+		}
+		var nodes *client.NodesError
+		if errors.As(err, &nodes) && len(nodes.Reasons) > 0 {
+			l.Why = fmt.Sprintf("%s: %s", nodes.Reasons[0].Code, nodes.Reasons[0].Sentence)
+		} else if err != nil {
+			l.Why = err.Error()
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// show prints the table when something in it has changed.
+func (u *unsealer) show(lines []sealLine) {
+	var b strings.Builder
+	var rows [][]string
+	for _, l := range lines {
+		pieces := "-"
+		if l.Need > 0 {
+			pieces = fmt.Sprintf("%d of %d", len(l.Have), l.Need)
+		}
+		rows = append(rows, []string{l.Node, l.State, pieces, orWord(strings.Join(l.Have, ", "), "-"), l.Why})
+	}
+	table(&b, "NODE STATE PIECES WHO WHY", rows)
+	if b.String() == u.shown {
+		return
+	}
+	if u.shown != "" {
+		fmt.Fprintln(u.app.out)
+	}
+	u.shown = b.String()
+	_, _ = io.WriteString(u.app.out, u.shown)
+}
