@@ -16,11 +16,11 @@ import (
 // campaign is one long run: a command that counts what it did, and says so in one
 // line. A run without its line did not do it.
 type campaign struct {
-	promise string
+	name    string // of its page
 	what    string
 	command []string
 	patient time.Duration  // how long it may take
-	says    *regexp.Regexp // the line that counts
+	says    *regexp.Regexp // each line that counts
 }
 
 // tally is what became of a campaign.
@@ -47,7 +47,7 @@ func (c campaign) run(ctx context.Context, root string, watch io.Writer) tally {
 	cmd.Stdout = io.MultiWriter(&out, watch)
 	cmd.Stderr = cmd.Stdout
 	err := cmd.Run()
-	t := tally{campaign: c, took: time.Since(began), said: strings.TrimSpace(string(c.says.Find(out.Bytes())))}
+	t := tally{campaign: c, took: time.Since(began), said: string(bytes.Join(c.says.FindAll(out.Bytes(), -1), []byte("\n")))}
 	switch {
 	case ctx.Err() != nil:
 		t.err = fmt.Errorf("it was ended after %s: %w", t.took.Round(time.Second), ctx.Err())
@@ -60,18 +60,14 @@ func (c campaign) run(ctx context.Context, root string, watch io.Writer) tally {
 	return t
 }
 
-// writeCampaigns writes what the long runs did, for a page in Markdown.
-func writeCampaigns(w io.Writer, tallies []tally) error {
-	for _, t := range tallies {
-		_, err := fmt.Fprintf(w, "\n### %s: %s\n\n    %s\n\n", t.promise, t.what, strings.Join(t.command, " "))
-		if err == nil && t.err != nil {
-			_, err = fmt.Fprintf(w, "**Failed** after %s: %v\n", t.took.Round(time.Second), t.err)
-		} else if err == nil {
-			_, err = fmt.Fprintf(w, "> %s\n\nIt took %s.\n", t.said, t.took.Round(time.Second))
-		}
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
+// write says on the campaign's page what it did.
+func (t *tally) write(page *bytes.Buffer) {
+	if t.err != nil {
+		fmt.Fprintf(page, "**Failed** after %s: %v\n", t.took.Round(time.Second), t.err)
+		return
 	}
-	return nil
+	for line := range strings.Lines(t.said) {
+		fmt.Fprintf(page, "> %s\n", strings.TrimSpace(line))
+	}
+	fmt.Fprintf(page, "\nIt took %s.\n", t.took.Round(time.Second))
 }

@@ -19,7 +19,8 @@
 //	go run ./proofs -o json    the same for machines
 //	go run ./proofs P2 P6      these promises only
 //	go run ./proofs -v         what each caught test said, too
-//	go run ./proofs -long DIR  and every long run, with a page about it in DIR
+//	go run ./proofs -long DIR  the table and every long run, with a page about each in DIR
+//	go run ./proofs -long DIR fuzz   this long run only
 //
 // A long run is a command that counts what it did and says so in one line; the page
 // quotes the line. One that does not say it has failed.

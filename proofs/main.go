@@ -33,13 +33,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	output := flags.String("o", "table", "table or json")
 	verbose := flags.Bool("v", false, "with what each caught test said")
-	long := flags.String("long", "", "run every campaign too, and write the report into this directory")
+	long := flags.String("long", "", "run the table and every long run, or those named, and write a page about each into this directory")
 	if err := flags.Parse(args); err != nil {
 		return misused
 	}
-	chosen, err := choose(flags.Args())
-	if err == nil && *long != "" && (flags.NArg() > 0 || *output != "table" || *verbose) {
-		err = errors.New("-long runs all there is and writes a page: it goes with nothing else")
+	var chosen []promise
+	var err error
+	if *long == "" {
+		chosen, err = choose(flags.Args())
+	} else if err = checkNames(flags.Args()); err == nil && (*output != "table" || *verbose) {
+		err = errors.New("-long writes pages: -o and -v do not go with it")
 	}
 	if err == nil && *output != "table" && *output != "json" {
 		err = fmt.Errorf("-o is table or json, not %q", *output)
@@ -54,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return failed
 	}
 	if *long != "" {
-		return runLong(ctx, root, *long, stdout, stderr)
+		return runLong(ctx, root, *long, flags.Args(), stdout, stderr)
 	}
 	results, err := prove(ctx, root, chosen)
 	if err != nil {
@@ -79,8 +82,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return held
 }
 
-func runLong(ctx context.Context, root, dir string, stdout, stderr io.Writer) int {
-	ok, err := proveLong(ctx, root, dir, stdout)
+func runLong(ctx context.Context, root, dir string, names []string, stdout, stderr io.Writer) int {
+	ok, err := proveLong(ctx, root, dir, names, stdout)
 	if err != nil {
 		fmt.Fprintln(stderr, "proofs:", err)
 	}
@@ -88,6 +91,17 @@ func runLong(ctx context.Context, root, dir string, stdout, stderr io.Writer) in
 		return failed
 	}
 	return held
+}
+
+// checkNames refuses what cannot be run at length.
+func checkNames(names []string) error {
+	known := campaignNames()
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return fmt.Errorf("there is no long run %q; there are %s", n, strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 // choose returns the promises named, or all.
