@@ -30,6 +30,7 @@ const (
 const (
 	CodeUnreachable  Code = "unreachable"   // no connection, or it ended before the answer
 	CodeTimeout      Code = "timeout"       // no answer in time
+	CodeNoReceipt    Code = "no-receipt"    // it has no such revoke in force and durable
 	CodeFalsePartial Code = "false-partial" // its answer is not one that an honest holder gives
 )
 

@@ -38,15 +38,16 @@ type fakeNode struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 
-	mu     sync.Mutex
-	record []byte                                              // guarded by mu
-	twist  func(*api.UnwrapRequest, *api.UnwrapAnswer) error   // guarded by mu
-	submit func(*api.SubmitRequest) (*api.SubmitAnswer, error) // guarded by mu
-	claims [][]byte                                            // guarded by mu
-	anchor [][]byte                                            // guarded by mu; none: it refuses
-	asked  []api.UnwrapRequest                                 // guarded by mu
-	delay  time.Duration                                       // guarded by mu
-	proofs atomic.Int64
+	mu      sync.Mutex
+	record  []byte                                              // guarded by mu
+	twist   func(*api.UnwrapRequest, *api.UnwrapAnswer) error   // guarded by mu
+	submit  func(*api.SubmitRequest) (*api.SubmitAnswer, error) // guarded by mu
+	claims  [][]byte                                            // guarded by mu
+	anchor  [][]byte                                            // guarded by mu; none: it refuses
+	receipt []byte                                              // encoded authority.SignedReceipt
+	asked   []api.UnwrapRequest                                 // guarded by mu
+	delay   time.Duration                                       // guarded by mu
+	proofs  atomic.Int64
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
@@ -140,6 +141,13 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
 		}
 		return wire.Encode(api.AnchorsAnswer{Entries: n.anchor}), nil
+	case api.MethodDeny, api.MethodReceipt:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.receipt == nil {
+			return wire.Encode(api.ReceiptAnswer{State: "unknown"}), nil
+		}
+		return wire.Encode(api.ReceiptAnswer{State: "in force", Receipt: n.receipt}), nil
 	case api.MethodSubmit:
 		var r api.SubmitRequest
 		if err := wire.Decode(body, &r); err != nil {

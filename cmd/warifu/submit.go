@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/client"
 
 	"github.com/spf13/cobra"
 )
@@ -54,6 +56,17 @@ of its holders have signed its record.`,
 			defer cluster.Close()
 			ctx, cancel := context.WithTimeout(c.Context(), a.caller.timeout)
 			defer cancel()
+			// What denies is handed to every node as well: it acts there at once, also
+			// when there is no leader to order it.
+			var inForce, missing []string
+			if change.Kind == authority.KindRevoke || change.Kind == authority.KindSeal {
+				if inForce, missing, err = handOver(ctx, cluster, e.Encode()); err != nil {
+					return err
+				}
+				if a.format == formatTable {
+					facts(a.out, "in force at", orWord(strings.Join(inForce, ", "), "no node"), "no receipt of", orWord(strings.Join(missing, ", "), "none"))
+				}
+			}
 			answer, err := cluster.Submit(ctx, e.Encode())
 			if err != nil {
 				return err
@@ -62,7 +75,10 @@ of its holders have signed its record.`,
 				api.SubmitAnswer
 				Kind string `json:"kind"`
 				Key  string `json:"key,omitempty"` // the born key's id
-			}{SubmitAnswer: answer, Kind: change.Kind}
+
+				InForce []string `json:"in_force,omitempty"` // of a revoke or a seal: nodes that gave a receipt
+				Missing []string `json:"no_receipt,omitempty"`
+			}{SubmitAnswer: answer, Kind: change.Kind, InForce: inForce, Missing: missing}
 			if wait && change.Kind == authority.KindKey {
 				o, err := authority.ParseOrder(change)
 				if err != nil {
@@ -93,6 +109,20 @@ of its holders have signed its record.`,
 	a.addCallerFlags(c)
 	a.setTimeout(c, submitTimeout)
 	return c
+}
+
+// handOver gives a revoke or a seal to every node, and says which signed that it is
+// in force and durable there.
+func handOver(ctx context.Context, cluster *client.Client, entry []byte) (inForce, missing []string, err error) {
+	list, err := cluster.Deny(ctx, entry)
+	for _, r := range list {
+		if r.Receipt != nil {
+			inForce = append(inForce, r.Node)
+		} else {
+			missing = append(missing, r.Node)
+		}
+	}
+	return inForce, missing, err
 }
 
 // setTimeout gives a verb another default for --timeout.
