@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 )
 
 const (
@@ -177,7 +178,10 @@ func open(cfg Config) (_ *Log, err error) {
 		return nil, err
 	}
 	l.tree, l.segments, l.places, l.unread = c.tree, c.segments, c.places, c.unread
-	if err := makeReserve(cfg.Disk, filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes); err != nil {
+	err = failpoint.Step("audit/make-reserve", func() error {
+		return makeReserve(cfg.Disk, filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("make reserve: %w", err)
 	}
 	if len(l.segments) == 0 {
@@ -238,7 +242,8 @@ func (l *Log) remakeTiles() error {
 // begin starts the next segment.
 func (l *Log) begin() error {
 	path := segmentPath(l.cfg.Dir, len(l.segments))
-	f, err := l.cfg.open(path)
+	var f file
+	err := failpoint.Step("audit/begin-segment", func() (err error) { f, err = l.cfg.open(path); return err })
 	if err != nil {
 		return err
 	}
@@ -356,7 +361,10 @@ func (l *Log) Checkpoint() ([]byte, error) {
 		return nil, fmt.Errorf("sign audit checkpoint: %w", err)
 	}
 	l.keepTiles(tiles)
-	if err := replaceFile(l.cfg.Disk, filepath.Join(l.cfg.Dir, "checkpoint"), signed); err != nil {
+	err = failpoint.Step("audit/checkpoint", func() error {
+		return replaceFile(l.cfg.Disk, filepath.Join(l.cfg.Dir, "checkpoint"), signed)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("keep audit checkpoint: %w", err)
 	}
 	return signed, nil

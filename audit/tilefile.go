@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 )
 
 // keepTiles writes tiles of synced records. They hold nothing that the records do
@@ -22,7 +23,7 @@ func (l *Log) keepTiles(tiles []tile) {
 	l.tiling.Lock()
 	defer l.tiling.Unlock()
 	for _, t := range tiles {
-		if err := writeTile(l.cfg.Disk, l.cfg.Dir, t); err != nil {
+		if err := failpoint.Step("audit/keep-tile", func() error { return writeTile(l.cfg.Disk, l.cfg.Dir, t) }); err != nil {
 			l.cfg.Log.Warn("cannot keep a tile of the audit log", "tile", t.path(), "error", err)
 			return
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"warifu.dev/internal/failpoint"
 )
 
 // write is the only goroutine that touches the current segment. It gathers
@@ -135,10 +137,10 @@ func (l *Log) writeCommit(bodies [][]byte) error {
 		b = f.append(b)
 		tree.add(f.leaf)
 	}
-	if _, err := l.current.WriteAt(b, start); err != nil {
+	if err := failpoint.Step("audit/write", func() error { _, err := l.current.WriteAt(b, start); return err }); err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
-	if err := l.current.Sync(); err != nil {
+	if err := failpoint.Step("audit/sync", l.current.Sync); err != nil {
 		return fmt.Errorf("%w: sync: %v", ErrBroken, err) // not wrapped: a full disk found here is broken, not full
 	}
 	if err := l.linked(); err != nil {

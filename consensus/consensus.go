@@ -18,6 +18,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 )
 
 // Times of Raft. They are for wide-area round trips (R44).
@@ -203,7 +204,9 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, c.snapshots)
 	if err == nil && !known {
-		err = raft.BootstrapCluster(conf, cache, c.log, c.snapshots, c.transport, raft.Configuration{Servers: c.store.roster})
+		err = failpoint.Step("consensus/bootstrap", func() error {
+			return raft.BootstrapCluster(conf, cache, c.log, c.snapshots, c.transport, raft.Configuration{Servers: c.store.roster})
+		})
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 )
 
 // The file of the denies is two slots, written in turn, and records after them:
@@ -102,7 +103,7 @@ func openDenies(hook disk.Hook, dir string, fresh bool) (*denies, error) {
 	file, err := os.OpenFile(d.path, os.O_RDWR, 0)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && fresh:
-		err = d.rewrite()
+		err = failpoint.Step("consensus/make-denies", d.rewrite)
 	case err == nil:
 		d.file = file
 		err = d.load()

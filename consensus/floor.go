@@ -12,6 +12,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 )
 
 // The file of the floor holds two pages, written in turn, so that a write cut
@@ -45,7 +46,7 @@ func openFloor(hook disk.Hook, dir string) (*floor, error) {
 	path := filepath.Join(dir, floorName)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		if err = makeFloor(hook, dir, path); err == nil {
+		if err = failpoint.Step("consensus/make-floor", func() error { return makeFloor(hook, dir, path) }); err == nil {
 			file, err = os.OpenFile(path, os.O_RDWR, 0)
 		}
 	}
@@ -104,7 +105,7 @@ func (f *floor) advance(index uint64, link api.Digest) error {
 	}
 	f.index.Store(index)
 	f.link = link
-	if err := f.write(slot(index, link)); err != nil {
+	if err := failpoint.Step("consensus/raise-floor", func() error { return f.write(slot(index, link)) }); err != nil {
 		f.dead = fmt.Errorf("%w: %w", ErrFloor, err)
 	}
 	f.page = 1 - f.page

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
+
+	"warifu.dev/internal/failpoint"
 )
 
 // tailStore wraps the log store: it computes the tail before anything is
@@ -96,7 +98,7 @@ func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 		}
 	}
 	t.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))
-	return t.inner.StoreLogs(logs)
+	return failpoint.Step("consensus/store-logs", func() error { return t.inner.StoreLogs(logs) })
 }
 
 // deny makes durable what commands deny. If that fails the node stops serving.

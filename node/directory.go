@@ -26,6 +26,7 @@ const (
 	auditDir    = "audit"
 	lockName    = "lock"
 	genesisName = "genesis"
+	lineName    = "roster-line" // what init printed
 )
 
 // lockDirectory takes the directory for this process until release is called.

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/rand"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"warifu.dev/hsm/soft"
 	"warifu.dev/internal/disk"
 )
 
@@ -100,4 +103,50 @@ func TestNothingReachesADeadDisk(t *testing.T) {
 	}
 	w.dead = ""
 	c.run(func() { c.logged(6, "state=unsealed") })
+}
+
+// An init that was cut off at any place can be run again, and takes nothing from a
+// token that belongs to another node.
+func TestAnInitThatWasCutOffIsRunAgain(t *testing.T) {
+	cfg := Config{Node: "n1", Region: "jp-east", Client: "127.0.0.1:0", Peer: "127.0.0.1:0", HSM: HSMConfig{Kind: "soft"}}
+	for sentence, cut := range map[string]func(dir string, dev *soft.Device) error{
+		"after the claim": func(dir string, dev *soft.Device) error { return claimToken(dir, dev) },
+		"after the key": func(dir string, dev *soft.Device) error {
+			return errors.Join(claimToken(dir, dev), dev.CreateKey(identityLabel))
+		},
+		"after the configuration": func(dir string, _ *soft.Device) error {
+			return os.WriteFile(filepath.Join(dir, configName), []byte("node = 'n1'"), 0o600)
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			dir := t.TempDir()
+			dev := openSoft(t, dir)
+			if err := cut(dir, dev); err != nil {
+				t.Fatal(err)
+			}
+			line, err := Init(rand.Reader, dir, cfg, dev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept, err := os.ReadFile(filepath.Join(dir, lineName)); err != nil || string(kept) != RosterLine(line)+"\n" {
+				t.Errorf("kept is %q, %v", kept, err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, claimName)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the claim is still there: %v", err)
+			}
+			if _, err := openIdentity(dir, "n1", dev); err != nil {
+				t.Error(err)
+			}
+			// Another directory has no claim on this token, and one of another token is none.
+			elsewhere := t.TempDir()
+			for range 2 {
+				if _, err := Init(rand.Reader, elsewhere, cfg, dev); !errors.Is(err, ErrTokenTaken) {
+					t.Errorf("from another directory: %v", err)
+				}
+				if err := os.WriteFile(filepath.Join(elsewhere, claimName), []byte("another"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
@@ -24,6 +25,7 @@ import (
 const (
 	identityName  = "identity.sealed"
 	identityLabel = "identity"
+	claimName     = "identity.claim" // the serial of the token, while an identity is made
 )
 
 // ErrIdentity means the identity does not open here: altered, another node's, or
@@ -46,35 +48,68 @@ func identityAAD(node string, public []byte) []byte {
 	return tag.List(tag.SealedBlob, []byte(node), []byte("identity"), public)
 }
 
-// createIdentity makes and seals the identity key of a new node.
-func createIdentity(random io.Reader, dir, node string, dev hsm.Device) (*authority.Signer, error) {
+// createIdentity makes and seals the identity key of a new node, and lets ready
+// see it before its file stands.
+func createIdentity(random io.Reader, dir, node string, dev hsm.Device, ready func(*authority.Signer) error) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), random)
 	if err != nil {
-		return nil, fmt.Errorf("make the identity key: %w", err)
+		return fmt.Errorf("make the identity key: %w", err)
+	}
+	signer, err := authority.NewSigner(key)
+	if err != nil {
+		return err
 	}
 	public := authority.EncodePublicKey(&key.PublicKey)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("encode the identity key: %w", err)
+		return fmt.Errorf("encode the identity key: %w", err)
 	}
 	plain := secret.New(der)
 	defer plain.Wipe()
-	switch err := dev.CreateKey(identityLabel); {
-	case errors.Is(err, hsm.ErrKeyExists):
-		return nil, fmt.Errorf("%w: %w", ErrTokenTaken, err)
-	case err != nil:
-		return nil, fmt.Errorf("make the sealing key of the identity: %w", err)
+	if err := claimToken(dir, dev); err != nil {
+		return err
+	}
+	if err := failpoint.Step("init/create-key", func() error { return dev.CreateKey(identityLabel) }); err != nil {
+		return fmt.Errorf("make the sealing key of the identity: %w", err)
 	}
 	blob, err := dev.Seal(identityLabel, plain, identityAAD(node, public))
 	if err != nil {
 		err = fmt.Errorf("seal the identity key: %w", err)
 	} else {
-		err = keyring.WriteFile(nil, dir, identityName, wire.Encode(identityFile{Format: identityFormat, Public: public, Blob: blob}))
+		err = ready(signer)
+	}
+	if err == nil {
+		file := wire.Encode(identityFile{Format: identityFormat, Public: public, Blob: blob})
+		err = failpoint.Step("init/write-identity", func() error { return keyring.WriteFile(nil, dir, identityName, file) })
 	}
 	if err != nil {
-		return nil, errors.Join(err, dev.DestroyKey(identityLabel)) // so that init can be run again
+		return errors.Join(err, dev.DestroyKey(identityLabel)) // so that init can be run again
 	}
-	return authority.NewSigner(key)
+	return keyring.RemoveFile(nil, dir, claimName)
+}
+
+// claimToken sees to it that the token has no identity. One that is there belongs
+// to a node, unless an init of this very directory was cut off between the claim,
+// which names the token and is written only while it has none, and the identity's
+// file: then nothing was ever sealed for keeps by it.
+func claimToken(dir string, dev hsm.Device) error {
+	taken, err := dev.HasKey(identityLabel)
+	if err != nil {
+		return fmt.Errorf("look for an identity on the token: %w", err)
+	}
+	if !taken {
+		return failpoint.Step("init/claim-token", func() error {
+			return keyring.WriteFile(nil, dir, claimName, []byte(dev.Serial()))
+		})
+	}
+	claim, err := keyring.ReadFile(dir, claimName)
+	if errors.Is(err, os.ErrNotExist) || err == nil && string(claim) != dev.Serial() {
+		return fmt.Errorf("%w: %w", ErrTokenTaken, hsm.ErrKeyExists)
+	}
+	if err != nil {
+		return err
+	}
+	return dev.DestroyKey(identityLabel)
 }
 
 // readIdentity reads the file; its public half needs no token.

@@ -11,6 +11,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/node/keyring"
 )
 
@@ -23,7 +24,7 @@ func Vacant(dir string, c Config) error {
 	_, err := os.Stat(filepath.Join(dir, identityName))
 	switch {
 	case err == nil:
-		return fmt.Errorf("%s: %w", dir, ErrNotEmpty)
+		return fmt.Errorf("%s: %w; its roster line is in %s", dir, ErrNotEmpty, filepath.Join(dir, lineName))
 	case errors.Is(err, os.ErrNotExist):
 		return nil
 	default:
@@ -32,8 +33,10 @@ func Vacant(dir string, c Config) error {
 }
 
 // Init makes a node's directory: its configuration, its identity key sealed by
-// dev, and the places where things will rest. It returns the node's roster line.
-// The directory may exist; a node that is there already is not touched.
+// dev, and the places where things will rest. It returns the node's roster line,
+// which is kept in the directory too. The directory may exist; a node that is
+// there already is not touched. The identity comes last and makes it a node: an
+// Init that was cut off before can be run again.
 func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node, error) {
 	var none authority.Node
 	if err := Vacant(dir, c); err != nil {
@@ -52,20 +55,23 @@ func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node,
 	if err != nil {
 		return none, fmt.Errorf("encode the configuration: %w", err)
 	}
-	signer, err := createIdentity(rand, dir, c.Node, dev)
+	err = failpoint.Step("init/write-config", func() error { return keyring.WriteFile(nil, dir, configName, text) })
 	if err != nil {
 		return none, err
 	}
-	if err := keyring.WriteFile(nil, dir, configName, text); err != nil {
-		return none, err
-	}
-	claim, err := authority.SignClaim(rand, signer, authority.AddressClaim{
-		Node: c.Node, Counter: 1, Client: c.Client, Peer: c.Peer,
+	var line authority.Node
+	return line, createIdentity(rand, dir, c.Node, dev, func(signer *authority.Signer) error {
+		claim, err := authority.SignClaim(rand, signer, authority.AddressClaim{
+			Node: c.Node, Counter: 1, Client: c.Client, Peer: c.Peer,
+		})
+		if err != nil {
+			return err
+		}
+		line = authority.Node{ID: c.Node, Region: c.Region, Key: signer.PublicKey(), Claim: claim}
+		return failpoint.Step("init/write-line", func() error {
+			return keyring.WriteFile(nil, dir, lineName, []byte(RosterLine(line)+"\n"))
+		})
 	})
-	if err != nil {
-		return none, err
-	}
-	return authority.Node{ID: c.Node, Region: c.Region, Key: signer.PublicKey(), Claim: claim}, nil
 }
 
 // choosePorts replaces port 0 by one that is free now.
@@ -99,7 +105,9 @@ func Join(dir string, document []byte) (api.Digest, error) {
 		if err := checkRoster(dir, g); err != nil {
 			return api.Digest{}, err
 		}
-		return g.Hash(), keyring.WriteFile(nil, dir, genesisName, document)
+		return g.Hash(), failpoint.Step("join/write-genesis", func() error {
+			return keyring.WriteFile(nil, dir, genesisName, document)
+		})
 	case err != nil:
 		return api.Digest{}, err
 	}

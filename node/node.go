@@ -22,6 +22,7 @@ import (
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
@@ -143,6 +144,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := keyring.RemoveFile(o.Disk, o.Dir, claimName); err != nil { // a crash of init may have left it
+		return err
+	}
 	if n.signer, err = authority.NewSigner(key); err != nil {
 		return err
 	}
@@ -174,7 +178,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if n.genesis.Unseal == authority.UnsealCustodians {
 		n.secrets.lock = func() (secret.Bytes, error) { return n.newLock(ctx) }
 	}
-	locked, err := n.secrets.open()
+	locked := false
+	err = failpoint.Step("node/open-keyring", func() (err error) { locked, err = n.secrets.open(); return err })
 	if err == nil && locked {
 		err = n.unsealing.begin(n)
 	}

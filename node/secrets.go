@@ -11,6 +11,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/node/keyring"
 	"warifu.dev/node/seal"
@@ -264,13 +265,16 @@ func (n *Node) runCeremonies(ctx context.Context) {
 		if state, moved := n.secrets.look(s, n.cfg.Node); moved {
 			n.log.Info("seal", "state", state)
 			if state == seal.Unsealed {
-				n.note(ctx, audit.Record{Kind: audit.Unseal, LedgerIndex: s.Position().Index})
+				_ = failpoint.Step("node/record-unseal", func() error {
+					n.note(ctx, audit.Record{Kind: audit.Unseal, LedgerIndex: s.Position().Index})
+					return nil
+				})
 			}
 		}
 		// What this node sees may be long past while it catches up: it takes part
 		// in what is open now.
 		if n.freshEnough() == nil {
-			n.driver.Step(ctx, s)
+			n.driver.Step(ctx, n.consensus.Committed()) // read after: s may be older than what is fresh
 		}
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/wire"
 	"warifu.dev/transport"
 )
@@ -31,7 +32,8 @@ func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, err
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	for {
-		a, err := n.submitOnce(ctx, entry)
+		var a *api.SubmitAnswer
+		err := failpoint.Step("node/submit", func() (err error) { a, err = n.submitOnce(ctx, entry); return err })
 		if !errors.Is(err, errNoLeader) {
 			return a, err
 		}

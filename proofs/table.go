@@ -36,7 +36,7 @@ var promises = []promise{
 			{"sharing/dkg", []string{"TestWipeLeavesNothing", "TestAParticipantDoesNotPrint", "TestEveryFieldIsBound"}},
 			{"consensus/ledger", []string{"TestABirthSurvivesEachMisbehaviour", "TestBirthsSurviveBadDealers"}},
 			{"consensus/board", []string{"TestAnHonestCeremonyGivesEveryHolderItsShare", "TestTheLastPosterCannotChooseTheKey", "TestAComplaintShowsOneBoxOnly"}},
-			{"node/ceremony", []string{"TestTheLogHoldsNoSecret"}},
+			{"node/ceremony", []string{"TestTheLogHoldsNoSecret", "TestNoReceiptWithoutADurableShare"}},
 			{"node/gate", []string{"TestNoSecretIsRecorded"}},
 		},
 		faults: []fault{
@@ -53,6 +53,13 @@ var promises = []promise{
 				old:  "if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {",
 				new:  "d.cfg.Log.Debug(\"ceremony\", \"share\", fmt.Sprintf(\"%x\", ready.Share.Bytes()))\n\t\tif err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {",
 				room: "node/ceremony", test: "TestTheLogHoldsNoSecret", says: "the log holds the share of",
+			},
+			{
+				name: "the receipt is sent before the share is sealed",
+				file: "node/ceremony/driver.go",
+				old:  "if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {",
+				new:  "if err := errors.Join(d.again(ctx, \"early\", authority.KindPost, authority.Post{Session: ses.ID, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}), d.cfg.Confirm(ses, &o.Order, r.index, ready.Share)); err != nil {",
+				room: "node/ceremony", test: "TestNoReceiptWithoutADurableShare", says: "a receipt without a share",
 			},
 			{
 				name: "a node writes its share into the audit",
@@ -261,8 +268,8 @@ var promises = []promise{
 			{
 				name: "the tail moves after the write",
 				file: "consensus/logstore.go",
-				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn t.inner.StoreLogs(logs)\n",
-				new:  "\terr := t.inner.StoreLogs(logs)\n\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn err\n",
+				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn failpoint.Step(\"consensus/store-logs\", func() error { return t.inner.StoreLogs(logs) })\n",
+				new:  "\terr := failpoint.Step(\"consensus/store-logs\", func() error { return t.inner.StoreLogs(logs) })\n\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn err\n",
 				room: "consensus", test: "TestTheTailMovesBeforeTheWrite", says: "while it was written, the tail was",
 			},
 			{
@@ -558,7 +565,7 @@ var promises = []promise{
 			},
 			{
 				name: "a daemon writes the record and does not sync it",
-				file: "audit/writer.go", old: "if err := l.current.Sync(); err != nil {", new: "if err := error(nil); err != nil {",
+				file: "audit/writer.go", old: "if err := failpoint.Step(\"audit/sync\", l.current.Sync); err != nil {", new: "if err := error(nil); err != nil {",
 				room: "bench/cluster", test: "TestEveryReleaseIsSyncedBeforeItIsSent", says: "its record was not synced",
 			},
 			{
@@ -570,7 +577,7 @@ var promises = []promise{
 			},
 			{
 				name: "the record is written and not synced",
-				file: "audit/writer.go", old: "if err := l.current.Sync(); err != nil {", new: "if err := error(nil); err != nil {",
+				file: "audit/writer.go", old: "if err := failpoint.Step(\"audit/sync\", l.current.Sync); err != nil {", new: "if err := error(nil); err != nil {",
 				room: "audit", test: "TestBrokenDisk", says: "--- FAIL: TestBrokenDisk/a_sync_fails",
 			},
 			{

@@ -32,3 +32,22 @@ func TestAHolderThatCannotWritePostsNothing(t *testing.T) {
 		s.checkGone(all...)
 	}
 }
+
+// An HSM key of a session, made just before a crash that left no file, goes with the
+// first look at the ledger of the next start; the key of a session that runs stays.
+func TestAKeyOfASessionThatIsOverGoes(t *testing.T) {
+	s := newStage(t)
+	s.until("n2 committed", func() bool { return slices.Contains(s.posts, "n2 post commit") }, all...)
+	orphan := labelPrefix + strings.Repeat("0", 32)
+	if err := s.devices["n2"].CreateKey(orphan); err != nil {
+		t.Fatal(err)
+	}
+	s.start("n2", quiet)
+	s.tick("n2")
+	live := hsmLabel(s.State().Orders()[0].Live)
+	if labels, err := s.devices["n2"].Labels(); err != nil || slices.Contains(labels, orphan) || !slices.Contains(labels, live) {
+		t.Errorf("the token holds %v, %v", labels, err)
+	}
+	s.until("the root key is born", s.rootBorn, all...)
+	s.checkGone(all...)
+}

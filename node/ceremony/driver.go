@@ -15,6 +15,7 @@ import (
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/tag"
 	"warifu.dev/node/keyring"
 	"warifu.dev/sharing"
@@ -57,6 +58,7 @@ type Config struct {
 type Driver struct {
 	cfg      Config
 	sessions map[api.Digest]*run
+	swept    bool                 // the token has no key of a session that is over
 	since    map[string]time.Time // when something was first seen to be possible
 	sent     map[string]time.Time // when it was last posted
 }
@@ -208,7 +210,26 @@ func (d *Driver) again(ctx context.Context, name, kind string, body any) error {
 		return nil
 	}
 	d.sent[name] = d.cfg.Now()
-	return d.cfg.Submit(ctx, kind, body)
+	return step(kind, func() error { return d.cfg.Submit(ctx, kind, body) })
+}
+
+// step marks a submission by its kind. A holder posts once in each phase.
+func step(kind string, do func() error) error {
+	switch kind {
+	case authority.KindOpen:
+		return failpoint.Step("ceremony/open", do)
+	case authority.KindPost:
+		return failpoint.Step("ceremony/post", do)
+	case authority.KindDeadline:
+		return failpoint.Step("ceremony/deadline", do)
+	case authority.KindAbandon:
+		return failpoint.Step("ceremony/abandon", do)
+	case authority.KindActivate:
+		return failpoint.Step("ceremony/activate", do)
+	case authority.KindRecord:
+		return failpoint.Step("ceremony/record", do)
+	}
+	return do()
 }
 
 // load returns the participant of a session: the one in memory, the one that was
@@ -230,7 +251,7 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 			return nil, fmt.Errorf("restore session %s: %w", ses.ID, err)
 		}
 	case errors.Is(err, os.ErrNotExist):
-		if err := d.cfg.Device.CreateKey(hsmLabel(ses.ID)); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+		if err := failpoint.Step("ceremony/create-key", func() error { return d.createKey(ses.ID) }); err != nil {
 			return nil, fmt.Errorf("make the sealing key of session %s: %w", ses.ID, err)
 		}
 		if p, err = dkg.NewParticipant(ses.Board.Session(), index, d.cfg.Rand); err != nil {
@@ -244,13 +265,23 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 	return r, nil
 }
 
+// createKey makes the sealing key of a session, unless a crash left it.
+func (d *Driver) createKey(id api.Digest) error {
+	if err := d.cfg.Device.CreateKey(hsmLabel(id)); !errors.Is(err, hsm.ErrKeyExists) {
+		return err
+	}
+	return nil
+}
+
 // save makes the participant's state durable.
 func (d *Driver) save(ses *ledger.Session, r *run) error {
 	state := r.participant.State()
 	defer state.Wipe()
 	blob, err := d.cfg.Device.Seal(hsmLabel(ses.ID), state, d.aad(ses.ID))
 	if err == nil {
-		err = keyring.WriteFile(d.cfg.Disk, d.cfg.Dir, fileName(ses.ID), blob)
+		err = failpoint.Step("ceremony/seal-state", func() error {
+			return keyring.WriteFile(d.cfg.Disk, d.cfg.Dir, fileName(ses.ID), blob)
+		})
 	}
 	if err != nil {
 		r.participant.Wipe() // what was not stored must not be posted
@@ -279,6 +310,11 @@ func (d *Driver) forget(s *ledger.State) {
 			ids[id] = true
 		}
 	}
+	if !d.swept {
+		if err := d.sweep(s); err != nil {
+			d.cfg.Log.Error("look for keys of sessions that are over", "error", err)
+		}
+	}
 	for id := range ids {
 		ses := s.Session(id)
 		if ses == nil || s.OrderByHash(ses.Order).Live == id {
@@ -290,14 +326,47 @@ func (d *Driver) forget(s *ledger.State) {
 	}
 }
 
+// sweep destroys, once, the HSM keys that a crash left without a file.
+func (d *Driver) sweep(s *ledger.State) error {
+	labels, err := d.cfg.Device.Labels()
+	if err != nil {
+		return err
+	}
+	live := map[string]bool{}
+	for _, o := range s.Orders() {
+		live[hsmLabel(o.Live)] = true
+	}
+	for _, label := range labels {
+		if strings.HasPrefix(label, labelPrefix) && !live[label] {
+			if err := d.destroyKey(label); err != nil {
+				return err
+			}
+		}
+	}
+	d.swept = true
+	return nil
+}
+
 func (d *Driver) destroy(id api.Digest) error {
 	if r := d.sessions[id]; r != nil {
 		r.participant.Wipe()
 		delete(d.sessions, id)
 	}
-	if err := d.cfg.Device.DestroyKey(hsmLabel(id)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
+	err := failpoint.Step("ceremony/destroy-key", func() error { return d.destroyKey(hsmLabel(id)) })
+	if err != nil {
 		return err
 	}
+	return failpoint.Step("ceremony/remove-state", func() error { return d.removeState(id) })
+}
+
+func (d *Driver) destroyKey(label string) error {
+	if err := d.cfg.Device.DestroyKey(label); !errors.Is(err, hsm.ErrNoKey) {
+		return err
+	}
+	return nil
+}
+
+func (d *Driver) removeState(id api.Digest) error {
 	for _, name := range []string{fileName(id) + keyring.Unfinished, fileName(id)} {
 		if err := keyring.RemoveFile(d.cfg.Disk, d.cfg.Dir, name); err != nil {
 			return err
@@ -310,7 +379,9 @@ const suffix = ".sealed"
 
 func fileName(id api.Digest) string { return id.String() + suffix }
 
-func hsmLabel(id api.Digest) string { return "session." + id.String()[:32] }
+const labelPrefix = "session."
+
+func hsmLabel(id api.Digest) string { return labelPrefix + id.String()[:32] }
 
 func (d *Driver) aad(id api.Digest) []byte {
 	return tag.List(tag.CeremonySealing, d.cfg.Cluster[:], []byte(d.cfg.Node), id[:])

@@ -12,6 +12,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/tag"
 	"warifu.dev/node/keyring"
 	"warifu.dev/policy"
@@ -112,10 +113,12 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 		return nil, err
 	}
 	answer := &api.UnwrapAnswer{Header: Header(g.cfg.Node, committed), Items: make([]api.ItemAnswer, len(items))}
-	for i, it := range items {
-		answer.Items[i] = g.release(it)
-	}
-	return answer, nil
+	return answer, failpoint.Step("gate/release", func() error {
+		for i, it := range items {
+			answer.Items[i] = g.release(it)
+		}
+		return nil
+	})
 }
 
 // Header says what was decided on.
@@ -352,7 +355,8 @@ func (g *Gate) append(ctx context.Context, records []audit.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if _, err := g.cfg.Audit.Append(ctx, records...); err != nil {
+	err := failpoint.Step("gate/record", func() error { _, err := g.cfg.Audit.Append(ctx, records...); return err })
+	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return api.Retry(api.CodeOverloaded, "the record was not durable in time")
 		}

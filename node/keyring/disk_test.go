@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -67,5 +68,23 @@ func TestAFullOrDeadDiskTakesNoShare(t *testing.T) {
 		if k, err := Open(cfg); err != nil || k.Count() != 1 || k.Generation() != 1 {
 			t.Errorf("after a restart: %v", err)
 		}
+	}
+}
+
+// An HSM key that was made just before a crash, and never sealed a generation, is
+// destroyed at the next start. The key in use stays, and others' keys too.
+func TestAKeyThatNeverSealedAGenerationGoes(t *testing.T) {
+	cfg, _ := full(t)
+	for _, label := range []string{"root.2", "root.17", "identity", "root.x"} {
+		if err := cfg.Device.CreateKey(label); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	labels, err := cfg.Device.Labels()
+	if slices.Sort(labels); err != nil || !slices.Equal(labels, []string{"identity", "root.1", "root.x"}) {
+		t.Errorf("the token holds %v, %v", labels, err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
@@ -163,7 +164,7 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := createKey(cfg.Device, hsmLabel(g)); err != nil {
+	if err := failpoint.Step("keyring/create-key", func() error { return createKey(cfg.Device, hsmLabel(g)) }); err != nil {
 		return nil, fmt.Errorf("make the sealing key of generation %d: %w", g, err)
 	}
 	salt := make([]byte, SaltSize)
@@ -175,15 +176,16 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if k.key, err = deriveKey(cfg, root.Share, salt, g); err != nil {
 		return nil, err
 	}
-	if err := k.writeShares(k.shares); err != nil {
+	if err := failpoint.Step("keyring/write-none", func() error { return k.writeShares(k.shares) }); err != nil {
 		return nil, err
 	}
-	if err := sealRoot(cfg, root, salt, g); err != nil {
+	if err := failpoint.Step("keyring/write-root", func() error { return sealRoot(cfg, root, salt, g) }); err != nil {
 		return nil, err
 	}
 	// From here, a crash recovers forward: Open finds generation g, and destroys
 	// the older ones.
-	again, err := openNewest(cfg)
+	var again *Keyring
+	err = failpoint.Step("keyring/read-back", func() (err error) { again, err = openNewest(cfg); return err })
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReadBack, err)
 	}
@@ -231,20 +233,40 @@ func sealRoot(cfg Config, root Root, salt []byte, g uint64) error {
 	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob, Locked: locked}))
 }
 
-// Open opens the newest generation, and destroys older ones that a crash left
-// behind (R10). [ErrNone] means there is none; [ErrOpen] that it was altered, or
-// that this token is not the one that sealed it; [ErrLocked] that custodians have to
-// open it, too.
+// Open opens the newest generation, and destroys what a crash left behind: older
+// ones (R10), and keys that never sealed one. [ErrNone] means there is none;
+// [ErrOpen] that it was altered, or that this token is not the one that sealed it;
+// [ErrLocked] that custodians have to open it, too.
 func Open(cfg Config) (*Keyring, error) {
 	k, err := openNewest(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := destroyBefore(cfg, k.generation); err != nil {
+	err = errors.Join(destroyBefore(cfg, k.generation), destroyUnused(cfg, k.generation))
+	if err != nil {
 		k.Wipe()
 		return nil, err
 	}
 	return k, nil
+}
+
+// destroyUnused destroys the HSM keys of generations that were never written: a
+// crash came between the key and the file.
+func destroyUnused(cfg Config, newest uint64) error {
+	labels, err := cfg.Device.Labels()
+	if err != nil {
+		return fmt.Errorf("look for unused keys: %w", err)
+	}
+	for _, label := range labels {
+		number, ok := strings.CutPrefix(label, hsmPrefix)
+		if g, err := strconv.ParseUint(number, 10, 64); !ok || err != nil || g <= newest {
+			continue
+		}
+		if err := destroyKey(cfg.Device, label); err != nil {
+			return fmt.Errorf("destroy the unused key %s: %w", label, err)
+		}
+	}
+	return nil
 }
 
 func openNewest(cfg Config) (*Keyring, error) {
@@ -352,7 +374,7 @@ func (k *Keyring) Put(s Share) error {
 	s.Endorsement = secret.New(endorsement)
 	next := maps.Clone(k.all())
 	next[id] = &s
-	if err := k.writeShares(next); err != nil {
+	if err := failpoint.Step("keyring/write-shares", func() error { return k.writeShares(next) }); err != nil {
 		return err
 	}
 	back, err := k.readShares()
@@ -514,9 +536,21 @@ func destroyBefore(cfg Config, g uint64) error {
 // destroy makes generation g unreadable for ever, backups of its files included.
 // The root file says that there is something left to do, so it goes last.
 func destroy(cfg Config, g uint64) error {
-	if err := cfg.Device.DestroyKey(hsmLabel(g)); err != nil && !errors.Is(err, hsm.ErrNoKey) {
+	err := failpoint.Step("keyring/destroy-key", func() error { return destroyKey(cfg.Device, hsmLabel(g)) })
+	if err != nil {
 		return fmt.Errorf("destroy the sealing key of generation %d: %w", g, err)
 	}
+	return failpoint.Step("keyring/remove-files", func() error { return removeFiles(cfg, g) })
+}
+
+func destroyKey(dev hsm.Device, label string) error {
+	if err := dev.DestroyKey(label); !errors.Is(err, hsm.ErrNoKey) {
+		return err
+	}
+	return nil
+}
+
+func removeFiles(cfg Config, g uint64) error {
 	for _, name := range []string{sharesName(g), rootName(g)} {
 		if err := RemoveFile(cfg.Disk, cfg.Dir, name); err != nil {
 			return fmt.Errorf("remove generation %d: %w", g, err)
@@ -525,7 +559,9 @@ func destroy(cfg Config, g uint64) error {
 	return syncDir(cfg.Disk, cfg.Dir)
 }
 
-func hsmLabel(g uint64) string   { return "root." + strconv.FormatUint(g, 10) }
+const hsmPrefix = "root."
+
+func hsmLabel(g uint64) string   { return hsmPrefix + strconv.FormatUint(g, 10) }
 func rootName(g uint64) string   { return "root-" + strconv.FormatUint(g, 10) + ".sealed" }
 func sharesName(g uint64) string { return "keyring-" + strconv.FormatUint(g, 10) + ".sealed" }
 

@@ -1,0 +1,13 @@
+// Package failpoint marks every step that is durable or outward, so that a test
+// can kill the process just before it takes place ("failed") and just after
+// ("failed but persisted").
+//
+// [Step] is the call itself in every build but the one with the tag failpoint:
+// it is inlined, and the released warifud holds neither a switch nor its name.
+// With the tag, an environment variable names a file; when that says
+//
+//	STEP failed|persisted N
+//
+// the process ends itself by SIGKILL at the N-th such step since the file said so.
+// The file is read at each step, so that a running node can be armed.
+package failpoint

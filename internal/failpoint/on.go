@@ -1,0 +1,69 @@
+//go:build failpoint
+
+package failpoint
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Variable names the file that arms a step. Beside it, in a file whose name ends
+// with Fired, the process says at which step it died.
+const (
+	Variable = "WARIFU_FAILPOINT"
+	Fired    = ".fired"
+)
+
+var (
+	armory = os.Getenv(Variable)
+	mu     sync.Mutex
+	order  string // what the file said last; guarded by mu
+	hits   int    // steps of that name since; guarded by mu
+)
+
+// Step takes a step, unless the process is to die before it, or after it.
+func Step(name string, do func() error) error {
+	mode := armed(name)
+	if mode == "failed" {
+		die(name, mode)
+	}
+	err := do()
+	if err == nil && mode == "persisted" {
+		die(name, mode)
+	}
+	return err
+}
+
+// armed counts a hit, and returns the mode if it is the one.
+func armed(name string) string {
+	if armory == "" {
+		return ""
+	}
+	b, err := os.ReadFile(armory)
+	if err != nil {
+		return ""
+	}
+	var step, mode string
+	var nth int
+	if _, err := fmt.Sscanf(string(b), "%s %s %d", &step, &mode, &nth); err != nil || step != name {
+		return ""
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if string(b) != order {
+		order, hits = string(b), 0
+	}
+	if hits++; hits != nth {
+		return ""
+	}
+	return mode
+}
+
+func die(name, mode string) {
+	fmt.Fprintf(os.Stderr, "failpoint %s %s\n", name, mode)
+	_ = os.WriteFile(armory+Fired, []byte(name+" "+mode), 0o600)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // the signal is on its way
+}
