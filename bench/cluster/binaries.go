@@ -5,15 +5,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
-// BuildBinaries builds warifud, as it is in this module, into dir.
-func BuildBinaries(dir string) error {
+// BuildBinaries builds warifud, as it is in this module, into dir, with these
+// build tags.
+func BuildBinaries(dir string, tags ...string) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/warifud")
+	cmd := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", dir+string(filepath.Separator), "./cmd/warifud")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build warifud: %w: %s", err, out)

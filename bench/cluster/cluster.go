@@ -44,6 +44,11 @@ type Config struct {
 	// Tap, if not nil, sees every packet on its way to or from a node; a false
 	// answer drops it. It is called from several goroutines.
 	Tap func(Packet) bool
+	// Environment is what a node's processes get besides; nil for nothing.
+	Environment func(node string) []string
+	// Revive, if not nil, is asked when a process of a node ended by a SIGKILL that
+	// this package did not send; if it says so, the same process is started again.
+	Revive func(node string) bool
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -109,6 +114,7 @@ type member struct {
 
 	mu   sync.Mutex
 	proc *process // guarded by mu; nil while none runs
+	end  bool     // it is this package that ends it; guarded by mu
 }
 
 // Start makes the cluster and returns when every node serves. After a failure
@@ -204,6 +210,9 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 		args = append(args, "--hsm", c.cfg.HSM)
 	}
 	out, err := c.warifud(ctx, m, args...)
+	if kept, e := os.ReadFile(filepath.Join(data, "roster-line")); err != nil && c.cfg.Revive != nil && e == nil {
+		out, err = string(kept), nil // it was killed when all was done, and does not print it again
+	}
 	if err != nil {
 		return err
 	}
@@ -266,14 +275,26 @@ func (c *Cluster) Address(id string) string { return c.nodes[id].line.Claim.Clie
 // statusEvery is how often nodes are asked while something is waited for.
 const statusEvery = 200 * time.Millisecond
 
+// anew is when somebody who waits for nodes connects anew: a connection to a node
+// that was killed and came back at once may be silent until it is given up.
+const anew = 5 * time.Second
+
 // WaitServing returns when every node that runs says that it serves.
 func (c *Cluster) WaitServing(ctx context.Context) error {
 	asks, err := c.Custodian()
 	if err != nil {
 		return err
 	}
-	defer asks.Close()
-	for {
+	defer func() { asks.Close() }()
+	for began := time.Now(); ; {
+		if time.Since(began) > anew {
+			fresh, err := c.Custodian()
+			if err != nil {
+				return err
+			}
+			asks.Close()
+			asks, began = fresh, time.Now()
+		}
 		var waiting []string
 		for _, s := range asks.Status(ctx) {
 			switch {

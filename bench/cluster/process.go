@@ -64,7 +64,17 @@ func (p *parent) end() {
 }
 
 func (c *Cluster) environment(m *member) []string {
-	return append(os.Environ(), softhsm.ConfVariable+"="+softhsm.Conf(c.TokenDir(m.ID)))
+	env := append(os.Environ(), softhsm.ConfVariable+"="+softhsm.Conf(c.TokenDir(m.ID)))
+	if c.cfg.Environment != nil {
+		env = append(env, c.cfg.Environment(m.ID)...)
+	}
+	return env
+}
+
+// revive says whether a process that ended like this is to be started again.
+func (c *Cluster) revive(m *member, state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == killed && c.cfg.Revive != nil && c.cfg.Revive(m.ID)
 }
 
 // warifud runs a subcommand that ends by itself, and returns what it printed.
@@ -74,6 +84,9 @@ func (c *Cluster) warifud(ctx context.Context, m *member, args ...string) (strin
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
+	if err != nil && cmd.ProcessState != nil && ctx.Err() == nil && c.revive(m, cmd.ProcessState) {
+		return c.warifud(ctx, m, args...)
+	}
 	if err != nil {
 		return "", fmt.Errorf("warifud %s: %w: %s", args[0], err, strings.TrimSpace(errs.String()))
 	}
@@ -99,15 +112,21 @@ func (c *Cluster) run(m *member) error {
 		return err
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	m.proc = p
+	m.proc, m.end = p, false
 	go func() {
 		_ = cmd.Wait() // how it ended is in its log
 		m.mu.Lock()
 		if m.proc == p {
 			m.proc = nil
 		}
+		ended := m.end
 		m.mu.Unlock()
 		close(p.done)
+		if !ended && c.revive(m, cmd.ProcessState) {
+			if err := c.run(m); err != nil {
+				c.cfg.Log.Error("a node is not started again", "node", m.ID, "error", err)
+			}
+		}
 	}()
 	return nil
 }
@@ -140,6 +159,9 @@ func (c *Cluster) PID(id string) int {
 
 // signalAndWait sends a signal that ends the node, and returns when it is gone.
 func (c *Cluster) signalAndWait(m *member, s syscall.Signal) error {
+	m.mu.Lock()
+	m.end = true
+	m.mu.Unlock()
 	p := m.running()
 	if p == nil {
 		return nil

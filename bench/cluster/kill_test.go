@@ -1,0 +1,680 @@
+package cluster_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/bench/cluster"
+	"warifu.dev/client"
+	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/secret"
+	"warifu.dev/internal/wire"
+	"warifu.dev/policy"
+)
+
+var everyNode = flag.Bool("every-node", false, "kill each of the five nodes at each step; without it, the nodes take turns")
+
+// modes are how a step fails: it did not take place, or it did and nobody heard.
+var modes = []string{"failed", "persisted"}
+
+// kill is one death that is planned.
+type kill struct {
+	row
+	mode string
+	node string
+	done bool // guarded by killer.mu
+}
+
+// killer arms the nodes of a cluster, one step each at a time, and sees them die.
+type killer struct {
+	t   *testing.T
+	dir string
+	// died is told of each death, before the node is started again; it may be nil.
+	died func(*kill)
+
+	mu     sync.Mutex
+	queue  map[string][]*kill // by node; the first is armed; guarded by mu
+	orders int                // so that no two are the same, and hits are counted anew; guarded by mu
+	alien  []string           // deaths that nobody planned; guarded by mu
+}
+
+func newKiller(t *testing.T) *killer {
+	return &killer{t: t, dir: t.TempDir(), queue: map[string][]*kill{}}
+}
+
+func (k *killer) file(node string) string { return filepath.Join(k.dir, node) }
+
+func (k *killer) environment(node string) []string {
+	return []string{"WARIFU_FAILPOINT=" + k.file(node)}
+}
+
+// plan puts kills in their nodes' queues.
+func (k *killer) plan(kills ...*kill) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range kills {
+		k.queue[p.node] = append(k.queue[p.node], p)
+		if len(k.queue[p.node]) == 1 {
+			k.arm(p.node)
+		}
+	}
+}
+
+// arm writes what the node's first kill is, or that there is none.
+func (k *killer) arm(node string) {
+	var text string
+	if q := k.queue[node]; len(q) > 0 {
+		k.orders++
+		text = fmt.Sprintf("%s %s %d order %d", q[0].step, q[0].mode, q[0].hit, k.orders)
+	}
+	next := k.file(node) + ".next"
+	if err := errors.Join(os.WriteFile(next, []byte(text), 0o600), os.Rename(next, k.file(node))); err != nil {
+		k.t.Error(err)
+	}
+}
+
+// revive is asked about every process that was killed, and by nobody here: it must
+// have died where it was to.
+func (k *killer) revive(node string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	fired, err := os.ReadFile(k.file(node) + ".fired")
+	_ = os.Remove(k.file(node) + ".fired")
+	q := k.queue[node]
+	if err != nil || len(q) == 0 || string(fired) != q[0].step+" "+q[0].mode {
+		k.alien = append(k.alien, fmt.Sprintf("%s died at %q, %v", node, fired, err))
+		return false
+	}
+	q[0].done = true
+	if k.died != nil {
+		k.died(q[0])
+	}
+	k.queue[node] = q[1:]
+	k.arm(node)
+	return true
+}
+
+// left takes back the kills that did not take place.
+func (k *killer) left() (rest []*kill) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for node, q := range k.queue {
+		rest = append(rest, q...)
+		k.queue[node] = nil
+		k.arm(node)
+	}
+	return rest
+}
+
+func (k *killer) waiting() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for _, q := range k.queue {
+		n += len(q)
+	}
+	return n
+}
+
+// trial is one cluster that is killed again and again.
+type trial struct {
+	*testing.T
+	*killer
+	c    *cluster.Cluster
+	cl   *client.Client
+	keys []*client.Key
+	n    int // keys ordered
+}
+
+// newTrial starts a cluster while its nodes die at the steps of kills.
+func newTrial(t *testing.T, hsm string, died func(*kill), kills ...*kill) *trial {
+	k := newKiller(t)
+	k.died = died
+	k.plan(kills...)
+	daemon := faultyBin(t)
+	c, err := cluster.Start(within(t, patience), cluster.Config{
+		Dir: t.TempDir(), Bin: daemon, HSM: hsm, AuditReserve: 1 << 20, PhaseSeconds: 30,
+		Environment: k.environment, Revive: k.revive,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &trial{T: t, killer: k, c: c}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, id := range c.IDs() {
+				b, _ := os.ReadFile(c.LogPath(id))
+				t.Logf("log of %s:\n%s", id, b[max(0, len(b)-3000):])
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.fired("the start of a cluster")
+	r.furnish()
+	return r
+}
+
+// fired fails if a kill did not take place, or one took place that was not planned.
+func (r *trial) fired(during string) {
+	r.Helper()
+	for _, p := range r.left() {
+		r.Errorf("%s: %s was not reached at %s, %s", during, p.step, p.node, p.mode)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, what := range r.alien {
+		r.Errorf("%s: %s", during, what)
+	}
+	r.alien = nil
+}
+
+// furnish lets the application unwrap with every key, and read every audit.
+func (r *trial) furnish() {
+	r.Helper()
+	ctx := within(r.T, patience)
+	err := r.c.PutCA(ctx)
+	if err == nil {
+		err = r.c.PutPolicy(ctx, policy.Document{
+			Format: policy.Format,
+			Text:   `@id("apps-may-unwrap") permit (principal in Warifu::Group::"apps", action == Warifu::Action::"unwrap", resource);`,
+			Entities: `[{"uid": {"type": "Warifu::Principal", "id": "` + cluster.AppURI + `"},
+				"parents": [{"type": "Warifu::Group", "id": "apps"}], "attrs": {}},
+				{"uid": {"type": "Warifu::Principal", "id": "spiffe://trial/auditor"},
+				"parents": [{"type": "Warifu::Group", "id": "auditors"}], "attrs": {}}]`,
+		})
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.cl = app(r.T, r.c)
+}
+
+// order commands a key whose holders are listed from one on: the one who opens its
+// ceremony and activates it.
+func (r *trial) order(first string, phaseSeconds int) string {
+	r.Helper()
+	r.n++
+	name := fmt.Sprintf("key-%d", r.n)
+	ids := r.c.IDs()
+	at := slices.Index(ids, first)
+	body := wire.Encode(authority.Order{
+		Cluster: r.c.Genesis().Cluster, Purpose: authority.PurposeUnwrap, Name: name, T: 3, F: 1,
+		Holders: slices.Concat(ids[at:], ids[:at]), PhaseSeconds: uint32(phaseSeconds),
+	})
+	eventually(r.T, "the order of a key is taken", func() bool {
+		_, err := r.c.Submit(r.Context(), authority.KindKey, body, api.Digest{})
+		return err == nil || strings.Contains(err.Error(), "taken")
+	})
+	return name
+}
+
+// born waits until a key lives, every node serves, and the key opens.
+func (r *trial) born(name string) *client.Key {
+	r.Helper()
+	ctx := within(r.T, patience)
+	key, err := r.cl.WaitKey(ctx, name)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.serving()
+	eventually(r.T, "the key opens", func() bool { return open(r.T, key, r.cl) == nil })
+	return key
+}
+
+func (r *trial) serving() {
+	r.Helper()
+	eventually(r.T, "every node runs", func() bool {
+		return !slices.ContainsFunc(r.c.IDs(), func(id string) bool { return r.c.PID(id) == 0 })
+	})
+	if err := r.c.WaitServing(within(r.T, patience)); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// birth bears keys until every kill has taken place: a node that is just away when
+// its turn comes is killed in the next one.
+func (r *trial) birth(kills ...*kill) {
+	r.Helper()
+	for range 3 {
+		first := kills[0].node
+		for _, p := range kills {
+			if p.first && !p.done {
+				first = p.node
+			}
+		}
+		r.plan(kills...)
+		key := r.born(r.order(first, 30))
+		r.keys = append(r.keys, key)
+		for end := time.Now().Add(3 * time.Second); r.waiting() > 0 && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond) // records and ends of sessions come after the birth
+		}
+		if kills = r.left(); len(kills) == 0 {
+			break
+		}
+	}
+	r.plan(kills...)
+	r.fired("the birth of a key")
+	r.serving()
+}
+
+// unwraps asks for partials until every kill has taken place.
+func (r *trial) unwraps(kills ...*kill) {
+	r.Helper()
+	r.plan(kills...)
+	eventually(r.T, "a death at each step of an unwrap", func() bool {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		_ = r.tryOpen(ctx)
+		return r.waiting() == 0
+	})
+	r.fired("unwraps")
+	r.serving()
+}
+
+func (r *trial) tryOpen(ctx context.Context) error {
+	dek := make([]byte, 32)
+	rand.Read(dek)
+	e, err := r.keys[0].Wrap(rand.Reader, trialContext, secret.New(dek))
+	if err != nil {
+		r.Fatal(err)
+	}
+	_, err = r.cl.Unwrap(ctx, e, trialContext, "the test asks")
+	return err
+}
+
+// starts starts nodes again, each of which dies at one step after the other. Each
+// has an older generation to destroy.
+func (r *trial) starts(kills ...*kill) {
+	r.Helper()
+	nodes := map[string]bool{}
+	for _, p := range kills {
+		nodes[p.node] = true
+	}
+	for id := range nodes {
+		if err := r.c.Stop(id); err != nil {
+			r.Fatal(err)
+		}
+		sealed := filepath.Join(r.c.Dir(id), "seal")
+		b, err := os.ReadFile(filepath.Join(sealed, "root-1.sealed"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(sealed, "root-0.sealed"), b, 0o600)
+		}
+		if err == nil {
+			err = r.token(id, func(d *soft.Device) error {
+				return errors.Join(d.CreateKey("root.0"), d.CreateKey("root.7"), d.CreateKey("session.00"))
+			})
+		}
+		if err != nil {
+			r.Fatal(err)
+		}
+	}
+	r.plan(kills...)
+	for id := range nodes {
+		if err := r.c.Restart(id); err != nil {
+			r.Fatal(err)
+		}
+	}
+	eventually(r.T, "a death at each step of a start", func() bool { return r.waiting() == 0 })
+	r.fired("starts")
+	r.serving()
+}
+
+// token opens the soft token of a node that does not run.
+func (r *trial) token(id string, do func(*soft.Device) error) error {
+	d, err := soft.Open(soft.Config{Dir: filepath.Join(r.c.Dir(id), "soft-hsm"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(d), d.Close())
+}
+
+// checkpoints has each node sign a checkpoint.
+func (r *trial) checkpoints(kills ...*kill) {
+	r.Helper()
+	cert, err := r.c.NewIdentity("spiffe://trial/auditor")
+	if err != nil {
+		r.Fatal(err)
+	}
+	auditor, err := r.c.Client(cert)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer auditor.Close()
+	r.plan(kills...)
+	for _, p := range kills {
+		eventually(r.T, "a death at a checkpoint", func() bool {
+			_, _ = auditor.AuditTail(r.Context(), p.node, 1)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return p.done
+		})
+		r.serving()
+	}
+	r.fired("checkpoints")
+}
+
+// late bears a key while one holder is silent: the others close its phases.
+func (r *trial) late(kills ...*kill) {
+	r.Helper()
+	r.plan(kills...)
+	ids := r.c.IDs()
+	silent := ids[slices.IndexFunc(ids, func(id string) bool {
+		return !slices.ContainsFunc(kills, func(p *kill) bool { return p.node == id }) && id != leader(r.T, r.c)
+	})]
+	if err := r.c.Pause(silent); err != nil {
+		r.Fatal(err)
+	}
+	name := r.order(kills[0].node, 1)
+	eventually(r.T, "a death at each deadline", func() bool { return r.waiting() == 0 })
+	if err := r.c.Resume(silent); err != nil {
+		r.Fatal(err)
+	}
+	r.fired("a late phase")
+	r.born(name)
+}
+
+// lost bears a key while one holder loses what it sealed: it dies before its commit,
+// the file goes, and it dies again when it says that it cannot go on.
+func (r *trial) lost(p *kill) {
+	r.Helper()
+	r.plan(&kill{row: row{step: "ceremony/post", hit: 2}, mode: "failed", node: p.node}, p)
+	ids := r.c.IDs()
+	name := r.order(ids[(slices.Index(ids, p.node)+1)%len(ids)], 1)
+	eventually(r.T, "a death at the abandoning", func() bool { return r.waiting() == 0 })
+	r.fired("a lost state")
+	r.born(name)
+}
+
+// judge stops the nodes in turn and looks at what is left: every key opens with every
+// node needed once, under one epoch, and the nodes agree; then nothing is on disk
+// or token that no node uses.
+func (r *trial) judge() {
+	r.Helper()
+	ids := r.c.IDs()
+	for _, away := range [][]int{{0, 1}, {2, 3}, {4, 0}} {
+		for _, i := range away {
+			if err := r.c.Stop(ids[i]); err != nil {
+				r.Fatal(err)
+			}
+		}
+		cl := app(r.T, r.c)
+		for _, key := range r.keys {
+			eventually(r.T, "three nodes open the key "+key.Name(), func() bool { return open(r.T, key, cl) == nil })
+		}
+		for _, i := range away {
+			if err := r.c.Restart(ids[i]); err != nil {
+				r.Fatal(err)
+			}
+		}
+		r.serving()
+	}
+	r.agree()
+	for _, id := range ids {
+		if err := r.c.Stop(id); err != nil {
+			r.Fatal(err)
+		}
+		r.clean(id)
+	}
+}
+
+// agree waits until all nodes are at one place of one chain.
+func (r *trial) agree() {
+	r.Helper()
+	asks, err := r.c.Custodian()
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer asks.Close()
+	eventually(r.T, "all nodes agree", func() bool {
+		at := map[string]bool{}
+		for _, s := range asks.Status(r.Context()) {
+			if s.Err != nil {
+				return false
+			}
+			at[fmt.Sprint(s.Answer.Index, s.Answer.Link, s.Answer.Root)] = true
+		}
+		return len(at) == 1
+	})
+}
+
+// clean says what a stopped node keeps that it should not.
+func (r *trial) clean(id string) {
+	r.Helper()
+	var sealed []string
+	err := filepath.WalkDir(r.c.Dir(id), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		switch name := e.Name(); {
+		case strings.HasSuffix(name, ".new"), strings.HasSuffix(name, ".claim"), filepath.Base(filepath.Dir(path)) == "ceremony":
+			r.Errorf("%s keeps %s", id, path)
+		case filepath.Base(filepath.Dir(path)) == "seal":
+			sealed = append(sealed, name)
+		}
+		return nil
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	if want := []string{"keyring-1.sealed", "root-1.sealed"}; !slices.Equal(sealed, want) {
+		r.Errorf("%s keeps %v, not %v", id, sealed, want)
+	}
+	var labels []string
+	if _, err := os.Stat(filepath.Join(r.c.Dir(id), "soft-hsm")); err != nil {
+		return
+	}
+	err = r.token(id, func(d *soft.Device) (err error) { labels, err = d.Labels(); return err })
+	if slices.Sort(labels); err != nil || !slices.Equal(labels, []string{"identity", "root.1"}) {
+		r.Errorf("the token of %s has the keys %v, %v", id, labels, err)
+	}
+}
+
+// cells are who died where: the table that the test prints.
+type cells struct {
+	mu   sync.Mutex
+	died map[string]int // by step, hit, mode and node; guarded by mu
+}
+
+func (c *cells) add(kills []*kill) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range kills {
+		if p.done {
+			c.died[fmt.Sprint(p.step, p.hit, p.mode, p.node)]++
+		}
+	}
+}
+
+// print writes the table, one line for each step, one column for each node: f for
+// failed, p for failed but persisted, a dot for what this run left out.
+func (c *cells) print(t *testing.T, rows []row, ids []string) {
+	total := 0
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-42s %s\n", "killed at", strings.Join(ids, " "))
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%-42s", strings.TrimSpace(r.step+" "+r.what))
+		for _, id := range ids {
+			cell := ""
+			for _, mode := range modes {
+				if c.died[fmt.Sprint(r.step, r.hit, mode, id)] > 0 {
+					cell += mode[:1]
+					total++
+				} else {
+					cell += "."
+				}
+			}
+			fmt.Fprintf(&b, " %-*s", len(id), cell)
+		}
+		b.WriteByte('\n')
+	}
+	t.Logf("\n%s%d deaths at %d steps, each revived, everybody agreed", &b, total, len(rows))
+}
+
+// of are the rows of some stages.
+func of(stages ...stage) (rows []row) {
+	for _, r := range kills {
+		if slices.Contains(stages, r.stage) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// assign gives each row of a mode a node: they take turns, from offset on.
+func assign(rows []row, mode int, ids []string, offset int) (out []*kill) {
+	for i, r := range rows {
+		out = append(out, &kill{row: r, mode: modes[mode], node: ids[(i+2*mode+offset)%len(ids)]})
+	}
+	return out
+}
+
+// offsets are the turns of the nodes that this run plays.
+func offsets() []int {
+	if *everyNode {
+		return []int{0, 1, 2, 3, 4}
+	}
+	return []int{0}
+}
+
+func demoIDs() (ids []string) {
+	for _, n := range cluster.DemoNodes {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+// A cluster is made while its nodes die at every step from init to the birth of the
+// root key: in one mode on soft tokens, in the other on SoftHSM's. R26
+func TestEachStepOfANewClusterMayBeTheLast(t *testing.T) {
+	c := cells{died: map[string]int{}}
+	for _, offset := range offsets() {
+		for mode, hsm := range []string{cluster.HSMSoft, cluster.HSMToken} {
+			kills := assign(of(atFirst), mode, demoIDs(), offset)
+			r := newTrial(t, hsm, nil, kills...)
+			r.keys = append(r.keys, r.born(r.order(r.c.IDs()[offset], 30)))
+			c.add(kills)
+			r.judge()
+		}
+	}
+	c.print(t, of(atFirst), demoIDs())
+}
+
+// The nodes of one cluster die at every step of births, unwraps, checkpoints and
+// starts, and each time the cluster goes on. R9, R15, R26
+func TestEachStepOfARunningClusterMayBeTheLast(t *testing.T) {
+	c := cells{died: map[string]int{}}
+	var r *trial
+	r = newTrial(t, cluster.HSMSoft, func(p *kill) {
+		if p.hit != 2 || p.step != "ceremony/post" || len(r.queue[p.node]) < 2 || r.queue[p.node][1].step != "ceremony/abandon" {
+			return
+		}
+		files, _ := filepath.Glob(filepath.Join(r.c.Dir(p.node), "ceremony", "*"))
+		for _, f := range files { // what was sealed is lost
+			_ = os.Remove(f)
+		}
+	})
+	r.keys = append(r.keys, r.born(r.order(r.c.IDs()[0], 30)))
+	ids := r.c.IDs()
+	for _, offset := range offsets() {
+		both := func(rows []row) []*kill {
+			return slices.Concat(assign(rows, 0, ids, offset), assign(rows, 1, ids, offset))
+		}
+		began := time.Now()
+		lap := func(what string) {
+			t.Logf("%s: %v", what, time.Since(began).Round(time.Millisecond))
+			began = time.Now()
+		}
+		for _, group := range births(both(of(inBirth))) {
+			r.birth(group...)
+			c.add(group)
+			lap("a birth")
+		}
+		unwraps := both(of(inUnwrap))
+		r.unwraps(unwraps...)
+		lap("unwraps")
+		asked := both(of(whenAsked))
+		r.checkpoints(asked...)
+		lap("checkpoints")
+		late := both(of(whenLate))
+		r.late(late...)
+		lap("late")
+		lost := both(of(whenLost))
+		for _, p := range lost {
+			r.lost(p)
+			lap("lost")
+		}
+		var starts []*kill
+		for i, rows := 0, of(atStart); i < len(modes); i++ {
+			for _, row := range rows {
+				starts = append(starts, &kill{row: row, mode: modes[i], node: ids[(2*i+offset)%len(ids)]})
+			}
+		}
+		r.starts(starts...)
+		lap("starts")
+		for _, kills := range [][]*kill{unwraps, asked, late, lost, starts} {
+			c.add(kills)
+		}
+	}
+	r.judge()
+	c.print(t, of(inBirth, inUnwrap, whenAsked, whenLate, whenLost, atStart), ids)
+}
+
+// births groups kills so that in one birth a node dies once, or twice if the second
+// death needs no count from the birth's beginning; and so that only one node has to
+// be the first holder.
+func births(kills []*kill) (groups [][]*kill) {
+	fits := func(group []*kill, p *kill) bool {
+		own := 0
+		for _, q := range group {
+			if q.node == p.node {
+				own++
+			}
+			if q.first && p.first && q.node != p.node {
+				return false
+			}
+		}
+		return own == 0 || own == 1 && p.hit == 1 && !p.first
+	}
+next:
+	for _, p := range kills {
+		for i := range groups {
+			if fits(groups[i], p) {
+				groups[i] = append(groups[i], p)
+				continue next
+			}
+		}
+		groups = append(groups, []*kill{p})
+	}
+	return groups
+}
+
+// faulty is where the daemon with the failpoints was built, once.
+var faulty = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(bin, "faulty")
+	return dir, errors.Join(os.Mkdir(dir, 0o700), cluster.BuildBinaries(dir, "failpoint"))
+})
+
+func faultyBin(t *testing.T) string {
+	t.Helper()
+	dir, err := faulty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

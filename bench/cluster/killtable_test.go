@@ -1,0 +1,191 @@
+package cluster_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// stage is when a node comes to a step.
+type stage int
+
+const (
+	atFirst   stage = iota // init, join, the first start, the root key's birth: of a new cluster
+	atStart                // at each start
+	inBirth                // while a named key is born
+	inUnwrap               // when a partial is asked for
+	whenLate               // when a holder is silent past a phase's end
+	whenLost               // when a holder's state of a session is lost
+	whenAsked              // when an auditor asks for a checkpoint
+)
+
+// row is one line of the table of kills.
+type row struct {
+	step  string // the failpoint
+	hit   int    // the n-th of that name
+	what  string // more, where one name stands for several steps
+	stage stage
+	first bool // only the first holder is sure to come there
+}
+
+// kills are all steps that are durable or outward, in the order in which a node
+// comes to them.
+var kills = []row{
+	{step: "init/write-config", hit: 1, stage: atFirst},
+	{step: "init/claim-token", hit: 1, stage: atFirst},
+	{step: "init/create-key", hit: 1, stage: atFirst},
+	{step: "init/write-line", hit: 1, stage: atFirst},
+	{step: "init/write-identity", hit: 1, stage: atFirst},
+	{step: "join/write-genesis", hit: 1, stage: atFirst},
+	{step: "audit/make-reserve", hit: 1, stage: atFirst},
+	{step: "audit/begin-segment", hit: 1, stage: atFirst},
+	{step: "consensus/make-floor", hit: 1, stage: atFirst},
+	{step: "consensus/make-denies", hit: 1, stage: atFirst},
+	{step: "consensus/bootstrap", hit: 1, stage: atFirst},
+	{step: "keyring/create-key", hit: 1, stage: atFirst},
+	{step: "keyring/write-none", hit: 1, stage: atFirst},
+	{step: "keyring/write-root", hit: 1, stage: atFirst},
+	{step: "keyring/read-back", hit: 1, stage: atFirst},
+
+	{step: "audit/keep-tile", hit: 1, stage: atStart},
+	{step: "keyring/destroy-key", hit: 1, stage: atStart},
+	{step: "keyring/remove-files", hit: 1, stage: atStart},
+	{step: "node/open-keyring", hit: 1, stage: atStart},
+	{step: "node/record-unseal", hit: 1, stage: atStart},
+
+	{step: "ceremony/open", hit: 1, stage: inBirth, first: true},
+	{step: "ceremony/create-key", hit: 1, stage: inBirth},
+	{step: "ceremony/seal-state", hit: 1, what: "with the receive key", stage: inBirth},
+	{step: "ceremony/post", hit: 1, what: "join", stage: inBirth},
+	{step: "ceremony/seal-state", hit: 2, what: "with the polynomial", stage: inBirth},
+	{step: "ceremony/post", hit: 2, what: "commit", stage: inBirth},
+	{step: "ceremony/post", hit: 3, what: "deal", stage: inBirth},
+	{step: "ceremony/post", hit: 4, what: "verdict", stage: inBirth},
+	{step: "keyring/write-shares", hit: 1, stage: inBirth},
+	{step: "ceremony/post", hit: 5, what: "receipt", stage: inBirth},
+	{step: "ceremony/activate", hit: 1, stage: inBirth, first: true},
+	{step: "ceremony/destroy-key", hit: 1, stage: inBirth},
+	{step: "ceremony/remove-state", hit: 1, stage: inBirth},
+	{step: "ceremony/record", hit: 1, stage: inBirth},
+	{step: "node/submit", hit: 2, stage: inBirth},
+	{step: "consensus/store-logs", hit: 5, stage: inBirth},
+	{step: "consensus/raise-floor", hit: 5, stage: inBirth},
+
+	{step: "gate/record", hit: 1, stage: inUnwrap},
+	{step: "audit/write", hit: 1, stage: inUnwrap},
+	{step: "audit/sync", hit: 1, stage: inUnwrap},
+	{step: "gate/release", hit: 1, stage: inUnwrap},
+
+	{step: "audit/checkpoint", hit: 1, stage: whenAsked},
+	{step: "ceremony/deadline", hit: 1, stage: whenLate},
+	{step: "ceremony/abandon", hit: 1, stage: whenLost},
+}
+
+// failpoints finds each step that the source marks, by its name.
+func failpoints(t *testing.T) map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	found := map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && (strings.HasPrefix(e.Name(), ".") && path != root || e.Name() == "failpoint") {
+			return fs.SkipDir
+		}
+		if e.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			of, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || of.Sel.Name != "Step" || len(call.Args) != 2 {
+				return true
+			}
+			if room, ok := of.X.(*ast.Ident); !ok || room.Name != "failpoint" {
+				return true
+			}
+			name := ""
+			if lit, ok := call.Args[0].(*ast.BasicLit); ok {
+				name, _ = strconv.Unquote(lit.Value)
+			}
+			if name == "" {
+				t.Errorf("%s: a step whose name is not written out", path)
+			}
+			found[name] = append(found[name], path)
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// The table has every failpoint of the source, and no other, and no two share a name.
+func TestTheTableOfKillsHasEveryFailpoint(t *testing.T) {
+	found := failpoints(t)
+	for name, places := range found {
+		if len(places) > 1 {
+			t.Errorf("%s is the name of %d steps, in %v", name, len(places), places)
+		}
+		if !slices.ContainsFunc(kills, func(r row) bool { return r.step == name }) {
+			t.Errorf("%s of %s is not in the table", name, places[0])
+		}
+	}
+	for i, r := range kills {
+		if len(found[r.step]) == 0 {
+			t.Errorf("%s is in the table and not in the source", r.step)
+		}
+		if slices.ContainsFunc(kills[:i], func(o row) bool { return o.step == r.step && o.hit == r.hit }) {
+			t.Errorf("%s, hit %d, is in the table twice", r.step, r.hit)
+		}
+	}
+	if len(found) < 30 {
+		t.Errorf("only %d failpoints were found", len(found))
+	}
+}
+
+// The released warifud has no fault switch. The build with the tag has one, so that
+// this test can fail.
+func TestTheReleasedDaemonHasNoFaultSwitch(t *testing.T) {
+	for _, tt := range []struct {
+		dir   string
+		armed bool
+	}{{bin, false}, {faultyBin(t), true}} {
+		path := filepath.Join(tt.dir, "warifud")
+		symbols, err := exec.Command("go", "tool", "nm", path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, has := range map[string]bool{
+			"a symbol of internal/failpoint": strings.Contains(string(symbols), "internal/failpoint."),
+			"the variable's name":            strings.Contains(string(content), "WARIFU_FAILPOINT"),
+			"the name of a step":             strings.Contains(string(content), "keyring/write-root"),
+		} {
+			if has != tt.armed {
+				t.Errorf("%s: %s: %v", path, what, has)
+			}
+		}
+	}
+}
