@@ -69,7 +69,10 @@ func (n *Node) gatherSignatures(ctx context.Context, index uint64, link api.Dige
 	for {
 		var wg sync.WaitGroup
 		for _, peer := range n.genesis.Roster {
-			if _, has := signed[peer.ID]; has {
+			mu.Lock()
+			_, has := signed[peer.ID]
+			mu.Unlock()
+			if has {
 				continue
 			}
 			wg.Go(func() {

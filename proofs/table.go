@@ -302,7 +302,7 @@ var promises = []promise{
 				"TestOnlyACommittedLiftEndsADeny", "TestADenyIsThereAfterTruncationAndARestart", "TestACrashBetweenTheDeniesAndTheLogKeepsTheDeny",
 				"TestDeniesThatCannotBeWrittenStopTheNode", "TestDamageOfTheDeniesIsSaid", "TestTheDeniesAreBounded",
 				"TestALiarCannotUseUpTheTerms", "TestANodeThatHasStoppedDoesNotLead", "TestTheTrailNamesTheLastPositionAtOrBelowAnIndex", "TestNodesNameTheSameLinkAtAnIndex",
-				"TestAForgedSnapshotLeavesTheGoodOne", "TestASignedSnapshotOfAnotherHistoryIsAFork", "TestAnInstallTakesNoDenyOutOfTheTail",
+				"TestALaggingFollowerIsBroughtUpByASnapshot", "TestAForgedSnapshotLeavesTheGoodOne", "TestASignedSnapshotOfAnotherHistoryIsAFork", "TestAnInstallTakesNoDenyOutOfTheTail",
 				"TestASnapshotWaitsForItsSignatures", "TestACrashWhileASnapshotIsFiled", "TestCompactionLeavesTheTailAlone", "TestCompactionOfTheWholeLogLeavesTheTailAlone",
 			}},
 			{"node", []string{
@@ -498,6 +498,11 @@ var promises = []promise{
 				name: "a snapshot takes the place of entries above it",
 				file: "consensus/logstore.go", old: "if c.Index < end {", new: "if c.Index == 0 {",
 				room: "consensus", test: "TestAnInstallTakesNoDenyOutOfTheTail", says: "--- FAIL: TestAnInstallTakesNoDenyOutOfTheTail",
+			},
+			{
+				name: "Raft does not see that the log is monotonic",
+				file: "consensus/logstore.go", old: "return ok && m.IsMonotonic()", new: "return ok && m.IsMonotonic() && t == nil",
+				room: "consensus", test: "TestALaggingFollowerIsBroughtUpByASnapshot", says: "another has",
 			},
 			{
 				name: "what no snapshot holds is compacted",

@@ -45,6 +45,7 @@ type recordView struct {
 	Code        string   `json:"code,omitempty"`
 	Rules       []string `json:"rules,omitempty"`
 	Policy      string   `json:"policy_digest,omitempty"`
+	LedgerFrom  uint64   `json:"ledger_from,omitempty"`
 	LedgerIndex uint64   `json:"ledger_index,omitempty"`
 	EntryID     string   `json:"entry_id,omitempty"`
 	EntryBytes  int      `json:"entry_bytes,omitempty"`
@@ -57,7 +58,7 @@ func viewRecord(index uint64, r audit.Record) recordView {
 		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Session: r.Session,
 		Action: r.Action, Key: hexOrNothing(r.Key[:]), KeyName: r.KeyName, Version: r.Version, Epoch: r.Epoch,
 		Reason: r.Reason, Context: hexOrNothing(r.Context[:]), Envelope: hexOrNothing(r.Envelope[:]),
-		Code: r.Code, Rules: r.Rules, Policy: hexOrNothing(r.PolicyDigest[:]), LedgerIndex: r.LedgerIndex,
+		Code: r.Code, Rules: r.Rules, Policy: hexOrNothing(r.PolicyDigest[:]), LedgerFrom: r.LedgerFrom, LedgerIndex: r.LedgerIndex,
 		EntryID: hexOrNothing(r.EntryID[:]), EntryBytes: len(r.Entry), Count: r.Count,
 	}
 }
