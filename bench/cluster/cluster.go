@@ -35,8 +35,9 @@ type Config struct {
 	Bin          string // directory with warifud, see BuildBinaries
 	Nodes        []Node // in the order of their indices; none means [DemoNodes]
 	T, F         int
-	Custodians   int // how many there are,
-	Required     int // and how many must sign
+	Custodians   int  // how many there are,
+	Required     int  // and how many must sign
+	Sealed       bool // as many of them open a node's seal after each start
 	HSM          string
 	PhaseSeconds int   // of the root key's birth
 	AuditReserve int64 // bytes, 0 means the node's default

@@ -49,6 +49,9 @@ type desk struct {
 func (c *Cluster) bear() error {
 	d := &desk{required: c.cfg.Required}
 	g := authority.Genesis{Format: authority.GenesisFormat, Created: time.Now().UnixMilli(), Unseal: authority.UnsealHSM}
+	if c.cfg.Sealed {
+		g.Unseal, g.UnsealCount = authority.UnsealCustodians, uint32(c.cfg.Required)
+	}
 	rand.Read(g.Cluster[:])
 	for i := range c.cfg.Custodians {
 		cust, err := custodian.Create(rand.Reader, fmt.Sprintf("custodian-%d", i+1))

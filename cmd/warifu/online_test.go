@@ -43,7 +43,7 @@ const patience = 90 * time.Second
 // first, at a time, those that leave its nodes alone, and then one by one those
 // that stop and harm them.
 func TestOnline(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, cluster.Config{})
 	params := testscript.Params{
 		Dir: "testdata/online", Cmds: w.commands(), RequireExplicitExec: true, RequireUniqueNames: true, Setup: w.setup,
 	}
@@ -58,7 +58,16 @@ func TestOnline(t *testing.T) {
 	}
 }
 
-func newWorld(t *testing.T) *world {
+// TestSealed runs the shell sessions of testdata/sealed, each against a cluster whose
+// seals two of three custodians open.
+func TestSealed(t *testing.T) {
+	w := newWorld(t, cluster.Config{Sealed: true})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/sealed", Cmds: w.commands(), RequireExplicitExec: true, RequireUniqueNames: true, Setup: w.setup,
+	})
+}
+
+func newWorld(t *testing.T, cfg cluster.Config) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir()}
 	bin := w.path("bin")
@@ -71,7 +80,8 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var err error
-	w.cluster, err = cluster.Start(ctx, cluster.Config{Dir: w.path("cluster"), Bin: bin, AuditReserve: 1 << 20})
+	cfg.Dir, cfg.Bin, cfg.AuditReserve = w.path("cluster"), bin, 1<<20
+	w.cluster, err = cluster.Start(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,15 +284,15 @@ func (w *world) traced(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// node VERB ID...: starts (and waits until all serve), stops or kills nodes, or
-// makes each of their files take no more.
+// node VERB ID...: starts nodes (and waits until all serve), boots them (and does
+// not), stops or kills them, or makes each of their files take no more.
 func (w *world) node(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: node start|stop|kill|full ID...")
+		ts.Fatalf("usage: node start|boot|stop|kill|full ID...")
 	}
 	for _, id := range args[1:] {
 		switch args[0] {
-		case "start":
+		case "start", "boot":
 			ts.Check(w.cluster.Restart(id))
 		case "stop":
 			ts.Check(w.cluster.Stop(id))
