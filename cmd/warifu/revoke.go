@@ -23,7 +23,8 @@ submit also hands it to every node directly. It lasts until custodians lift it.`
 		a.revokeVerb(authority.SubjectKey, "KEY", "Deny every use of a threshold key, in all its versions",
 			"photos", a.keyIDOf),
 		a.revokeVerb(authority.SubjectCA, "NAME", "Deny every certificate under the authority of this name",
-			"trial", func(_ *cobra.Command, s string) (string, error) { return s, nil }))
+			"trial", func(_ *cobra.Command, s string) (string, error) { return s, nil }),
+		a.revokeStatusCommand())
 }
 
 // revokeVerb is one kind of subject; name makes the subject's name of the argument.

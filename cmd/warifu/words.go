@@ -251,7 +251,7 @@ func together(n int) string {
 	return fmt.Sprintf("%d together learn nothing", n)
 }
 
-func sortedKeys(m map[string]int) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
