@@ -246,3 +246,44 @@ func TestAFollowerWithAFullDiskFallsBehindAndCatchesUp(t *testing.T) {
 		}
 	})
 }
+
+// R26: a log that could not delete entries, because its disk was full, is not asked
+// again: the library would take a segment for sealed that is not, and what is in it
+// could not be read after a restart.
+func TestADeletionThatFailedIsNotTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	var f fault
+	log, err := openLog(f.before, dir, usual.Segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &follower{T: t, tailStore: tailOver(log)}
+	s.store(membership(1), command(2, "a"), command(3, "b"))
+	f.set(syscall.ENOSPC)
+	for range 2 {
+		if err := s.DeleteRange(3, 3); !errors.Is(err, errTorn) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("deleted: %v", err)
+		}
+	}
+	f.set(nil)
+	if err := s.DeleteRange(3, 3); !errors.Is(err, errTorn) {
+		t.Errorf("deleted after that: %v", err)
+	}
+	if err := s.StoreLogs([]*raft.Log{command(4, "c")}); !errors.Is(err, errTorn) {
+		t.Errorf("stored after that: %v", err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openLog(nil, dir, usual.Segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	for i := uint64(1); i <= 3; i++ {
+		var l raft.Log
+		if err := again.GetLog(i, &l); err != nil {
+			t.Errorf("opened again, entry %d: %v", i, err)
+		}
+	}
+}

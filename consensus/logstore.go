@@ -30,6 +30,36 @@ type tailStore[S any, R any] struct {
 	// applied it yet; nil until Raft runs. It moves on Raft's main goroutine, as
 	// truncation does, so that nothing slips in between.
 	queued atomic.Pointer[func() uint64]
+	// torn is why a deletion failed. The library notes a segment as sealed before it
+	// has written that, and at a second try believes itself: the segment could not be
+	// read again. So nothing is written any more until the log is opened again, which
+	// looks at what is there.
+	torn atomic.Pointer[error]
+}
+
+// errTorn means that a deletion has failed, and that the log takes nothing until
+// the node is started again.
+var errTorn = errors.New("consensus: the log failed to delete entries, and has to be opened again")
+
+// write stores, unless a deletion has failed: see torn.
+func (t *tailStore[S, R]) write(logs []*raft.Log) error {
+	if torn := t.torn.Load(); torn != nil {
+		return *torn
+	}
+	return t.inner.StoreLogs(logs)
+}
+
+// remove deletes, once: see torn.
+func (t *tailStore[S, R]) remove(first, last uint64) error {
+	if torn := t.torn.Load(); torn != nil {
+		return *torn
+	}
+	err := t.inner.DeleteRange(first, last)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errTorn, err)
+		t.torn.Store(&err)
+	}
+	return err
 }
 
 func (t *tailStore[S, R]) atFSM() uint64 {
@@ -98,7 +128,7 @@ func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 		}
 	}
 	t.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))
-	return failpoint.Step("consensus/store-logs", func() error { return t.inner.StoreLogs(logs) })
+	return failpoint.Step("consensus/store-logs", func() error { return t.write(logs) })
 }
 
 // deny makes durable what commands deny. If that fails the node stops serving.
@@ -134,7 +164,7 @@ func (t *tailStore[S, R]) DeleteRange(first, last uint64) error {
 		return fmt.Errorf("read the last index before a deletion: %w", err)
 	}
 	if covered, _ := t.covered(); first <= begin && last <= covered {
-		return t.inner.DeleteRange(first, last)
+		return t.remove(first, last)
 	}
 	if last < end {
 		return fmt.Errorf("%w: entries %d to %d, of %d to %d", errUncovered, first, last, begin, end)
@@ -142,7 +172,7 @@ func (t *tailStore[S, R]) DeleteRange(first, last uint64) error {
 	if err := t.keeps(first); err != nil {
 		return err
 	}
-	if err := t.inner.DeleteRange(first, last); err != nil {
+	if err := t.remove(first, last); err != nil {
 		return err
 	}
 	t.states.truncate(first - 1)
@@ -284,7 +314,7 @@ func (t *tailStore[S, R]) dropOld() error {
 			return nil
 		}
 	}
-	if err := t.inner.DeleteRange(first, last); err != nil {
+	if err := t.remove(first, last); err != nil {
 		return fmt.Errorf("delete the log below an installed snapshot: %w", err)
 	}
 	return nil

@@ -268,8 +268,8 @@ var promises = []promise{
 			{
 				name: "the tail moves after the write",
 				file: "consensus/logstore.go",
-				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn failpoint.Step(\"consensus/store-logs\", func() error { return t.inner.StoreLogs(logs) })\n",
-				new:  "\terr := failpoint.Step(\"consensus/store-logs\", func() error { return t.inner.StoreLogs(logs) })\n\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn err\n",
+				old:  "\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn failpoint.Step(\"consensus/store-logs\", func() error { return t.write(logs) })\n",
+				new:  "\terr := failpoint.Step(\"consensus/store-logs\", func() error { return t.write(logs) })\n\tt.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))\n\treturn err\n",
 				room: "consensus", test: "TestTheTailMovesBeforeTheWrite", says: "while it was written, the tail was",
 			},
 			{

@@ -90,6 +90,16 @@ func (d *Direct) Unwrap(ctx context.Context, node string, envelope []byte, reaso
 	return &a, nil
 }
 
+// Submit hands an entry to one node.
+func (d *Direct) Submit(ctx context.Context, node string, entry []byte) (api.SubmitAnswer, error) {
+	var a api.SubmitAnswer
+	b, err := d.Call(ctx, node, api.MethodSubmit, wire.Encode(api.SubmitRequest{Entry: entry}))
+	if err == nil {
+		err = wire.Decode(b, &a)
+	}
+	return a, err
+}
+
 // Call sends a node a request of any method, and returns its answer.
 func (d *Direct) Call(ctx context.Context, node string, method uint16, body []byte) ([]byte, error) {
 	d.mu.Lock()

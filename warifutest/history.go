@@ -66,7 +66,7 @@ func readLog(dir string, until uint64) (_ map[uint64]raft.Log, err error) {
 	for i := first; i <= min(last, until); i++ {
 		var l raft.Log
 		if err := w.GetLog(i, &l); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("entry %d of %d to %d: %w", i, first, last, err)
 		}
 		l.Data, l.Extensions = bytes.Clone(l.Data), nil
 		logs[i] = l

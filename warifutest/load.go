@@ -17,7 +17,8 @@ import (
 
 // LoadConfig says whom a [Load] works for; every field is required.
 type LoadConfig struct {
-	Desk      *Desk
+	// Sign makes a change that enough custodians have signed.
+	Sign      func(kind string, body []byte, base api.Digest) (*authority.Entry, error)
 	Custodian *client.Client // hands changes in
 	A, B      *client.Client // unwrap as AppA and AppB
 	Direct    *Direct        // asks single nodes as AppA
@@ -168,7 +169,7 @@ func (l *Load) next() (*handed, error) {
 	if l.handed == nil {
 		n := &handed{number: l.submitted + 1}
 		n.permitA = n.number%2 == 0
-		e, err := l.cfg.Desk.Sign(authority.KindPolicy, Policy(n.number, n.permitA).Encode(), l.base)
+		e, err := l.cfg.Sign(authority.KindPolicy, Policy(n.number, n.permitA).Encode(), l.base)
 		if err != nil {
 			return nil, err
 		}

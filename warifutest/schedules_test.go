@@ -24,7 +24,7 @@ func TestSchedules(t *testing.T) {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			warifutest.Run(t, warifutest.Options{Seed: s, Verbose: *verbose}, func(t *testing.T, c *warifutest.Cluster) {
-				v, err := c.Suffer(t.Context(), s)
+				v, err := warifutest.Suffer(t.Context(), c, s, warifutest.Enough)
 				if err != nil {
 					t.Error(err)
 				}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"warifu.dev/authority"
+	"warifu.dev/client"
 	"warifu.dev/warifutest/schedule"
 )
 
@@ -25,30 +27,46 @@ type Verdict struct {
 // Enough is how many faults of a schedule must fire.
 const Enough = 20
 
-// Suffer plays one schedule of faults of these kinds, or of all, on a cluster
-// under load, and judges what it left. Nothing of the cluster runs afterwards.
-func (c *Cluster) Suffer(ctx context.Context, seed uint64, kinds ...schedule.Kind) (Verdict, error) {
+// Subject is a cluster that suffers: of this package, or of real processes.
+type Subject interface {
+	schedule.Target
+	IDs() []string
+	Genesis() *authority.VerifiedGenesis
+	Custodian() (*client.Client, error)
+	Load(seed uint64) (load *Load, done func(), err error)
+	Mend() error          // starts every node that does not run, once all faults are healed
+	Stop(id string) error // in good order
+	Dir(id string) string // of a node
+	Trace(format string, args ...any)
+}
+
+var _ Subject = (*Cluster)(nil)
+
+// Suffer plays one schedule of faults of these kinds, or of all, until enough have
+// fired, on a cluster under load, and judges what it left. No node runs afterwards.
+func Suffer(ctx context.Context, s Subject, seed uint64, enough int, kinds ...schedule.Kind) (Verdict, error) {
 	v := Verdict{Seed: seed}
 	began := time.Now()
-	load, done, err := c.Load(seed)
+	load, done, err := s.Load(seed)
 	if err != nil {
 		return v, err
 	}
 	defer done()
-	working, enough := context.WithCancel(ctx)
+	working, stop := context.WithCancel(ctx)
+	defer stop()
 	var work sync.WaitGroup
 	work.Go(func() { load.Run(working) })
-	outcomes, err := schedule.Play(ctx, schedule.NewGenerator(seed, c.IDs(), kinds...), c, Enough)
+	outcomes, err := schedule.Play(ctx, schedule.NewGenerator(seed, s.IDs(), kinds...), s, enough)
 	v.Faults = schedule.NewTally(outcomes)
 	if err == nil {
-		err = c.Mend()
+		err = s.Mend()
 	}
-	enough()
+	stop()
 	work.Wait()
 	if err != nil {
 		return v, err
 	}
-	until, late := c.recover(ctx, load)
+	until, late := recovered(ctx, s, load)
 	v.Violations = append(v.Violations, late...)
 	v.Took = time.Since(began)
 	seen := load.Seen()
@@ -63,13 +81,16 @@ func (c *Cluster) Suffer(ctx context.Context, seed uint64, kinds ...schedule.Kin
 		}
 	}
 	dirs := map[string]string{}
-	for _, id := range c.IDs() {
-		dirs[id] = c.Dir(id)
-		if err := c.Stop(id); err != nil {
+	for _, id := range s.IDs() {
+		dirs[id] = s.Dir(id)
+		if err := s.Stop(id); err != nil {
 			return v, err
 		}
 	}
-	h, found, err := ReadHistory(c.Genesis(), dirs, until)
+	if until == 0 {
+		return v, nil // they never had the same ledger, which is said already
+	}
+	h, found, err := ReadHistory(s.Genesis(), dirs, until)
 	if err != nil {
 		return v, err
 	}
@@ -78,42 +99,50 @@ func (c *Cluster) Suffer(ctx context.Context, seed uint64, kinds ...schedule.Kin
 	return v, nil
 }
 
-// recover waits until a healed cluster has converged, and makes it take a change
+// recovered waits until a healed cluster has converged, and makes it take a change
 // and open an envelope. It says up to where all nodes have applied their logs.
-func (c *Cluster) recover(ctx context.Context, load *Load) (until uint64, found []Violation) {
+func recovered(ctx context.Context, s Subject, load *Load) (until uint64, found []Violation) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	late := func(what string, err error) {
 		if err != nil {
-			c.trace.add("%s: %v", what, err)
+			s.Trace("%s: %v", what, err)
 			found = append(found, Violation{Progress, fmt.Sprintf("%v after everything healed: %s: %v", Patience, what, err)})
 		}
 	}
-	asks, err := c.Custodian()
-	if err == nil {
-		_, err = Converged(ctx, asks, c.Runs)
+	asks, err := s.Custodian()
+	if err != nil {
+		late("nobody can ask", err)
+		return 0, found
 	}
+	defer asks.Close()
+	all := func(string) bool { return true }
+	_, err = Converged(ctx, asks, all)
 	late("not all nodes serve", err)
 	_, err = load.Change(ctx)
 	late("a change is not taken", err)
 	for _, principal := range []string{AppB, AppA} {
-		err = load.Unwrap(ctx, principal)
-		for ctx.Err() == nil && err != nil && !(principal == AppA && load.deniesA()) {
-			time.Sleep(statusEvery)
-			err = load.Unwrap(ctx, principal)
-		}
-		if principal == AppA && load.deniesA() {
-			if err == nil {
-				err = errors.New("it was not refused")
-			} else {
-				err = nil
-			}
-		}
-		late("an unwrap of "+principal, err)
+		late("an unwrap of "+principal, load.settle(ctx, principal))
 	}
-	at, err := Converged(ctx, asks, c.Runs)
+	at, err := Converged(ctx, asks, all)
 	late("not all nodes have the same ledger", err)
 	return at.Index, found
+}
+
+// settle unwraps until the outcome is the one that the last change wants.
+func (l *Load) settle(ctx context.Context, principal string) error {
+	for {
+		err := l.Unwrap(ctx, principal)
+		switch denied := principal == AppA && l.deniesA(); {
+		case denied && err == nil:
+			return errors.New("it was not refused")
+		case denied || err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return err
+		}
+		time.Sleep(statusEvery)
+	}
 }
 
 func (l *Load) deniesA() bool {
@@ -143,7 +172,7 @@ func (c *Cluster) Load(seed uint64) (load *Load, done func(), err error) {
 	}
 	direct := NewDirect(c.Genesis(), cert, c.Open)
 	load, err = NewLoad(LoadConfig{
-		Desk: c.Desk(), Custodian: custodian, A: a, B: b, Direct: direct, Key: key,
+		Sign: c.Desk().Sign, Custodian: custodian, A: a, B: b, Direct: direct, Key: key,
 		Base: c.PolicyChange(), Seed: seed, Trace: c.trace.add,
 	})
 	return load, direct.Close, err
