@@ -102,6 +102,8 @@ type Cluster struct {
 	nodes   map[string]*member
 	desk    *desk
 	genesis *authority.VerifiedGenesis
+	key     *client.Key // the last one created; set before [Cluster.Load]
+	held    holds
 }
 
 // member is one node with its process.
@@ -124,7 +126,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, parent: newParent(), nodes: map[string]*member{}}
+	c := &Cluster{cfg: cfg, parent: newParent(), nodes: map[string]*member{}, held: holds{of: map[string]int{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start the cluster in %s: %w", cfg.Dir, err), c.Close())

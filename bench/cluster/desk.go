@@ -28,7 +28,7 @@ import (
 // Lives of what is signed here; no cluster of this package lives as long.
 const (
 	certificateLife = 24 * time.Hour
-	changeLife      = time.Hour
+	changeLife      = 4 * time.Hour
 	backdate        = 5 * time.Minute
 )
 
@@ -187,7 +187,11 @@ func (c *Cluster) CreateKey(ctx context.Context, name string) (*client.Key, erro
 		return nil, err
 	}
 	defer asks.Close()
-	return asks.WaitKey(ctx, name)
+	key, err := asks.WaitKey(ctx, name)
+	if err == nil {
+		c.key = key
+	}
+	return key, err
 }
 
 // AppURI is the application that [Cluster.Furnish] permits everything.

@@ -1,0 +1,85 @@
+package cluster_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"warifu.dev/bench/cluster"
+	"warifu.dev/warifutest"
+	"warifu.dev/warifutest/schedule"
+)
+
+var (
+	runs    = flag.Int("runs", 1, "how many random schedules of SIGKILL and SIGSTOP")
+	faults  = flag.Int("faults", 6, "how many of them must fire in each")
+	seed    = flag.Uint64("seed", 1, "of the first schedule")
+	changes = flag.Int("changes", 1500, "how many acknowledged changes, across crashes")
+)
+
+// prepared is a cluster with what the load of warifutest needs.
+func prepared(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	c, _, _ := start(t, cluster.Config{})
+	if err := c.PutPolicy(within(t, patience), warifutest.Policy(0, true)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Real processes are killed and stopped by the same schedules as the simulated
+// ones, and judged by the same judge.
+func TestRealProcessesSuffer(t *testing.T) {
+	tally, acked, unwraps, refusals, violations := schedule.NewTally(nil), 0, 0, 0, 0
+	for i := range *runs {
+		s := *seed + uint64(i)
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			c := prepared(t)
+			v, err := warifutest.Suffer(t.Context(), c, s, *faults, cluster.Kinds()...)
+			if err != nil {
+				t.Error(err)
+			}
+			v.Report(t)
+			tally.Add(v.Faults)
+			acked, unwraps, refusals = acked+v.Acked, unwraps+v.Unwraps, refusals+v.Refusals
+			violations += len(v.Violations)
+			t.Logf("%v, %d changes acknowledged, %v", v.Took, v.Acked, v.Faults)
+		})
+	}
+	fmt.Printf("runs on real processes: %d, %v, %d changes acknowledged, %d unwraps, %d refusals, %d violations\n",
+		*runs, tally, acked, unwraps, refusals, violations)
+}
+
+// What was acknowledged is in the ledger of every node, whoever was killed
+// meanwhile.
+func TestAcknowledgedChangesSurviveCrashes(t *testing.T) {
+	c := prepared(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*changes)*50*time.Millisecond)
+	defer cancel()
+	r, err := c.Changes(ctx, cluster.ChangesConfig{Count: *changes, Carriers: 48, CrashEvery: 2 * time.Second, Seed: *seed})
+	if err != nil {
+		t.Error(err)
+	}
+	if r.Acked != *changes || r.Asked != r.Acked*len(c.IDs()) || len(r.Lost) > 0 {
+		t.Errorf("of %d changes: %v %.20q", *changes, r, r.Lost)
+	}
+	fmt.Println(r)
+}
+
+// What real processes cannot be made to suffer is refused by name.
+func TestKindsThatRealProcessesDoNotKnow(t *testing.T) {
+	known := map[schedule.Kind]bool{}
+	for _, k := range cluster.Kinds() {
+		known[k] = true
+	}
+	for _, k := range schedule.Kinds() {
+		if known[k] {
+			continue
+		}
+		if _, err := (&cluster.Cluster{}).Inflict(schedule.Fault{Kind: k}); err == nil {
+			t.Errorf("%s is inflicted", k)
+		}
+	}
+}
