@@ -194,8 +194,29 @@ var promises = []promise{
 				"TestADenyThatIsStoredIsInTheTail", "TestTheTailMovesBeforeTheWrite", "TestAWriteThatFailsKeepsTheDeny",
 				"TestAFollowerRefusesByItsTailBeforeItHasApplied", "TestARestartedNodeRebuildsItsTailBeforeAnythingElse",
 			}},
+			{"warifutest", []string{
+				"TestSchedules", "TestALeaderCutOffWithAMinority", "TestANodeThatWakesUpRefusesUntilItIsFresh",
+				"TestANodeThatRestartsCutOffReleasesNothing", "TestWithheldEntriesMakeANodeStale", "TestAFullDiskIsANamedState",
+			}},
 		},
 		faults: []fault{
+			{
+				name: "in a cluster that suffers, the gate asks committed only",
+				file: "node/gate/gate.go", old: "return []*ledger.State{a.committed, a.tail}", new: "return []*ledger.State{a.committed}",
+				room: "warifutest", test: "TestSchedules", says: "succeeded for A after the deny",
+			},
+			{
+				name: "in a cluster that suffers, nothing is recorded",
+				file: "node/gate/gate.go",
+				old:  "if err := g.record(ctx, caller, req, items, committed); err != nil {",
+				new:  "if err := ctx.Err(); err != nil {",
+				room: "warifutest", test: "TestSchedules", says: "and has no record of it",
+			},
+			{
+				name: "a node from which entries are withheld is asked nothing about freshness",
+				file: "node/gate/gate.go", old: "{\"fresh\", func(*asked, *item) *api.Error { return g.cfg.Fresh() }, always},", new: "",
+				room: "warifutest", test: "TestWithheldEntriesMakeANodeStale", says: "released what the others have denied",
+			},
 			{
 				name: "what is revoked is asked of the committed state alone",
 				file: "node/admission.go",
@@ -290,11 +311,13 @@ var promises = []promise{
 		name: "P3", sentence: "authority is the custodians' alone",
 		tried: "hostile entries, a bad leader, a lying member, wrong counts",
 		trials: []trial{
-			{"consensus/ledger", []string{"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
-				"TestARevokeDeniesItsSubjectUntilALiftNamesIt", "TestAnIdThatWasLiftedIsNeverTakenAgain", "TestDeniesSaysWhichEntriesDeny", "TestASealNeedsOneCustodianAndALiftAsManyAsGenesisSays", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused"}},
+			{"consensus/ledger", []string{
+				"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
+				"TestARevokeDeniesItsSubjectUntilALiftNamesIt", "TestAnIdThatWasLiftedIsNeverTakenAgain", "TestDeniesSaysWhichEntriesDeny", "TestASealNeedsOneCustodianAndALiftAsManyAsGenesisSays", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused",
+			}},
 			{"authority", []string{"TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
 			{"consensus", []string{
-				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted",
+				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted", "TestADeletionThatFailedIsNotTriedAgain",
 				"TestANodeWhoseLogIsNotTheOneItAppliedDoesNotJoin", "TestOnlyTheRosterIsAMembership",
 				"TestTheMachineHoldsACommittedMembershipAgainstTheRoster", "TestAMemberCannotMakeAnotherWorkWithAFalseMembership",
 				"TestWhatNoHonestMemberSaysNeverReachesRaft", "TestTheGuardRefusesNothingOfHonestMembers", "TestATruncationWithARefusedEntryLeavesTheLogAsItWas",
@@ -315,6 +338,11 @@ var promises = []promise{
 			{"consensus/board", []string{"TestTheDigestCoversTheWholeBoard"}},
 		},
 		faults: []fault{
+			{
+				name: "a deletion that failed on a full disk is tried again",
+				file: "consensus/logstore.go", old: "\t\tt.torn.Store(&err)\n", new: "",
+				room: "consensus", test: "TestADeletionThatFailedIsNotTriedAgain", says: "--- FAIL: TestADeletionThatFailedIsNotTriedAgain",
+			},
 			{
 				name: "a deny is forgotten with the entry that is truncated",
 				file: "consensus/logstore.go",
