@@ -14,17 +14,17 @@ var campaigns = []campaign{
 	},
 	{
 		name: "schedules", what: "a thousand simulated clusters suffer twenty faults each",
-		command: []string{"go", "test", "-count=1", "-timeout=3h", "-run=^TestSchedules$", "./warifutest", "-schedules=1000"}, patient: 3 * time.Hour,
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=3h", "-run=^TestSchedules$", "./warifutest", "-schedules=1000"}, patient: 3 * time.Hour,
 		says: regexp.MustCompile(`(?m)^schedules: 1000, .* 0 violations$`),
 	},
 	{
 		name: "processes", what: "real processes are killed and stopped",
-		command: []string{"go", "test", "-count=1", "-timeout=1h", "-run=^TestRealProcessesSuffer$", "./bench/cluster", "-runs=10", "-faults=20"}, patient: time.Hour,
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=1h", "-run=^TestRealProcessesSuffer$", "./bench/cluster", "-runs=10", "-faults=20"}, patient: time.Hour,
 		says: regexp.MustCompile(`(?m)^runs on real processes: 10, .* 0 violations$`),
 	},
 	{
 		name: "changes", what: "acknowledged changes survive crashes",
-		command: []string{"go", "test", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000"}, patient: 4 * time.Hour,
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000"}, patient: 4 * time.Hour,
 		says: regexp.MustCompile(`(?m)^changes: 100000 acknowledged .* 0 lost$`),
 	},
 }
