@@ -666,16 +666,45 @@ var promises = []promise{
 	{name: "P7", sentence: "destruction is proven by a certificate"},
 	{
 		name: "P8", sentence: "disk, backup or token alone gives nothing",
-		tried: "stolen disks, tokens and backups; altered files",
+		tried: "stolen disks, tokens and backups; altered files; whole nodes whose seals custodians open",
 		trials: []trial{
 			{"bench/cluster", []string{"TestSecretsStayApart"}},
 			{"node/keyring", []string{
 				"TestDiskOrTokenAloneGivesNothing", "TestTheRootShareAloneDoesNotOpenTheKeyring", "TestASealedFileOpensOnlyWhereItBelongs",
 				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
 				"TestACrashLeavesNoOldGeneration", "TestWhatWasSealedWrongIsRefused", "TestNothingPrintsAShare", "TestOnARealToken",
+				"TestALockedSealTakesTheCustodiansSecretToo", "TestAnUnsealSecretIsOfOneSeal",
 			}},
+			{"sharing/unseal", []string{"TestAnyThresholdOfCustodiansOpensASeal", "TestAPieceFitsNowhereElse", "TestPiecesThatDoNotBelongTogether", "TestALockHasItsForm"}},
+			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds"}},
 		},
 		faults: []fault{
+			{
+				name: "a seal that custodians open is not under their secret",
+				file: "node/keyring/keyring.go", old: "locked := cfg.Unseal.Len() > 0\n", new: "locked := cfg.Unseal.Len() > 0 && g == 0\n",
+				room: "node/keyring", test: "TestALockedSealTakesTheCustodiansSecretToo", says: "directory and token: <nil>",
+			},
+			{
+				name: "a custodian's piece is not held against the lock",
+				file: "sharing/unseal/lock.go",
+				old:  "subtle.ConstantTimeCompare(got[:], l.Pieces[place].Commitment[:]) != 1 {",
+				new:  "subtle.ConstantTimeCompare(got[:], l.Pieces[place].Commitment[:]) > 1 {",
+				room: "sharing/unseal", test: "TestPiecesThatDoNotBelongTogether", says: "on arrival: <nil>",
+			},
+			{
+				name: "a piece of another attempt is taken",
+				file: "node/seal/opening.go",
+				old:  "if generation != o.seal.Generation || a != o.door.Attempt() {",
+				new:  "if generation != o.seal.Generation {",
+				room: "warifutest", test: "TestAPieceThatDoesNotBelongIsRefusedByName", says: "another attempt: <nil>",
+			},
+			{
+				name: "a custodian hands its piece to a door that nobody signed",
+				file: "client/unseal.go",
+				old:  "if err := authority.VerifyDoor(l.node.Key, o.Signature, unseal.Signed(c.seal(l, o.Generation), o.Attempt, o.Door)...); err != nil {",
+				new:  "if err := authority.VerifyDoor(l.node.Key, o.Signature, unseal.Signed(c.seal(l, o.Generation), o.Attempt, o.Door)...); err != nil && o == nil {",
+				room: "warifutest", test: "TestAPieceThatDoesNotBelongIsRefusedByName", says: "a node shows another door",
+			},
 			{
 				name: "the root share is kept beside its seal, as it is",
 				file: "node/keyring/keyring.go",
