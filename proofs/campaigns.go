@@ -27,4 +27,19 @@ var campaigns = []campaign{
 		command: []string{"go", "test", "-v", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000"}, patient: 4 * time.Hour,
 		says: regexp.MustCompile(`(?m)^changes: 100000 acknowledged .* 0 lost$`),
 	},
+	{
+		name: "births", what: "each misbehaviour in a birth, with every threshold of 3 to 9 holders",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=2h", "-run=^TestBirthsSurviveBadDealers$", "./consensus/ledger", "-everything"}, patient: 2 * time.Hour,
+		says: regexp.MustCompile(`[0-9]+ misbehaviours in [0-9]+ births, each followed by one that succeeds`),
+	},
+	{
+		name: "kills", what: "each node is killed at each step, before it and after it",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=2h", "-run=MayBeTheLast$", "./bench/cluster", "-every-node"}, patient: 2 * time.Hour,
+		says: regexp.MustCompile(`[0-9]+ deaths at [0-9]+ steps, each revived, everybody agreed`),
+	},
+	{
+		name: "releases", what: "strace watches a thousand releases",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=30m", "-run=^TestEveryReleaseIsSyncedBeforeItIsSent$", "./bench/cluster"}, patient: 30 * time.Minute,
+		says: regexp.MustCompile(`1000 releases, 1000 synced before sent`),
+	},
 }
