@@ -19,6 +19,9 @@ const (
 	// dialTimeout ends a dial to a node that stays silent: with it, an answer
 	// about a quorum is there well within five seconds.
 	dialTimeout = 2 * time.Second
+	// silence ends a connection on which a node stays as silent. What waits on it
+	// is asked again on a new one: of the client's patience, enough is left.
+	silence = dialTimeout
 	// redialAfter keeps calls from dialling a node again that has just failed.
 	redialAfter = time.Second
 	// shunFor is how long a node that failed is asked after all others.
@@ -148,6 +151,7 @@ func (c *Client) open(ctx context.Context, addr string, pin transport.SPKI) (*op
 		ALPN:        api.ClientProtocol,
 		Addr:        remote,
 		Timeout:     dialTimeout,
+		Silence:     silence,
 	})
 	if err != nil {
 		_ = tr.Close()

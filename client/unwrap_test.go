@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,6 +107,49 @@ func TestADeadProcessIsKnownAtOnce(t *testing.T) {
 	}
 	if took := time.Since(began); took > dialTimeout {
 		t.Errorf("took %v: %v", took, err)
+	}
+}
+
+// mute is a socket that can be made to send nothing, as that of a killed process.
+type mute struct {
+	net.PacketConn
+	off atomic.Bool
+}
+
+func (m *mute) WriteTo(b []byte, to net.Addr) (int, error) {
+	if m.off.Load() {
+		return len(b), nil
+	}
+	return m.PacketConn.WriteTo(b, to)
+}
+
+// A node that is killed and back at once answers the call that finds its
+// connection lost.
+func TestANodeThatIsBackAtOnceAnswers(t *testing.T) {
+	c := newFakeCluster(t)
+	n := c.nodes["n1"]
+	n.kill()
+	s, err := net.ListenPacket("udp", n.socket.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mute{PacketConn: s}
+	n.socket = m
+	n.start(t)
+	cl := c.client(t)
+	for range 20 { // until QUIC has found the path's MTU, and sends nothing else that is long
+		if err := cl.Status(t.Context())[0].Err; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond)
+	m.off.Store(true)
+	n.kill()
+	n.restart(t)
+	began := time.Now()
+	if err := cl.Status(t.Context())[0].Err; err != nil || time.Since(began) > time.Second {
+		t.Fatalf("after %v: %v", time.Since(began), err)
 	}
 }
 

@@ -214,6 +214,13 @@ func resetKey(cert tls.Certificate) (*quic.StatelessResetKey, error) {
 	return (*quic.StatelessResetKey)(key), nil
 }
 
+// idLength is how long the connection ids are that callers put on their packets:
+// the most that QUIC allows. A packet is answered with a stateless reset only if
+// it is longer than the reset (RFC 9000, section 10.3.3), which quic-go makes 42
+// bytes long. With its 4 bytes a small request has 37, so that a caller would hear
+// nothing of a node that was killed and came back, until the idle timeout.
+const idLength = 20
+
 // newTransport takes conn over for one QUIC transport that listens.
 func newTransport(conn net.PacketConn, cert tls.Certificate, h *halfOpen) (*quic.Transport, error) {
 	key, err := resetKey(cert)
@@ -223,6 +230,7 @@ func newTransport(conn net.PacketConn, cert tls.Certificate, h *halfOpen) (*quic
 	return &quic.Transport{
 		Conn:                conn,
 		StatelessResetKey:   key,
+		ConnectionIDLength:  idLength,
 		ConnContext:         h.begin,
 		VerifySourceAddress: h.suspicious,
 	}, nil

@@ -24,15 +24,20 @@ type Conn struct {
 	cancel context.CancelFunc
 	quiet  sync.WaitGroup
 	after  func() // releases what was made for this connection; may be nil
+	// silence is how long nothing may come after a request; 0 for any time.
+	silence time.Duration
 
 	mu      sync.Mutex
 	nextID  uint64                  // guarded by mu
 	pending map[uint64]chan *answer // guarded by mu; nil once the connection has ended
 	err     error                   // guarded by mu; set when the connection has ended
+	heard   uint64                  // guarded by mu; packets that had come before the last request
+	unheard time.Time               // guarded by mu; when the first request after them was sent
+	listen  *time.Timer             // guarded by mu; runs listened; nil while no request is unheard
 }
 
 // newConn opens the stream of calls on qc, which it then owns.
-func newConn(ctx context.Context, qc *quic.Conn, limits Limits) (*Conn, error) {
+func newConn(ctx context.Context, qc *quic.Conn, limits Limits, silence time.Duration) (*Conn, error) {
 	stream, err := qc.OpenStreamSync(ctx)
 	if err != nil {
 		_ = qc.CloseWithError(CloseDone, "no stream")
@@ -46,6 +51,7 @@ func newConn(ctx context.Context, qc *quic.Conn, limits Limits) (*Conn, error) {
 		// one who fills them all would be refused now and then.
 		places:  make(chan struct{}, max(1, limits.InFlight/2)),
 		pending: make(map[uint64]chan *answer),
+		silence: silence,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.quiet.Go(func() {
@@ -139,7 +145,32 @@ func (c *Conn) register() (uint64, chan *answer, error) {
 	c.nextID++
 	got := make(chan *answer, 1)
 	c.pending[c.nextID] = got
+	if n := c.received(); n != c.heard || c.listen == nil {
+		c.heard, c.unheard = n, time.Now()
+	}
+	if c.silence > 0 && c.listen == nil {
+		c.listen = time.AfterFunc(c.silence, c.listened)
+	}
 	return c.nextID, got, nil
+}
+
+// received counts the packets of the other end that came whole.
+func (c *Conn) received() uint64 { return c.qc.ConnectionStats().PacketsReceived }
+
+// listened ends the connection if nothing has come for silence since a request was
+// sent. What is sent is acknowledged within a round trip, however long the answer
+// takes and whoever still waits for it.
+func (c *Conn) listened() {
+	c.mu.Lock()
+	c.listen = nil
+	silent := c.pending != nil && c.received() == c.heard
+	if left := c.silence - time.Since(c.unheard); silent && left > 0 {
+		c.listen, silent = time.AfterFunc(left, c.listened), false
+	}
+	c.mu.Unlock()
+	if silent {
+		c.end(fmt.Errorf("%w: nothing came within %v of a request", ErrClosed, c.silence), CloseDone)
+	}
 }
 
 func (c *Conn) forget(id uint64) {
@@ -185,6 +216,9 @@ func (c *Conn) end(err error, code quic.ApplicationErrorCode) {
 	if c.err == nil {
 		c.err = err
 		c.pending = nil
+		if c.listen != nil {
+			c.listen.Stop()
+		}
 	}
 	c.mu.Unlock()
 	c.cancel()

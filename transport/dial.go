@@ -32,6 +32,10 @@ type DialConfig struct {
 	// KeepAlive is how often a silent connection shows that it lives; 0 means
 	// [ClientKeepAlive].
 	KeepAlive time.Duration
+	// Silence is how long nothing may come from the server after a request was
+	// sent, which it acknowledges however slow the answer: then the connection
+	// ends. 0 leaves that to Limits.Idle.
+	Silence time.Duration
 	// Limits: MaxRequest, MaxAnswer, InFlight and Idle are those of this end,
 	// and should be the server's; may be zero.
 	Limits Limits
@@ -81,7 +85,7 @@ func Dial(ctx context.Context, conf DialConfig) (*Conn, error) {
 		after()
 		return nil, err
 	}
-	c, err := newConn(ctx, qc, conf.Limits)
+	c, err := newConn(ctx, qc, conf.Limits, conf.Silence)
 	if err != nil {
 		after()
 		return nil, fmt.Errorf("dial %s: %w", conf.Addr, err)

@@ -168,7 +168,7 @@ func (p *Peers) dial(alpn, addr string, key SPKI) (*established, error) {
 	}
 	up := &established{qc: qc, key: key, since: time.Now()}
 	if alpn == ALPNPeer {
-		if up.frames, err = newConn(ctx, qc, p.conf.Limits); err != nil {
+		if up.frames, err = newConn(ctx, qc, p.conf.Limits, 0); err != nil {
 			return nil, err
 		}
 	}

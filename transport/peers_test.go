@@ -211,57 +211,6 @@ func TestPeerComesBack(t *testing.T) {
 	}
 }
 
-// mute is a socket that can be made to send nothing, as that of a killed process.
-type mute struct {
-	net.PacketConn
-	mu  sync.Mutex
-	off bool // guarded by mu
-}
-
-func (m *mute) WriteTo(b []byte, to net.Addr) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.off {
-		return len(b), nil
-	}
-	return m.PacketConn.WriteTo(b, to)
-}
-
-// A node that is killed and started again at its address is found before the
-// idle timeout, because it resets the connections of its former life.
-func TestKilledPeerComesBack(t *testing.T) {
-	r := new(roster)
-	a, _ := startPeers(t, r, "a", newKey(t), socket(t))
-	key, m := newKey(t), &mute{PacketConn: socket(t)}
-	b, kill := startPeers(t, r, "b", key, m)
-	if _, err := a.Call(t.Context(), "b", methodEcho, nil); err != nil {
-		t.Fatal(err)
-	}
-	addr := b.Addr().(*net.UDPAddr)
-	m.mu.Lock()
-	m.off = true
-	m.mu.Unlock()
-	kill()
-	again, err := net.ListenUDP("udp", addr)
-	if err != nil {
-		t.Skipf("the port is taken: %v", err)
-	}
-	startPeers(t, r, "b", key, again)
-	start := time.Now()
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err := a.Call(ctx, "b", methodEcho, nil)
-		cancel()
-		if err == nil {
-			break
-		}
-		if time.Since(start) > PeerIdle-2*time.Second {
-			t.Fatalf("not found after %v: %v", time.Since(start), err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 func TestUnreachablePeerIsRefusedQuickly(t *testing.T) {
 	r := new(roster)
 	a, _ := startPeers(t, r, "a", newKey(t), socket(t))

@@ -278,26 +278,14 @@ func (c *Cluster) Address(id string) string { return c.nodes[id].line.Claim.Clie
 // statusEvery is how often nodes are asked while something is waited for.
 const statusEvery = 200 * time.Millisecond
 
-// anew is when somebody who waits for nodes connects anew: a connection to a node
-// that was killed and came back at once may be silent until it is given up.
-const anew = 5 * time.Second
-
 // WaitServing returns when every node that runs says that it serves.
 func (c *Cluster) WaitServing(ctx context.Context) error {
 	asks, err := c.Custodian()
 	if err != nil {
 		return err
 	}
-	defer func() { asks.Close() }()
-	for began := time.Now(); ; {
-		if time.Since(began) > anew {
-			fresh, err := c.Custodian()
-			if err != nil {
-				return err
-			}
-			asks.Close()
-			asks, began = fresh, time.Now()
-		}
+	defer asks.Close()
+	for {
 		var waiting []string
 		for _, s := range asks.Status(ctx) {
 			switch {
