@@ -110,7 +110,7 @@ func checkModes(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
-	if info.Mode().Perm()&^dirMode != 0 {
+	if loose(info, dirMode) {
 		return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, dir, info.Mode().Perm(), dirMode)
 	}
 	tiles := filepath.Join(dir, tileDir)
@@ -128,27 +128,11 @@ func checkModes(dir string) error {
 		} else if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
-		if info.Mode().Perm()&^most != 0 {
+		if loose(info, most) {
 			return fmt.Errorf("%w: %s is %v, at most %v is taken", ErrLooseMode, path, info.Mode().Perm(), most)
 		}
 		return nil
 	})
-}
-
-// lockDir takes the directory for this process. The lock ends with the process.
-func lockDir(hook disk.Hook, dir string) (*os.File, error) {
-	f, err := create(hook, filepath.Join(dir, "lock"))
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
-		}
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
-	return f, nil
 }
 
 func syncDir(hook disk.Hook, dir string) error {

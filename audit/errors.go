@@ -20,6 +20,8 @@ var (
 	ErrClosed = errors.New("audit closed")
 	// ErrLocked: another process has this directory open.
 	ErrLocked = errors.New("audit directory is in use")
+	// ErrReadOnly: this system can read and verify a log, and not keep one.
+	ErrReadOnly = errors.New("audit logs are not written on this system")
 	// ErrLooseMode: somebody else may read or write a file of the log (R27).
 	ErrLooseMode = errors.New("file mode is too loose")
 	// ErrDamaged: records that were synced are missing or altered.

@@ -25,7 +25,8 @@ var (
 func Read(name string) ([]byte, error) { return read(name, false) }
 
 // ReadSecret reads a file that nobody but its owner may read, and refuses a
-// looser one.
+// looser one. On Windows a file has no mode that could say so: there it is as
+// private as its directory.
 func ReadSecret(name string) ([]byte, error) { return read(name, true) }
 
 func read(name string, private bool) ([]byte, error) {
@@ -40,7 +41,7 @@ func read(name string, private bool) ([]byte, error) {
 		return nil, err
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a directory, %w", name, ErrNoFile)
-	case private && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0:
+	case private && info.Mode().IsRegular() && exposed(info):
 		return nil, fmt.Errorf("%w %s (mode %#o); run: chmod 600 %s", ErrExposed, name, info.Mode().Perm(), name)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))

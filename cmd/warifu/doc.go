@@ -10,6 +10,7 @@
 //	output.go              tables, JSON, and text that a terminal cannot be hurt by
 //	streams.go             data in and out: a file, stdin, stdout
 //	localfile.go           files: private ones, new ones, replaced ones, never half of one
+//	system_*.go            what differs from one operating system to another
 //	passphrase.go          secrets from a file or a terminal without echo, never from a flag
 //	home.go, connect.go    what a client knows, and as whom it calls
 //	record.go              key records: saved, kept at home, or asked for once
@@ -27,4 +28,6 @@
 // A file that exists is never overwritten without being asked to. What is
 // written appears under its name when it is complete and synced, or not at all.
 // Secrets are 0600 whatever the umask; a looser one is refused on reading (R27).
+// On Windows, where a file has no such mode, a secret is as private as the folder
+// it is put in, and nothing is checked.
 package main

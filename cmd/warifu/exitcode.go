@@ -153,6 +153,7 @@ var exitBySentinel = []struct {
 	{audit.ErrOtherArchive, exitLocal},
 	{audit.ErrLocked, exitLocal},
 	{audit.ErrLooseMode, exitLocal},
+	{audit.ErrReadOnly, exitLocal},
 	{wire.ErrMalformed, exitInput},
 	{fs.ErrNotExist, exitLocal},
 	{fs.ErrExist, exitLocal},

@@ -92,15 +92,6 @@ func (n *newFile) Abandon() {
 	os.Remove(n.File.Name())
 }
 
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 // writeNew writes a file that must not be there yet.
 func writeNew(name string, mode fs.FileMode, b []byte) error { return writeFile(name, mode, b, false) }
 

@@ -100,7 +100,7 @@ func (a *app) loud(s string) string {
 // wantsColour follows https://no-color.org.
 func wantsColour(out io.Writer) bool {
 	f, ok := out.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) && takesColours(f)
 }
 
 // instant says a time in Unix milliseconds.

@@ -56,17 +56,25 @@ func newPassphrase(file string) (secret.Bytes, error) {
 	return first, nil
 }
 
+// terminal is where somebody sits, whatever stdin and stdout are. Both may be one file.
+type terminal struct{ in, out *os.File }
+
+func (t terminal) Close() {
+	t.in.Close()
+	t.out.Close()
+}
+
 // askPassphrase speaks to the terminal itself, so that stdin and stdout stay
 // free for data.
 func askPassphrase(prompt string) (secret.Bytes, error) {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	tty, err := openTerminal()
 	if err != nil {
 		return secret.Bytes{}, fail(exitUsage, "there is no terminal to ask for the passphrase; give --passphrase-file FILE")
 	}
 	defer tty.Close()
-	fmt.Fprint(tty, prompt)
-	b, err := term.ReadPassword(int(tty.Fd()))
-	fmt.Fprintln(tty)
+	fmt.Fprint(tty.out, prompt)
+	b, err := term.ReadPassword(int(tty.in.Fd()))
+	fmt.Fprintln(tty.out)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("read the passphrase: %w", err)
 	}

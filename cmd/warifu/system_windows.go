@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// openTerminal opens the console that this process was started from.
+func openTerminal() (terminal, error) {
+	in, err := os.OpenFile("CONIN$", os.O_RDWR, 0)
+	if err != nil {
+		return terminal{}, err
+	}
+	out, err := os.OpenFile("CONOUT$", os.O_WRONLY, 0)
+	if err != nil {
+		in.Close()
+		return terminal{}, err
+	}
+	return terminal{in, out}, nil
+}
+
+// takesColours asks the console to act on escape sequences, which an older one
+// would print.
+func takesColours(f *os.File) bool {
+	var mode uint32
+	console := windows.Handle(f.Fd())
+	return windows.GetConsoleMode(console, &mode) == nil &&
+		windows.SetConsoleMode(console, mode|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING) == nil
+}
+
+// syncDir does nothing: Windows syncs no directory. NTFS keeps names in its
+// journal, so that a crash leaves the old name or the new one.
+func syncDir(string) error { return nil }
