@@ -24,7 +24,7 @@ var campaigns = []campaign{
 	},
 	{
 		name: "changes", what: "acknowledged changes survive crashes",
-		command: []string{"go", "test", "-v", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000"}, patient: 4 * time.Hour,
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000", "-crash-every=15s"}, patient: 4 * time.Hour,
 		says: regexp.MustCompile(`(?m)^changes: 100000 acknowledged .* 0 lost$`),
 	},
 	{

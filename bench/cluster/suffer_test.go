@@ -17,6 +17,7 @@ var (
 	faults  = flag.Int("faults", 6, "how many of them must fire in each")
 	seed    = flag.Uint64("seed", 1, "of the first schedule")
 	changes = flag.Int("changes", 1500, "how many acknowledged changes, across crashes")
+	every   = flag.Duration("crash-every", 2*time.Second, "how long after one node is killed another one is")
 )
 
 // prepared is a cluster with what the load of warifutest needs.
@@ -58,7 +59,7 @@ func TestAcknowledgedChangesSurviveCrashes(t *testing.T) {
 	c := prepared(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*changes)*50*time.Millisecond)
 	defer cancel()
-	r, err := c.Changes(ctx, cluster.ChangesConfig{Count: *changes, Carriers: 48, CrashEvery: 2 * time.Second, Seed: *seed})
+	r, err := c.Changes(ctx, cluster.ChangesConfig{Count: *changes, Carriers: 48, CrashEvery: *every, Seed: *seed})
 	if err != nil {
 		t.Error(err)
 	}
