@@ -42,6 +42,37 @@ func (p *Policy) Describe() string {
 	return b.String()
 }
 
+// Since says which rules are new, gone or changed since the old policy, by their
+// ids, in the order of the text. A rule is changed if its Cedar is, its annotations
+// included; comments and layout are no part of it. Rules without an @id are
+// named by their place, and compared by it.
+func (p *Policy) Since(old *Policy) (new, gone, changed []string) {
+	before, now := old.cedar(), p.cedar()
+	for _, r := range p.rules {
+		switch text, was := before[r.id]; {
+		case !was:
+			new = append(new, string(r.id))
+		case text != now[r.id]:
+			changed = append(changed, string(r.id))
+		}
+	}
+	for _, r := range old.rules {
+		if _, is := now[r.id]; !is {
+			gone = append(gone, string(r.id))
+		}
+	}
+	return new, gone, changed
+}
+
+// cedar is each rule in canonical Cedar.
+func (p *Policy) cedar() map[cedar.PolicyID]string {
+	texts := map[cedar.PolicyID]string{}
+	for _, r := range p.rules {
+		texts[r.id] = string(r.policy.MarshalCedar())
+	}
+	return texts
+}
+
 // scope says one part of a policy's head in words.
 func scope(n ast.IsScopeNode, all string) string {
 	switch n := n.(type) {

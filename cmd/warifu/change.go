@@ -82,16 +82,21 @@ func readChange(name string) (*authority.Entry, error) {
 }
 
 func (a *app) changeShowCommand() *cobra.Command {
-	var genesis string
+	var genesis, against string
 	c := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Say in words what a change does, and who signed it",
 		Long: `Says in words what a change does, what it replaces, until when it may be taken,
 who signed it and how many signatures it still needs. Text that others wrote
-stands behind a bar; what a terminal could act on in it is written as \u{...}.`,
-		Example: "  warifu change show photos.change",
+stands behind a bar; in it \u{...} stands for what a terminal could act on, for
+what is invisible, and for letters of another script that pass for Latin ones.
+
+A new policy is laid beside the one that it replaces, line by line: - goes, + comes.
+Every line of the new one is shown. The old one is that of --against, the change
+that put it, or what a node says is in force; if nobody can be asked, it says so.`,
+		Example: "  warifu change show photos.change\n  warifu change show policy.change --against last.change",
 		Args:    exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			g, err := a.knownGenesis(genesis)
 			if err != nil {
 				return err
@@ -104,6 +109,9 @@ stands behind a bar; what a terminal could act on in it is written as \u{...}.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
+			if err := a.compare(c.Context(), v, g, against); err != nil {
+				return err
+			}
 			if err := a.show(v, func(w io.Writer) { v.words(a, w) }); err != nil {
 				return err
 			}
@@ -111,20 +119,26 @@ stands behind a bar; what a terminal could act on in it is written as \u{...}.`,
 		},
 	}
 	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
+	addAgainstFlag(c, &against)
+	a.addCallerFlags(c)
 	return c
 }
 
 func (a *app) changeSignCommand() *cobra.Command {
-	var genesis, custodianFile, passphraseFile string
+	var genesis, against, custodianFile, passphraseFile string
 	c := &cobra.Command{
 		Use:   "sign FILE --custodian FILE",
 		Short: "Show a change, then sign it as a custodian",
-		Long: `Shows what a change does and then asks for the custodian's passphrase: giving it
-is what signs. The signature is added to the file, in place. Signing twice
-changes nothing.`,
+		Long: `Shows what a change does, as change show does, and then asks for the custodian's
+passphrase: giving it is what signs. The signature is added to the file, in place.
+Signing twice changes nothing.
+
+To lay a new policy beside the one in force, the cluster is asked, as the custodian:
+the passphrase is then asked for twice, and only the second time signs. With
+--against FILE nobody is asked.`,
 		Example: "  warifu change sign photos.change --custodian alice.custodian",
 		Args:    exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			g, err := a.knownGenesis(genesis)
 			if err != nil {
 				return err
@@ -145,6 +159,10 @@ changes nothing.`,
 			}
 			if before.Policy != nil && before.Policy.Broken != "" {
 				return fail(exitInput, "%s: the policy does not compile: %s", args[0], before.Policy.Broken)
+			}
+			a.caller.custodianFile, a.caller.passphraseFile = custodianFile, passphraseFile
+			if err := a.compare(c.Context(), before, g, against); err != nil {
+				return err
 			}
 			if a.format == formatTable {
 				before.words(a, a.out)
@@ -173,6 +191,8 @@ changes nothing.`,
 		},
 	}
 	c.Flags().StringVar(&genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
+	addAgainstFlag(c, &against)
+	a.addTimeoutFlag(c)
 	addSignerFlags(c, &custodianFile, &passphraseFile)
 	return c
 }

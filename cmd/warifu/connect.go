@@ -30,7 +30,11 @@ func (a *app) addCallerFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&a.caller.custodianFile, "custodian", "", "call as this custodian, in place of the application's certificate")
 	f.StringVar(&a.caller.passphraseFile, "passphrase-file", "", "file with the custodian's passphrase, mode 0600 (default: ask on the terminal)")
-	f.DurationVar(&a.caller.timeout, "timeout", client.DefaultTimeout, "how long to wait for the cluster")
+	a.addTimeoutFlag(c)
+}
+
+func (a *app) addTimeoutFlag(c *cobra.Command) {
+	c.Flags().DurationVar(&a.caller.timeout, "timeout", client.DefaultTimeout, "how long to wait for the cluster")
 }
 
 // connect makes a client of the cluster that is pinned here. It calls nobody

@@ -14,6 +14,8 @@
 //	passphrase.go          secrets from a file or a terminal without echo, never from a flag
 //	home.go, connect.go    what a client knows, and as whom it calls
 //	record.go              key records: saved, kept at home, or asked for once
+//	lookalike.go           what is written out, because it looks like something else
+//	against.go, diff.go    a new policy beside the one it replaces
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
 //	the others             one file for each noun on the command line
 //

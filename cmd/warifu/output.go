@@ -57,15 +57,35 @@ func facts(w io.Writer, pairs ...string) {
 	t.Flush()
 }
 
-// escaped makes text of others harmless to a terminal: every rune that does not
-// print, line breaks and tabs apart, is written as \u{hex} or \x{hex}. So a
-// policy cannot repaint what a custodian reads before signing it.
+// escaped makes text of others harmless: every rune that does not print, line
+// breaks and tabs apart, is written as \u{hex} or \x{hex}, so that a policy cannot
+// repaint what a custodian reads before signing it; and so is, by [marked], what
+// looks like another letter or like nothing.
 func escaped(s string) string {
 	var b strings.Builder
+	var word []rune
+	flush := func() {
+		hidden := marked(word)
+		for i, r := range word {
+			if hidden[i] {
+				fmt.Fprintf(&b, `\u{%x}`, r)
+			} else {
+				b.WriteRune(r)
+			}
+		}
+		word = word[:0]
+	}
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
+		broken := r == utf8.RuneError && n == 1
+		if !broken && inWord(r) {
+			word = append(word, r)
+			i += n
+			continue
+		}
+		flush()
 		switch {
-		case r == utf8.RuneError && n == 1:
+		case broken:
 			fmt.Fprintf(&b, `\x{%02x}`, s[i])
 		case r == '\n' || r == '\t' || unicode.IsPrint(r):
 			b.WriteRune(r)
@@ -74,6 +94,7 @@ func escaped(s string) string {
 		}
 		i += n
 	}
+	flush()
 	return b.String()
 }
 

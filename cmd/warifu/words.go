@@ -57,6 +57,9 @@ type policyView struct {
 	Zone     string     `json:"zone,omitempty"`
 	Describe string     `json:"describe,omitempty"`
 	Broken   string     `json:"does_not_compile,omitempty"`
+
+	Against  *comparison `json:"against,omitempty"` // nil: nobody asked for a comparison
+	document policy.Document
 }
 
 type caView struct {
@@ -177,7 +180,7 @@ func viewPolicy(body []byte) (*policyView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Zone: d.Zone}
+	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Zone: d.Zone, document: d}
 	p, err := policy.Compile(d)
 	if err != nil {
 		v.Broken = err.Error()
@@ -312,19 +315,32 @@ func orWord(s, word string) string {
 }
 
 func (v *policyView) words(a *app, w io.Writer) {
+	if c := v.Against; c != nil && c.Unknown == "" {
+		fmt.Fprintln(w, "This becomes the whole policy of the cluster.")
+		c.words(a, w)
+	} else {
+		if c != nil {
+			fmt.Fprintln(w, a.loud("What is in force is not known here, so nothing is compared (--against FILE): "+oneLine(c.Unknown)))
+		}
+		v.whole(w)
+	}
+	if v.Describe != "" {
+		fmt.Fprintf(w, "in words:\n%s\n", indented(v.Describe))
+	}
+	facts(w, "zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String()+" (computed here)")
+	if v.Broken != "" {
+		fmt.Fprintln(w, a.loud("It does not compile, and would deny everything: "+oneLine(v.Broken)))
+	}
+}
+
+// whole writes the document part by part.
+func (v *policyView) whole(w io.Writer) {
 	fmt.Fprintln(w, "This becomes the whole policy of the cluster:")
 	fmt.Fprintln(w, indented(v.Text))
 	for _, part := range []struct{ name, text string }{{"entities", v.Entities}, {"schema", v.Schema}} {
 		if part.text != "" {
 			fmt.Fprintf(w, "%s:\n%s\n", part.name, indented(part.text))
 		}
-	}
-	if v.Describe != "" {
-		fmt.Fprintf(w, "in words:\n%s\n", indented(v.Describe))
-	}
-	facts(w, "zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String())
-	if v.Broken != "" {
-		fmt.Fprintln(w, a.loud("It does not compile, and would deny everything: "+oneLine(v.Broken)))
 	}
 }
 
