@@ -22,8 +22,8 @@ var rooms = []struct {
 	pure bool
 	may  []string
 }{
-	{"cmd/warifud", false, []string{"node", "hsm/..."}},
-	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/..."}},
+	{"cmd/warifud", false, []string{"node", "hsm/...", "internal/spoken"}},
+	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
@@ -67,6 +67,7 @@ var rooms = []struct {
 	{"internal/disk", true, nil},
 	{"internal/failpoint", true, nil}, // without its build tag
 	{"internal/secret", true, nil},
+	{"internal/spoken", true, nil},
 	{"internal/tag", true, nil},
 	{"internal/wire", true, nil},
 	{"internal/wycheproof", false, nil}, // for tests

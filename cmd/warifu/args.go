@@ -1,9 +1,11 @@
 package main
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"warifu.dev/api"
+	"warifu.dev/internal/spoken"
 
 	"github.com/spf13/cobra"
 )
@@ -25,8 +27,12 @@ func parseContext(pairs []string) (api.Context, error) {
 	return c, misused("--context", err)
 }
 
-// parseHash reads the 64 digits that flag was given.
+// parseHash reads the 64 digits that flag was given, or the 24 words for them.
 func parseHash(flag, s string) (api.Digest, error) {
+	if strings.Contains(strings.TrimSpace(s), " ") {
+		d, err := spoken.Parse(s)
+		return d, misused(flag, err)
+	}
 	d, err := api.ParseDigest(s)
 	return d, misused(flag, err)
 }

@@ -15,6 +15,13 @@ import (
 // defaultExpiry is how long a new change may wait for signatures.
 const defaultExpiry = 7 * 24 * time.Hour
 
+// readingOut says what comparing words over the telephone proves.
+const readingOut = `The 24 words to read out say the whole digest, which is computed here from the very
+bytes that are signed. Two people who hear the same 24 words from each other's
+screens have the same document before them; with fewer words, whoever wrote it could
+have prepared two. They prove nothing about whether it is right, or who is
+speaking. They are no secret.`
+
 func (a *app) changeCommand() *cobra.Command {
 	return group("change", "Read, sign and submit what changes the cluster",
 		`Whatever changes the cluster is a change: a file that policy put, ca put and
@@ -93,7 +100,9 @@ what is invisible, and for letters of another script that pass for Latin ones.
 
 A new policy is laid beside the one that it replaces, line by line: - goes, + comes.
 Every line of the new one is shown. The old one is that of --against, the change
-that put it, or what a node says is in force; if nobody can be asked, it says so.`,
+that put it, or what a node says is in force; if nobody can be asked, it says so.
+
+` + readingOut,
 		Example: "  warifu change show photos.change\n  warifu change show policy.change --against last.change",
 		Args:    exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -102,7 +102,7 @@ REGION is where this client is: nodes there are asked first.`,
 	}
 	f := c.Flags()
 	f.StringVar(&genesis, "genesis", "", "the signed genesis document")
-	f.StringVar(&hash, "hash", "", "the hash it must have, 64 hexadecimal digits")
+	f.StringVar(&hash, "hash", "", "the hash it must have: 64 hexadecimal digits, or its 24 words in quotes")
 	f.StringVar(&cert, "cert", "", "this application's certificate chain, PEM")
 	f.StringVar(&key, "key", "", "its private key, PEM, mode 0600")
 	f.StringVar(&region, "region", "", "the region this client is in")

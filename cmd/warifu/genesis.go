@@ -196,7 +196,9 @@ func (a *app) genesisShowCommand() *cobra.Command {
 		Short: "Say in words what a genesis document fixes, and who signed it",
 		Long: `Says in words what a genesis document fixes: the cluster, its custodians with
 their fingerprints, its nodes with regions and addresses, the thresholds; who
-signed it, and what is missing. With --hash it is refused if its hash is another.`,
+signed it, and what is missing. With --hash it is refused if its hash is another.
+
+` + readingOut,
 		Example: "  warifu genesis show genesis\n  warifu genesis show genesis --hash 6b1f...",
 		Args:    exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -223,7 +225,7 @@ signed it, and what is missing. With --hash it is refused if its hash is another
 			return nil
 		},
 	}
-	c.Flags().StringVar(&hash, "hash", "", "the hash it must have, 64 hexadecimal digits")
+	c.Flags().StringVar(&hash, "hash", "", "the hash it must have: 64 hexadecimal digits, or its 24 words in quotes")
 	return c
 }
 
@@ -234,7 +236,9 @@ func (a *app) genesisSignCommand() *cobra.Command {
 		Short: "Show a genesis document, then sign it as a custodian",
 		Long: `Shows what the document fixes and then asks for the custodian's passphrase: giving
 it is what signs. The signature is added to the file, in place. Signing twice
-changes nothing. Compare the hash with the other custodians before signing.`,
+changes nothing. Compare the hash with the other custodians before signing.
+
+` + readingOut,
 		Example: "  warifu genesis sign genesis --custodian alice.custodian",
 		Args:    exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -271,6 +275,7 @@ changes nothing. Compare the hash with the other custodians before signing.`,
 type genesisView struct {
 	Cluster     api.ClusterID   `json:"cluster"`
 	Hash        api.Digest      `json:"hash"`
+	Spoken      string          `json:"hash_words"`
 	Created     string          `json:"created"`
 	Unseal      string          `json:"unseal"`
 	UnsealCount uint32          `json:"unseal_count,omitempty"`
@@ -300,7 +305,7 @@ type nodeView struct {
 
 func viewGenesis(s *authority.SignedGenesis, g *authority.Genesis) *genesisView {
 	v := &genesisView{
-		Cluster: g.Cluster, Hash: s.Hash(), Created: instant(g.Created), Unseal: g.Unseal, UnsealCount: g.UnsealCount,
+		Cluster: g.Cluster, Hash: s.Hash(), Spoken: saidWords(s.Hash()), Created: instant(g.Created), Unseal: g.Unseal, UnsealCount: g.UnsealCount,
 		Required: map[string]int{}, Root: viewOrder(&g.Root, g),
 	}
 	for _, r := range g.Required {
@@ -325,8 +330,10 @@ func viewGenesis(s *authority.SignedGenesis, g *authority.Genesis) *genesisView 
 }
 
 func (v *genesisView) words(a *app, w io.Writer) {
-	facts(w, "cluster", v.Cluster.String(), "hash", v.Hash.String(), "created", v.Created, "unsealed by", v.unsealedBy(),
-		"root key", fmt.Sprintf("%d of %d: %s", v.Root.Threshold, len(v.Root.Holders), strings.Join(v.Root.Holders, ", ")))
+	facts(w, slices.Concat([]string{"cluster", v.Cluster.String(), "hash", v.Hash.String()}, readOut(v.Hash), []string{
+		"created", v.Created, "unsealed by", v.unsealedBy(),
+		"root key", fmt.Sprintf("%d of %d: %s", v.Root.Threshold, len(v.Root.Holders), strings.Join(v.Root.Holders, ", ")),
+	})...)
 	for _, m := range v.Root.Means {
 		fmt.Fprintf(w, "  - %s\n", m)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/spoken"
 )
 
 // Formats of the output.
@@ -56,6 +60,21 @@ func facts(w io.Writer, pairs ...string) {
 	}
 	t.Flush()
 }
+
+// readOut are the facts of a digest in words: rows of six, under the name that
+// they are given first.
+func readOut(digest api.Digest) []string {
+	var pairs []string
+	name := "to read out"
+	for row := range slices.Chunk(spoken.Say(digest), 6) {
+		pairs = append(pairs, name, strings.Join(row, " "))
+		name = ""
+	}
+	return pairs
+}
+
+// saidWords are the same words, for JSON.
+func saidWords(digest api.Digest) string { return strings.Join(spoken.Say(digest), " ") }
 
 // escaped makes text of others harmless: every rune that does not print, line
 // breaks and tabs apart, is written as \u{hex} or \x{hex}, so that a policy cannot

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -120,7 +121,7 @@ func (a *app) policyShowCommand() *cobra.Command {
 				if v.Entities != "" {
 					fmt.Fprintf(w, "entities:\n%s\n", indented(v.Entities))
 				}
-				facts(w, "zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String())
+				facts(w, slices.Concat([]string{"zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String()}, readOut(v.Digest))...)
 			})
 		},
 	}

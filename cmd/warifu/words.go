@@ -19,6 +19,7 @@ import (
 // changeView is a change in words.
 type changeView struct {
 	ID       api.Digest    `json:"id"`
+	Spoken   string        `json:"id_words"`
 	Kind     string        `json:"kind"`
 	Cluster  api.ClusterID `json:"cluster"`
 	Base     api.Digest    `json:"base"`
@@ -89,7 +90,7 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		return nil, err
 	}
 	v := &changeView{
-		ID: e.ID(), Kind: c.Kind, Cluster: c.Cluster, Base: c.Base,
+		ID: e.ID(), Spoken: saidWords(e.ID()), Kind: c.Kind, Cluster: c.Cluster, Base: c.Base,
 		NotAfter: instant(c.NotAfter), Expired: now().UnixMilli() > c.NotAfter,
 		Signers: viewSigners(e.Signatures, g, tag.ChangeSignature, e.Body), known: g != nil,
 	}
@@ -273,7 +274,7 @@ func (v *changeView) words(a *app, w io.Writer) {
 	if v.Expired {
 		notAfter += " (over: it has no effect any more)"
 	}
-	facts(w, "change", v.ID.String(), "kind", v.Kind, "cluster", v.Cluster.String(), "replaces", base, "not after", notAfter)
+	facts(w, slices.Concat([]string{"change", v.ID.String()}, readOut(v.ID), []string{"kind", v.Kind, "cluster", v.Cluster.String(), "replaces", base, "not after", notAfter})...)
 	fmt.Fprintln(w)
 	switch {
 	case v.Policy != nil:

@@ -25,6 +25,7 @@ import (
 	"warifu.dev/hsm/pkcs11"
 	"warifu.dev/hsm/soft"
 	"warifu.dev/internal/secret"
+	"warifu.dev/internal/spoken"
 	"warifu.dev/node"
 )
 
@@ -134,7 +135,7 @@ func joinCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined by the genesis document with the hash %s\n", hash)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined by the genesis document with the hash %s\nto read out: %s\n", hash, strings.Join(spoken.Say(hash), " "))
 			return err
 		},
 	}
