@@ -20,10 +20,10 @@ import (
 const minWorkFactor = 10
 
 func (a *app) custodianCommand() *cobra.Command {
-	return group("custodian", "Make a custodian's keys, and show their public halves",
+	return group("custodian", "Make and keep a custodian's keys, and show their public halves",
 		"A custodian is one file under a passphrase with two keys: one signs, one opens\nwhat is encrypted to this custodian. Its public line goes into genesis.",
-		"  warifu custodian new alice --out alice.custodian\n  warifu custodian show alice.custodian",
-		a.custodianNewCommand(), a.custodianShowCommand())
+		"  warifu custodian new alice --out alice.custodian\n  warifu custodian show alice.custodian\n  warifu custodian backup alice.custodian --out copy.custodian",
+		a.custodianNewCommand(), a.custodianShowCommand(), a.custodianPasswdCommand(), a.custodianBackupCommand())
 }
 
 func (a *app) custodianNewCommand() *cobra.Command {

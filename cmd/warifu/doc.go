@@ -17,6 +17,7 @@
 //	lookalike.go           what is written out, because it looks like something else
 //	against.go, diff.go    a new policy beside the one it replaces
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
+//	passwd.go              a custodian's keys under another passphrase, in place or as a copy
 //	the others             one file for each noun on the command line
 //
 // # Whatever changes the cluster is a change
