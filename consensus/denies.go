@@ -316,10 +316,10 @@ func (d *denies) write(records []deny) error {
 	}
 	err := error(nil)
 	if size := d.end + int64(len(b)); size > deniesSparse && size > 2*d.live {
-		err = d.rewrite()
-	} else if err = d.put(b, deniesStart+d.end); err == nil {
+		err = failpoint.Step("consensus/rewrite-denies", d.rewrite)
+	} else if err = failpoint.Step("consensus/append-denies", func() error { return d.put(b, deniesStart+d.end) }); err == nil {
 		d.end, d.sum = size, sum
-		err = d.put(deniesHead(uint64(size)), d.page*deniesPage)
+		err = failpoint.Step("consensus/count-denies", func() error { return d.put(deniesHead(uint64(size)), d.page*deniesPage) })
 		d.page = 1 - d.page
 	}
 	if err != nil {

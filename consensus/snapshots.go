@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/wire"
 )
 
@@ -330,7 +331,7 @@ func (k *sink[S, R]) finish() error {
 	if err := k.store.disk.Before(disk.Sync, k.file.Name()); err != nil {
 		return err
 	}
-	if err := k.file.Sync(); err != nil {
+	if err := failpoint.Step("consensus/write-snapshot", k.file.Sync); err != nil {
 		return fmt.Errorf("make a snapshot durable: %w", err)
 	}
 	return k.store.file(k)
@@ -364,7 +365,7 @@ func (s *snapshots[S, R]) file(k *sink[S, R]) error {
 		return err
 	}
 	// From here, a crash leaves the one or the other.
-	if err := os.Rename(k.file.Name(), path); err != nil {
+	if err := failpoint.Step("consensus/file-snapshot", func() error { return os.Rename(k.file.Name(), path) }); err != nil {
 		return fmt.Errorf("file a snapshot: %w", err)
 	}
 	k.ended = true

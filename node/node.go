@@ -164,9 +164,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	if n.lastStop != "" {
 		n.log.Warn("the last run stopped serving", "why", n.lastStop)
 	}
-	n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
+	_ = failpoint.Step("node/record-start", func() error {
+		n.note(ctx, audit.Record{Kind: audit.Start, LedgerIndex: n.journal.written})
+		return nil
+	})
 	defer func() {
-		n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop, LedgerIndex: n.journal.written})
+		_ = failpoint.Step("node/record-stop", func() error {
+			n.note(context.WithoutCancel(ctx), audit.Record{Kind: audit.Stop, LedgerIndex: n.journal.written})
+			return nil
+		})
 		n.signAudit()
 	}()
 

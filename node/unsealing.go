@@ -12,6 +12,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/keyring"
@@ -78,11 +79,18 @@ func (n *Node) unsealWords(have []string, more uint32) string {
 	return fmt.Sprintf("sealed: needs %d more of %s (%s)", more, strings.Join(missing, ", "), here)
 }
 
-// lookUnsealing ends an attempt whose time is over.
+// lookUnsealing ends an attempt whose time is over, or which a birth has overtaken: a
+// node that could not open in time what it had sealed in it has sealed its share
+// anew, and holds it.
 func (n *Node) lookUnsealing(ctx context.Context) {
 	n.unsealing.mu.Lock()
 	defer n.unsealing.mu.Unlock()
 	if n.unsealing.opening == nil {
+		return
+	}
+	if state, _ := n.secrets.current(); state == seal.Unsealed {
+		n.unsealing.opening.Wipe()
+		n.unsealing.opening = nil
 		return
 	}
 	ended, err := n.unsealing.opening.Look(n.now())
@@ -180,7 +188,7 @@ func (n *Node) openWith(custodian string, q *api.UnsealPiece) error {
 		return nil
 	}
 	defer u.Wipe()
-	if err := n.secrets.unlock(u); err != nil {
+	if err := failpoint.Step("node/open-seal", func() error { return n.secrets.unlock(u) }); err != nil {
 		n.log.Error("the seal does not open with the custodians' pieces", "error", err)
 		return api.Refuse(api.CodeSealed, "the custodians' pieces are right and the seal does not open; the node's log says why")
 	}
@@ -206,7 +214,9 @@ func (n *Node) newLock(ctx context.Context) (secret.Bytes, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
-	if err := n.say(ctx, authority.KindLock, authority.Lock{Generation: next, Live: live, Lock: wire.Encode(l)}); err != nil {
+	if err := failpoint.Step("node/post-lock", func() error {
+		return n.say(ctx, authority.KindLock, authority.Lock{Generation: next, Live: live, Lock: wire.Encode(l)})
+	}); err != nil {
 		u.Wipe()
 		return secret.Bytes{}, fmt.Errorf("post the lock of generation %d: %w", next, err)
 	}

@@ -37,7 +37,8 @@ type Config struct {
 	T, F         int
 	Custodians   int  // how many there are,
 	Required     int  // and how many must sign
-	Sealed       bool // as many of them open a node's seal after each start
+	Sealed       bool // as many of them open a node's seal after each start,
+	Attended     bool // and do so while WaitServing waits
 	HSM          string
 	PhaseSeconds int   // of the root key's birth
 	AuditReserve int64 // bytes, 0 means the node's default
@@ -287,6 +288,7 @@ func (c *Cluster) WaitServing(ctx context.Context) error {
 	defer asks.Close()
 	for {
 		var waiting []string
+		sealed := false
 		for _, s := range asks.Status(ctx) {
 			switch {
 			case c.PID(s.Node) == 0:
@@ -294,6 +296,12 @@ func (c *Cluster) WaitServing(ctx context.Context) error {
 				waiting = append(waiting, s.Err.Error())
 			case s.Answer.State != "serving":
 				waiting = append(waiting, s.Node+" is "+s.Answer.State)
+				sealed = sealed || s.Answer.State == "sealed"
+			}
+		}
+		if sealed && c.cfg.Attended {
+			if err := c.Unseal(ctx); err != nil {
+				return err
 			}
 		}
 		if len(waiting) == 0 {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -232,10 +233,36 @@ func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
 	return client.New(client.Config{Genesis: c.genesis, Certificate: cert, Log: c.cfg.Log})
 }
 
-// certificate is a self-signed one of the first custodian's key.
-func (d *desk) certificate() (tls.Certificate, error) {
-	name, _, _ := d.custodians[0].Public()
-	return certify(&x509.Certificate{Subject: pkix.Name{CommonName: name}}, d.custodians[0].SignKey(), nil, nil)
+// Unseal has as many custodians as are required hand their pieces to every node
+// that waits for them, once: a node that is away, or dies, waits for the next time.
+func (c *Cluster) Unseal(ctx context.Context) error {
+	for place, who := range c.desk.custodians[:c.desk.required] {
+		cert, err := certificateOf(who)
+		if err != nil {
+			return err
+		}
+		asks, err := c.Client(cert)
+		if err != nil {
+			return err
+		}
+		for _, s := range asks.Seals(ctx) {
+			if s.Err == nil && s.Offer.Locked && !slices.Contains(s.Offer.Have, who.Name()) {
+				if _, err := asks.HandOver(ctx, s.Offer, place, who.OpenKey()); err != nil {
+					c.cfg.Log.Info("a piece is not taken", "node", s.Node, "error", err)
+				}
+			}
+		}
+		asks.Close()
+	}
+	return nil
+}
+
+// certificate is the first custodian's.
+func (d *desk) certificate() (tls.Certificate, error) { return certificateOf(d.custodians[0]) }
+
+// certificateOf is a self-signed one of a custodian's key.
+func certificateOf(c *custodian.Custodian) (tls.Certificate, error) {
+	return certify(&x509.Certificate{Subject: pkix.Name{CommonName: c.Name()}}, c.SignKey(), nil, nil)
 }
 
 // certify makes a client certificate for key, or a new key if that is nil, under

@@ -18,13 +18,17 @@ import (
 type stage int
 
 const (
-	atFirst   stage = iota // init, join, the first start, the root key's birth: of a new cluster
-	atStart                // at each start
-	inBirth                // while a named key is born
-	inUnwrap               // when a partial is asked for
-	whenLate               // when a holder is silent past a phase's end
-	whenLost               // when a holder's state of a session is lost
-	whenAsked              // when an auditor asks for a checkpoint
+	atFirst    stage = iota // init, join, the first start, the root key's birth: of a new cluster
+	atStart                 // at each start
+	inBirth                 // while a named key is born
+	inUnwrap                // when a partial is asked for
+	whenLate                // when a holder is silent past a phase's end
+	whenLost                // when a holder's state of a session is lost
+	whenAsked               // when an auditor asks for a checkpoint
+	whenDenied              // when custodians revoke, and the ledger grows until it is written down whole
+	whenSparse              // when what is denied is little of what its file holds
+	atStop                  // at each stop
+	whenSealed              // when custodians open a seal
 )
 
 // row is one line of the table of kills.
@@ -50,11 +54,14 @@ var kills = []row{
 	{step: "consensus/make-floor", hit: 1, stage: atFirst},
 	{step: "consensus/make-denies", hit: 1, stage: atFirst},
 	{step: "consensus/bootstrap", hit: 1, stage: atFirst},
+	{step: "node/post-lock", hit: 1, stage: atFirst},
 	{step: "keyring/create-key", hit: 1, stage: atFirst},
 	{step: "keyring/write-none", hit: 1, stage: atFirst},
 	{step: "keyring/write-root", hit: 1, stage: atFirst},
 	{step: "keyring/read-back", hit: 1, stage: atFirst},
+	{step: "node/open-seal", hit: 1, stage: whenSealed},
 
+	{step: "node/record-start", hit: 1, stage: atStart},
 	{step: "audit/keep-tile", hit: 1, stage: atStart},
 	{step: "keyring/destroy-key", hit: 1, stage: atStart},
 	{step: "keyring/remove-files", hit: 1, stage: atStart},
@@ -87,6 +94,13 @@ var kills = []row{
 	{step: "audit/checkpoint", hit: 1, stage: whenAsked},
 	{step: "ceremony/deadline", hit: 1, stage: whenLate},
 	{step: "ceremony/abandon", hit: 1, stage: whenLost},
+
+	{step: "consensus/append-denies", hit: 1, stage: whenDenied},
+	{step: "consensus/count-denies", hit: 1, stage: whenDenied},
+	{step: "consensus/write-snapshot", hit: 1, stage: whenDenied},
+	{step: "consensus/file-snapshot", hit: 1, stage: whenDenied},
+	{step: "consensus/rewrite-denies", hit: 1, stage: whenSparse},
+	{step: "node/record-stop", hit: 1, stage: atStop},
 }
 
 // failpoints finds each step that the source marks, by its name.

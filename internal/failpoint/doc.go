@@ -8,6 +8,8 @@
 //
 //	STEP failed|persisted N
 //
-// the process ends itself by SIGKILL at the N-th such step since the file said so.
+// the process ends itself by SIGKILL at the N-th such step since the file said so. A
+// step that fails by itself has not taken place, and is not counted among those that
+// persisted.
 // The file is read at each step, so that a running node can be armed.
 package failpoint
