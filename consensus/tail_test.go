@@ -149,14 +149,15 @@ func TestAWriteThatFailsKeepsTheDeny(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	f.want("", "1:a 2:deny", 2)
-	if err := f.DeleteRange(1, 1); !errors.Is(err, errDisk) {
-		t.Errorf("got %v", err)
-	}
-	f.want("", "1:a 2:deny", 2)
 	f.disk.fail = false
 	f.store(command(2, "deny"))
 	f.want("", "1:a 2:deny", 2)
 	f.store(command(2, "other"), command(3, "b"))
+	f.want("", "1:a 2:other 3:b", 3)
+	f.disk.fail = true
+	if err := f.DeleteRange(3, 3); !errors.Is(err, errDisk) {
+		t.Errorf("got %v", err)
+	}
 	f.want("", "1:a 2:other 3:b", 3)
 }
 
