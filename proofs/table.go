@@ -336,8 +336,21 @@ var promises = []promise{
 				"TestWhatAMemberSubmitsIsLimited", "TestARevokeHandedOverDirectlyActsAtOnce", "TestOnlyWhatDeniesIsTakenOutsideTheLog", "TestAReceiptIsGivenForWhatIsInForceOnly",
 			}},
 			{"consensus/board", []string{"TestTheDigestCoversTheWholeBoard"}},
+			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "a word in letters that pass for Latin ones is shown to a custodian as it is",
+				file: "cmd/warifu/lookalike.go", old: "posing := letters > 0 && like == letters", new: "posing := letters < 0 && like == letters",
+				room: "cmd/warifu", test: "TestEscaped", says: "--- FAIL: TestEscaped",
+			},
+			{
+				name: "a line that changed in its spaces alone is shown as one that stays",
+				file: "cmd/warifu/diff.go",
+				old:  "for len(a) > 0 && len(b) > 0 && a[0] == b[0] {",
+				new:  "for len(a) > 0 && len(b) > 0 && strings.TrimSpace(a[0]) == strings.TrimSpace(b[0]) {",
+				room: "cmd/warifu", test: "TestADiffHidesNothing", says: "--- FAIL: TestADiffHidesNothing",
+			},
 			{
 				name: "a deletion that failed on a full disk is tried again",
 				file: "consensus/logstore.go", old: "\t\tt.torn.Store(&err)\n", new: "",
