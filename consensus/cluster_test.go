@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -329,6 +330,48 @@ func TestThreeNodesLoseTheirLeaderAndGoOn(t *testing.T) {
 			t.Error("the node that came back has not applied all")
 		}
 	})
+}
+
+// Raft forgets what waits for its state machine when it is shut down: a node that
+// stops has answered before, and nobody waits for ever. In the bubble, who does ends
+// the test.
+func TestWhoAskedIsAnsweredWhenTheNodeStops(t *testing.T) {
+	for range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, 3)
+			defer c.close()
+			for _, id := range c.voters { // a slow floor, so that commands wait for it
+				c.stop(id)
+				c.disk[id] = func(op disk.Op, path string) error {
+					if op == disk.Sync && filepath.Base(path) == floorName {
+						time.Sleep(20 * time.Millisecond)
+					}
+					return nil
+				}
+			}
+			for _, id := range c.voters {
+				c.start(id)
+			}
+			name := c.leader()
+			leader := c.nodes[name]
+			var asking sync.WaitGroup
+			for i := range 16 {
+				asking.Go(func() {
+					for range 10 {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+						_, err := leader.Submit(ctx, fmt.Appendf(nil, "command %d", i))
+						cancel()
+						if errors.Is(err, ErrNotLeader) {
+							return
+						}
+					}
+				})
+			}
+			time.Sleep(5 * time.Millisecond)
+			c.stop(name)
+			asking.Wait()
+		})
+	}
 }
 
 // R30: what was acknowledged is on a majority, and there it is in the tail,

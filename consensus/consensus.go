@@ -109,6 +109,9 @@ type Consensus[S any, R any] struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when committed moves; guarded by mu
+	closing bool          // no command is taken any more; guarded by mu
+
+	asked sync.WaitGroup // commands that Raft has to answer for; added to under mu, while not closing
 }
 
 // Open opens the log, rebuilds the tail from all of it, and joins the cluster.
@@ -232,11 +235,44 @@ func (c *Consensus[S, R]) Close() error {
 	var err error
 	if c.raft != nil {
 		c.stop()
+		c.drain()
 		err = c.raft.Shutdown().Error()
 		err = errors.Join(err, c.transport.Close())
 		c.transport.CloseStreams() // the pooled ones: Raft's Close leaves them open
 	}
 	return errors.Join(err, c.log.Close(), c.store.floor.close(), c.store.denies.close())
+}
+
+// drainTime bounds how long Close waits for Raft's answers. A leader without a
+// majority gives them when its lease is over; one whose disk hangs, never.
+const drainTime = 2 * leaseTimeout
+
+// drain takes no more commands, and waits until Raft has answered for those that
+// it has: when it is shut down it forgets what waits in its queue, and who asked
+// would wait for ever.
+func (c *Consensus[S, R]) drain() {
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	answered := make(chan struct{})
+	go func() { c.asked.Wait(); close(answered) }()
+	patience := time.NewTimer(drainTime)
+	defer patience.Stop()
+	select {
+	case <-answered:
+	case <-patience.C:
+	}
+}
+
+// ask notes that a command is on its way to Raft; false when that is closing.
+func (c *Consensus[S, R]) ask() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return false
+	}
+	c.asked.Add(1)
+	return true
 }
 
 // Stopped is nil, or why this node must not serve any more: [ErrFork],
@@ -338,9 +374,15 @@ func (c *Consensus[S, R]) Submit(ctx context.Context, entry []byte) (R, error) {
 	if ctx.Err() != nil || timeout <= 0 { // Raft takes 0 for "wait for ever"
 		return none, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
 	}
+	if !c.ask() {
+		return none, ErrNotLeader
+	}
 	f := c.raft.Apply(entry, timeout)
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }() // ends when Raft answers or is shut down
+	go func() { // ends when Raft answers
+		defer c.asked.Done()
+		done <- f.Error()
+	}()
 	select {
 	case err := <-done:
 		switch {
