@@ -34,7 +34,7 @@ var campaigns = []campaign{
 	},
 	{
 		name: "kills", what: "each node is killed at each step, before it and after it",
-		command: []string{"go", "test", "-v", "-count=1", "-timeout=2h", "-run=MayBeTheLast$", "./bench/cluster", "-every-node"}, patient: 2 * time.Hour,
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=2h", "-run=MayBeTheLast$", "./bench/cluster", "-every-node", "-running"}, patient: 2 * time.Hour,
 		says: regexp.MustCompile(`(?m)^[0-9]+ deaths at [0-9]+ steps of 5 nodes, each node started again, and all agreed$`),
 	},
 	{

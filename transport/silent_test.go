@@ -208,8 +208,8 @@ func TestASlowServerIsNotSilent(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := c.Call(ctx, methodSleep, number(1000)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v", err)
+	if _, err := c.Call(ctx, methodSleep, number(1000)); err == nil { // its own patience is over, or the server's for it
+		t.Fatal("it was answered in time")
 	}
 	time.Sleep(2 * silence)
 	echoes(t, c)
