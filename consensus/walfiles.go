@@ -15,6 +15,9 @@ import (
 // the small database beside them, which holds the term and the vote, is not:
 // Raft panics when that cannot be written.
 func openLog(hook disk.Hook, dir string, segmentSize int) (*wal.WAL, error) {
+	if err := finishRotation(dir, segmentSize); err != nil {
+		return nil, err
+	}
 	if hook == nil {
 		return wal.Open(dir, wal.WithSegmentSize(segmentSize))
 	}
