@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,7 @@ import (
 const (
 	tracedReleases = 1000
 	warmUp         = 50 // requests until a connection has found its packet size
+	spare          = 20 // releases beyond those, of which the trace may not tell
 )
 
 // The kernel is asked: in every one of 1,000 releases the record was written, and
@@ -40,7 +42,7 @@ func TestEveryReleaseIsSyncedBeforeItIsSent(t *testing.T) {
 	}
 	stop := strace(t, c.PID(node))
 	var asked []release
-	for i := range tracedReleases {
+	for i := range tracedReleases + spare {
 		// One envelope, or three: so that an answer that is sent again, because
 		// its acknowledgement is late, is not taken for the next one.
 		asked = append(asked, ask(t, 1+i%2*2))
@@ -53,18 +55,25 @@ func TestEveryReleaseIsSyncedBeforeItIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synced := 0
+	synced, unread := 0, 0
 	for i, r := range asked {
-		if err := syncedBeforeSent(events, r); err != nil {
-			t.Errorf("release %d: %v", i, err)
-		} else {
+		switch err := syncedBeforeSent(events, r); {
+		case err == nil:
 			synced++
+		case errors.Is(err, errUnread):
+			unread++
+			t.Logf("release %d: %v", i, err)
+		default:
+			t.Errorf("release %d: %v", i, err)
 		}
-		if i+1-synced > 10 {
+		if i+1-synced > spare {
 			t.Fatal("and so on")
 		}
 	}
-	t.Logf("%d releases, %d synced before sent (%v)", len(asked), synced, time.Since(began).Round(time.Second))
+	if synced < tracedReleases {
+		t.Errorf("%d of %d releases were seen to be synced before they were sent", synced, tracedReleases)
+	}
+	t.Logf("%d releases, %d synced before sent, of %d the trace does not tell (%v)", len(asked), synced, unread, time.Since(began).Round(time.Second))
 }
 
 // holder returns how to ask one node, alone, for the partials of some envelopes.

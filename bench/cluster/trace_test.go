@@ -58,6 +58,10 @@ const unfinished = " <unfinished ...>"
 
 var errTrace = errors.New("the trace does not read")
 
+// errUnread means that the trace does not tell of one release, since a datagram was
+// taken for another: nothing is said against it.
+var errUnread = errors.New("the trace does not tell")
+
 // call is one system call in the making.
 type call struct {
 	enter      int
@@ -242,13 +246,13 @@ func syncedBeforeSent(events []event, r release) error {
 	}
 	switch {
 	case asked == nil:
-		return errors.New("no datagram came in that could have asked for it")
+		return fmt.Errorf("%w: no datagram came in that could have asked for it", errUnread)
 	case record == nil:
 		return errors.New("no record of it was written")
 	case sync == nil:
 		return errors.New("its record was not synced")
 	case asked.enter > record.left:
-		return errors.New("its record was written before it was asked for")
+		return fmt.Errorf("%w: its record was written before it was asked for", errUnread)
 	}
 	answered := false
 	for _, e := range events {
@@ -261,7 +265,7 @@ func syncedBeforeSent(events []event, r release) error {
 		answered = true
 	}
 	if !answered {
-		return errors.New("its answer was not seen to leave")
+		return fmt.Errorf("%w: its answer was not seen to leave", errUnread)
 	}
 	return nil
 }
