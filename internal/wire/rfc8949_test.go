@@ -27,12 +27,16 @@ func TestTheExamplesOfRFC8949(t *testing.T) {
 		"f818":                       "a short simple value in two bytes, which stood in RFC 7049 and is not well-formed since",
 		"f7":                         "undefined, which is null again when it is written",
 		"5f42010243030405ff":         "of indefinite length",
-		"7f657374726561646d696e67ff": "of indefinite length", "9fff": "of indefinite length",
-		"9f018202039f0405ffff": "of indefinite length", "9f01820203820405ff": "of indefinite length",
-		"83018202039f0405ff": "of indefinite length", "83019f0203ff820405": "of indefinite length",
+		"7f657374726561646d696e67ff": "of indefinite length",
+		"9fff":                       "of indefinite length",
+		"9f018202039f0405ffff":       "of indefinite length",
+		"9f01820203820405ff":         "of indefinite length",
+		"83018202039f0405ff":         "of indefinite length",
+		"83019f0203ff820405":         "of indefinite length",
+		"bf61610161629f0203ffff":     "of indefinite length",
+		"826161bf61626163ff":         "of indefinite length",
+		"bf6346756ef563416d7421ff":   "of indefinite length",
 		"9f0102030405060708090a0b0c0d0e0f101112131415161718181819ff": "of indefinite length",
-		"bf61610161629f0203ffff": "of indefinite length", "826161bf61626163ff": "of indefinite length",
-		"bf6346756ef563416d7421ff": "of indefinite length",
 	}
 	unhex := func(s string) []byte {
 		b, err := hex.DecodeString(s)
