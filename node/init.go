@@ -12,6 +12,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/failpoint"
+	"warifu.dev/internal/ports"
 	"warifu.dev/node/keyring"
 )
 
@@ -74,15 +75,16 @@ func Init(rand io.Reader, dir string, c Config, dev hsm.Device) (authority.Node,
 	})
 }
 
-// choosePorts replaces port 0 by one that is free now.
+// choosePorts replaces port 0 by one that is free now, and that the node can keep.
 func choosePorts(c *Config) error {
 	for _, address := range []*string{&c.Client, &c.Peer} {
-		if _, port, err := net.SplitHostPort(*address); err != nil || port != "0" {
+		host, port, err := net.SplitHostPort(*address)
+		if err != nil || port != "0" {
 			continue
 		}
-		socket, err := net.ListenPacket("udp", *address)
+		socket, err := ports.Listen(host)
 		if err != nil {
-			return fmt.Errorf("choose a free port: %w", err)
+			return err
 		}
 		*address = socket.LocalAddr().String()
 		defer socket.Close() // after the other is chosen, so that they differ

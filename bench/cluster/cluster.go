@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/client"
 	"warifu.dev/hsm/pkcs11/softhsm"
+	"warifu.dev/internal/ports"
 )
 
 // Kinds of tokens.
@@ -230,9 +230,9 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 func (c *Cluster) hide(m *member) error {
 	var lines strings.Builder
 	for channel, r := range m.relays {
-		socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+		socket, err := ports.Listen("127.0.0.1")
 		if err != nil {
-			return fmt.Errorf("choose a free port: %w", err)
+			return err
 		}
 		defer socket.Close() // after the other is chosen, so that they differ
 		fmt.Fprintf(&lines, "listen_%s = %q\n", channel, socket.LocalAddr())

@@ -1,0 +1,42 @@
+// Package ports chooses UDP ports that a node can keep.
+//
+// Port 0 asks the system for any, and it gives one of those that every outgoing
+// socket is also given: when a node restarts, somebody's query may sit on it, and the
+// node cannot come back. So the choice is made below all such ranges: 32768 to 60999
+// is Linux's, 49152 to 65535 is that of RFC 6335.
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+// First and Last bound the ports that are chosen.
+const (
+	First = 20000
+	Last  = 32767
+)
+
+// tries is how many ports are looked at: with nine of ten in use, all of them are
+// with a chance of one in 10^9.
+const tries = 200
+
+// Listen opens a socket on a port of host that is free now.
+func Listen(host string) (net.PacketConn, error) {
+	var last error
+	for range tries {
+		port := First + rand.IntN(Last-First+1)
+		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err == nil {
+			return socket, nil
+		}
+		if last = err; !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("choose a free port: %w", last)
+}
