@@ -30,10 +30,13 @@ import (
 
 var (
 	everyNode = flag.Bool("every-node", false, "kill each of the five nodes at each step; without it, the nodes take turns")
-	// running is left to make kills: four births under fire take minutes, and on a
-	// busy machine longer than their patience.
+	// running is left to make kills: four births under fire take minutes.
 	running = flag.Bool("running", false, "kill the nodes of a running cluster too, not only those of one that is being made")
 )
+
+// birthPatience is how long a birth under fire may take: two sessions, each of whose
+// five phases may have to run out because a holder is just away.
+const birthPatience = 2*5*30*time.Second + patience
 
 // modes are how a step fails: it did not take place, or it did and nobody heard.
 var modes = []string{"failed", "persisted"}
@@ -234,8 +237,7 @@ func (r *trial) order(first string, phaseSeconds int) string {
 // born waits until a key lives, every node serves, and the key opens.
 func (r *trial) born(name string) *client.Key {
 	r.Helper()
-	ctx := within(r.T, patience)
-	key, err := r.cl.WaitKey(ctx, name)
+	key, err := r.cl.WaitKey(within(r.T, birthPatience), name)
 	if err != nil {
 		r.Fatal(err)
 	}
