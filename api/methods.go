@@ -19,6 +19,7 @@ const (
 	MethodReceipt     uint16 = 11  // ReceiptRequest → ReceiptAnswer
 	MethodUnsealOffer uint16 = 12  // nil → UnsealOffer
 	MethodUnsealPiece uint16 = 13  // UnsealPiece → UnsealOffer
+	MethodProposals   uint16 = 14  // ProposalsRequest → ProposalsAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -178,6 +179,42 @@ type PolicyAnswer struct {
 	Document []byte `cbor:"1,keyasint,omitempty"`
 	Digest   Digest `cbor:"2,keyasint"`
 	Change   Digest `cbor:"3,keyasint"` // id of the change that put it
+}
+
+// ProposalsRequest asks for what is before the custodians: with an id for that change
+// alone, whole.
+type ProposalsRequest struct {
+	ID Digest `cbor:"1,keyasint"`
+}
+
+// ProposalsAnswer lists proposals, the newest first, and the last command that the
+// node has applied.
+type ProposalsAnswer struct {
+	Index     uint64            `cbor:"1,keyasint"`
+	Proposals []ProposalSummary `cbor:"2,keyasint,omitempty"`
+}
+
+// ProposalSummary is a change that is, or was, before the custodians. Nothing in it
+// but body and signatures can be verified.
+type ProposalSummary struct {
+	ID        Digest   `cbor:"1,keyasint" json:"id"` // of the change
+	Kind      string   `cbor:"2,keyasint" json:"kind"`
+	Body      []byte   `cbor:"3,keyasint,omitempty" json:"-"` // what custodians sign, while it is open and when it alone is asked for
+	By        Digest   `cbor:"4,keyasint" json:"by"`          // SHA-256 of the custodian's key
+	Index     uint64   `cbor:"5,keyasint" json:"index"`
+	NotAfter  int64    `cbor:"6,keyasint" json:"not_after_ms"`
+	Approvals []Ballot `cbor:"7,keyasint,omitempty" json:"approvals,omitempty"`
+	Cancels   []Ballot `cbor:"8,keyasint,omitempty" json:"cancels,omitempty"`
+	State     string   `cbor:"9,keyasint" json:"state"` // "open", "expired", "passed", "failed", "cancelled"
+	Ended     uint64   `cbor:"10,keyasint,omitempty" json:"ended,omitempty"`
+	Why       string   `cbor:"11,keyasint,omitempty" json:"why,omitempty"` // of a failed one: the name of the reason
+}
+
+// Ballot is one custodian's vote. The signature of an approval is over the change.
+type Ballot struct {
+	Signer    Digest `cbor:"1,keyasint" json:"signer"` // SHA-256 of the custodian's key
+	Index     uint64 `cbor:"2,keyasint" json:"index"`
+	Signature []byte `cbor:"3,keyasint,omitempty" json:"-"` // of a proposal that alone is asked for
 }
 
 // FreshRequest asks a voter how far its log reaches.

@@ -6,6 +6,10 @@
 // verifies the signatures of this package by itself, and a client verifies a
 // key record with nothing but the genesis document in hand.
 //
+// A change is signed in a file, or collected in the ledger: a proposal puts it before
+// the custodians, and the signature of an approval is the one over the change, so that
+// nothing is believed of a proposal that would not be believed of the file.
+//
 // A signature is never part of an identifier: an entry's id is the hash of its
 // signed body, so that the same change signed by other custodians is the same
 // change.

@@ -49,6 +49,13 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 	switch {
 	case authority.IsChangeKind(r.Kind):
 		record.Kind, record.Entry = audit.Change, entry
+	case r.Passed != nil: // a vote that completed a change: the change is what is taken
+		record.Kind, record.Entry = audit.Change, r.Passed
+		if e, err := authority.ParseEntry(r.Passed); err == nil {
+			record.EntryID, record.Action = e.ID(), e.Kind
+		}
+	case slices.Contains(authority.ProposalKinds(), r.Kind):
+		record.Kind = audit.Ceremony
 	case r.Kind == authority.KindActivate:
 		record.Kind, record.Entry = audit.Activate, entry
 	case r.Kind == authority.KindOpen:

@@ -436,7 +436,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	yes := map[uint16]string{
 		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
 		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
-		api.MethodAnchors: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
+		api.MethodAnchors: "custodian operator auditor", api.MethodProposals: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
 		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
@@ -674,6 +674,52 @@ func TestEachChangeIsJournaledOnceAcrossRestarts(t *testing.T) {
 	}
 	if want := []audit.Kind{audit.Ceremony, audit.Activate, audit.Change, audit.Ceremony, audit.Activate}; !slices.Equal(kinds, want) {
 		t.Fatalf("journaled %v", kinds)
+	}
+}
+
+// Of a change that was collected in the ledger the audit has the whole change, signed by
+// those who approved it, beside a record of each vote.
+func TestAVoteThatCompletesAChangeIsJournaledAsTheChange(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	j, log, stop := newTestJournal(t, filepath.Join(t.TempDir(), "audit"))
+	defer stop()
+	change, err := authority.ParseEntry(c.Order("demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	propose, err := authority.SignProposal(rand.Reader, change, c.Custodians[0], true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	approve, err := authority.SignApproval(rand.Reader, change, c.Custodians[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.State()
+	for i, e := range []*authority.Entry{propose, approve, approve} {
+		var r ledger.Result
+		index := s.Position().Index + 1
+		s, r = s.Apply(index, e.Encode())
+		if (r.Err == nil) != (i < 2) {
+			t.Fatalf("%s: %v", e.Kind, r.Err)
+		}
+		j.take(index, e.Encode(), r)
+	}
+	eventually(t, "both are written", func() bool { return log.Size() == 2 })
+	records, err := log.Tail(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := records[0].Record, records[1].Record
+	if first.Kind != audit.Ceremony || first.Action != authority.KindPropose || len(first.Entry) != 0 {
+		t.Errorf("of the proposal there is %+v", first)
+	}
+	passed, err := authority.ParseEntry(last.Entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority.VerifyChange(&c.Genesis.Genesis, passed); err != nil || last.Kind != audit.Change || last.EntryID != change.ID() || last.Action != authority.KindKey {
+		t.Errorf("of the change there is %+v, %v", last, err)
 	}
 }
 

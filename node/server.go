@@ -50,6 +50,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
 	api.MethodAnchors:   {classCustodian, classOperator, classAuditor},
+	api.MethodProposals: {classCustodian, classOperator, classAuditor},
 
 	api.MethodUnsealOffer: {classCustodian},
 	api.MethodUnsealPiece: {classCustodian},
@@ -108,6 +109,10 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
 	case api.MethodAnchors:
 		return wire.Encode(n.anchors()), nil
+	case api.MethodProposals:
+		return decodeThen(body, func(q *api.ProposalsRequest) (*api.ProposalsAnswer, error) {
+			return proposals(n.consensus.Committed(), q.ID), nil
+		})
 	case api.MethodAuditTail:
 		return decodeThen(body, n.auditTail)
 	case api.MethodUnsealOffer:

@@ -48,7 +48,7 @@ func (n *Node) submit(ctx context.Context, entry []byte) (*api.SubmitAnswer, err
 // forEver are the reasons for which an entry is refused by every state.
 var forEver = []error{
 	authority.ErrEntry, authority.ErrSignature, authority.ErrTooFewSignatures, authority.ErrPublicKey,
-	authority.ErrChange, authority.ErrOrder, authority.ErrStatement,
+	authority.ErrChange, authority.ErrOrder, authority.ErrStatement, authority.ErrProposal,
 }
 
 // foresee answers for entries that are in the ledger already, and refuses those

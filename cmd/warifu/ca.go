@@ -165,7 +165,7 @@ with the id of the change that put it.`,
 			return f.write(a, g, authority.KindCA, wire.Encode(authority.CA{Name: name, Certificate: cert.Raw}), replaces)
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().StringVar(&name, "name", "", "name of the authority in this cluster")
 	c.Flags().StringVar(&base, "base", "none", "id of the change this replaces, or none")
 	required(c, "name")

@@ -35,12 +35,21 @@ machine, and that anyone may then submit. Its signatures authorise it.`,
 type changeFlags struct {
 	out, genesis string
 	expires      time.Duration
+
+	proposes   bool // the change goes before the custodians in the ledger, and into no file
+	unapproved bool // its proposer does not approve it at once
+	command    *cobra.Command
 }
 
-func (f *changeFlags) add(c *cobra.Command) {
+func (f *changeFlags) add(a *app, c *cobra.Command) {
+	f.proposes, f.command = a.proposing, c
+	c.Flags().DurationVar(&f.expires, "expires", defaultExpiry, "how long it may wait to be signed and submitted")
+	if f.proposes {
+		f.addProposing(a)
+		return
+	}
 	c.Flags().StringVar(&f.out, "out", "", "file to write the change to")
 	c.Flags().StringVar(&f.genesis, "genesis", "", "genesis document of the cluster (default: the one of client init)")
-	c.Flags().DurationVar(&f.expires, "expires", defaultExpiry, "how long it may wait to be signed and submitted")
 	required(c, "out")
 }
 
@@ -61,6 +70,9 @@ func (f *changeFlags) write(a *app, g *authority.Genesis, kind string, body []by
 	if err != nil {
 		return err
 	}
+	if f.proposes {
+		return f.propose(a, e, v)
+	}
 	if err := writeNew(f.out, modePublic, e.Encode()); err != nil {
 		return err
 	}
@@ -73,7 +85,7 @@ func (f *changeFlags) write(a *app, g *authority.Genesis, kind string, body []by
 	})
 }
 
-func readChange(name string) (*authority.Entry, error) {
+func readEntry(name string) (*authority.Entry, error) {
 	b, err := readSmall(name)
 	if err != nil {
 		return nil, err
@@ -81,6 +93,14 @@ func readChange(name string) (*authority.Entry, error) {
 	e, err := authority.ParseEntry(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return e, nil
+}
+
+func readChange(name string) (*authority.Entry, error) {
+	e, err := readEntry(name)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := authority.ParseChange(e); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -160,14 +180,8 @@ the passphrase is then asked for twice, and only the second time signs. With
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			if err := spoiled(before.Signers); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			if before.Expired {
-				return fail(exitAuthority, "%s was good until %s; make it anew", args[0], before.NotAfter)
-			}
-			if before.Policy != nil && before.Policy.Broken != "" {
-				return fail(exitInput, "%s: the policy does not compile: %s", args[0], before.Policy.Broken)
+			if err := before.signable(args[0]); err != nil {
+				return err
 			}
 			a.caller.custodianFile, a.caller.passphraseFile = custodianFile, passphraseFile
 			if err := a.compare(c.Context(), before, g, against); err != nil {
@@ -204,6 +218,20 @@ the passphrase is then asked for twice, and only the second time signs. With
 	a.addTimeoutFlag(c)
 	addSignerFlags(c, &custodianFile, &passphraseFile)
 	return c
+}
+
+// signable refuses what no custodian should sign; name is what it is called.
+func (v *changeView) signable(name string) error {
+	if err := spoiled(v.Signers); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if v.Expired {
+		return fail(exitAuthority, "%s was good until %s; make it anew", name, v.NotAfter)
+	}
+	if v.Policy != nil && v.Policy.Broken != "" {
+		return fail(exitInput, "%s: the policy does not compile: %s", name, v.Policy.Broken)
+	}
+	return nil
 }
 
 // standing says how far a change is, in half a sentence.

@@ -23,11 +23,16 @@ type caller struct {
 	custodianFile  string
 	passphraseFile string
 	timeout        time.Duration
+
+	certificate *tls.Certificate // the custodian's, once it was opened to call
 }
 
 // addCallerFlags adds the flags of every verb that may call the cluster.
 func (a *app) addCallerFlags(c *cobra.Command) {
 	f := c.Flags()
+	if f.Lookup("custodian") != nil {
+		return // what proposes a change has them already
+	}
 	f.StringVar(&a.caller.custodianFile, "custodian", "", "call as this custodian, in place of the application's certificate")
 	f.StringVar(&a.caller.passphraseFile, "passphrase-file", "", "file with the custodian's passphrase, mode 0600 (default: ask on the terminal)")
 	a.addTimeoutFlag(c)
@@ -54,10 +59,14 @@ func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
 	}
 	var cert tls.Certificate
 	var err error
-	if a.caller.custodianFile == "" {
+	switch {
+	case a.caller.custodianFile == "":
 		cert, err = loadIdentity(h)
-	} else {
+	case a.caller.certificate != nil:
+		cert = *a.caller.certificate
+	default:
 		cert, err = custodianCertificate(a.caller.custodianFile, a.caller.passphraseFile)
+		a.caller.certificate = &cert
 	}
 	if err != nil {
 		return nil, err

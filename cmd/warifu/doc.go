@@ -17,6 +17,7 @@
 //	lookalike.go           what is written out, because it looks like something else
 //	against.go, diff.go    a new policy beside the one it replaces
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
+//	propose.go, approve.go the same collected in the ledger, vote by vote
 //	passwd.go              a custodian's keys under another passphrase, in place or as a copy
 //	the others             one file for each noun on the command line
 //
@@ -24,7 +25,9 @@
 //
 // `policy put`, `ca put` and `key create` change nothing. They write a file that
 // custodians read back in words and sign on their own machines, and that anyone
-// may then submit: its signatures are what authorises it.
+// may then submit: its signatures are what authorises it. `propose` takes the same
+// and puts the change before the custodians in the ledger; `approve` adds a signature
+// over the same bytes there.
 //
 // # Files
 //

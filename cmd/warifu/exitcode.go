@@ -110,6 +110,7 @@ var exitBySentinel = []struct {
 }{
 	{client.ErrUnknownOutcome, exitUnknownOutcome},
 	{client.ErrRefusedEntry, exitAuthority},
+	{client.ErrNoProposal, exitAuthority},
 	{client.ErrEnvelope, exitInput},
 	{client.ErrKeyPoints, exitInput},
 	{client.ErrUnknownNode, exitUsage},
@@ -131,6 +132,7 @@ var exitBySentinel = []struct {
 	{authority.ErrGenesis, exitInput},
 	{authority.ErrChange, exitInput},
 	{authority.ErrEntry, exitInput},
+	{authority.ErrProposal, exitInput},
 	{authority.ErrStatement, exitInput},
 	{authority.ErrOrder, exitInput},
 	{authority.ErrRecord, exitInput},

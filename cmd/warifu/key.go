@@ -74,7 +74,7 @@ for the cluster's root key.`,
 			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().Uint32Var(&threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
 	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
 	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")

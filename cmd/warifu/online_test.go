@@ -177,6 +177,7 @@ func (w *world) setup(e *testscript.Env) error {
 		"VISITOR":        w.path("visitor"),
 		"CUSTODIAN":      w.path("custodian-1"),
 		"OTHERCUSTODIAN": w.path("custodian-2"),
+		"THIRDCUSTODIAN": w.path("custodian-3"),
 		"PASS":           w.path("passphrase"),
 		"GENESIS":        w.path("genesis"),
 		"HASH":           w.cluster.Genesis().Signed().Hash().String(),

@@ -54,7 +54,7 @@ says it ("none" for a cluster without a policy).`,
 			return f.write(a, g, authority.KindPolicy, d.Encode(), replaces)
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().StringVar(&text, "text", "", "Cedar policies")
 	c.Flags().StringVar(&schema, "schema", "", "Cedar schema (default: the built-in one)")
 	c.Flags().StringVar(&entities, "entities", "", "Cedar entities, JSON")

@@ -50,7 +50,7 @@ func (a *app) revokeVerb(kind, arg, short, example string, name func(*cobra.Comm
 			return f.write(a, g, authority.KindRevoke, wire.Encode(authority.Revoke{Subject: sub}), api.Digest{})
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	if kind == authority.SubjectKey {
 		a.addCallerFlags(c)
 	}
@@ -110,7 +110,7 @@ again. An id that was handed to nodes and never ordered can be lifted, too.`,
 			return f.write(a, g, authority.KindLift, wire.Encode(authority.Lift{Lifts: id}), api.Digest{})
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	return c
 }
 
@@ -143,7 +143,7 @@ custodians for it than for a lift. A sealed node votes and follows the log.`,
 			return f.write(a, g, authority.KindSeal, wire.Encode(authority.Seal{Subject: sub}), api.Digest{})
 		},
 	}
-	f.add(c)
+	f.add(a, c)
 	c.Flags().BoolVar(&cluster, "cluster", false, "seal every node")
 	return c
 }

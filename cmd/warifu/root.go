@@ -18,6 +18,7 @@ type app struct {
 	home      string // --home
 	began     bool   // a verb began: errors are no longer about the command line
 	caller    caller // as whom an online verb calls
+	proposing bool   // while the verbs below propose are made
 }
 
 // root builds the whole tree of commands.
@@ -27,9 +28,10 @@ func (a *app) root() *cobra.Command {
 enough independent nodes agree, and by nobody else.
 
   users       encrypt, decrypt, wrap, unwrap      key list, key show
-  custodians  custodian, genesis, change, unseal
+  custodians  custodian, genesis, unseal          propose, proposals, approve
   operators   status, client init                 policy show, audit tail
   whoever     policy put, key create, ca put      write a change for custodians to sign
+              change, submit                      show, sign and hand in what is in files
   no cluster  split, combine, policy test         need nobody at all`,
 		`  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
   warifu decrypt beach.jpg.age --out beach.jpg
@@ -37,6 +39,10 @@ enough independent nodes agree, and by nobody else.
 		a.custodianCommand(),
 		a.genesisCommand(),
 		a.changeCommand(),
+		a.proposeCommand(),
+		a.proposalsCommand(),
+		a.approveCommand(),
+		a.submitCommand(),
 		a.policyCommand(),
 		a.keyCommand(),
 		a.caCommand(),

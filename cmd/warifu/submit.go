@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/client/home"
 
 	"github.com/spf13/cobra"
 )
@@ -21,6 +23,17 @@ const (
 	// is silent waits for the deadline of each phase.
 	birthTimeout = 10 * time.Minute
 )
+
+// submitCommand is change submit for whatever custodians have signed.
+func (a *app) submitCommand() *cobra.Command {
+	c := a.changeSubmitCommand()
+	c.Short = "Hand what custodians signed to the cluster: a change, a proposal or a vote"
+	c.Long = `Hands what custodians signed to the cluster: a change with all its signatures, or the
+vote that approve --out or proposals cancel --out wrote. Its signatures authorise it,
+so anybody may carry it. Submitting again is harmless: the answer is the same.`
+	c.Example = "  warifu submit photos.vote\n  warifu submit photos.change --wait"
+	return c
+}
 
 func (a *app) changeSubmitCommand() *cobra.Command {
 	var wait bool
@@ -36,13 +49,16 @@ of its holders have signed its record.`,
 		Example: "  warifu change submit photos.change --wait\n  warifu change submit policy.change --custodian alice.custodian",
 		Args:    exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			e, err := readChange(args[0])
+			e, err := readEntry(args[0])
 			if err != nil {
 				return err
 			}
 			h, err := a.loadHome()
 			if err != nil {
 				return err
+			}
+			if slices.Contains(authority.ProposalKinds(), e.Kind) {
+				return a.submitSaid(c.Context(), h, args[0], e)
 			}
 			// The ledger would say the same; this says it without a call.
 			change, err := authority.VerifyChange(&h.Genesis.Genesis, e)
@@ -109,6 +125,63 @@ of its holders have signed its record.`,
 	a.addCallerFlags(c)
 	a.setTimeout(c, submitTimeout)
 	return c
+}
+
+// submitSaid hands in a proposal or a vote that was signed elsewhere.
+func (a *app) submitSaid(ctx context.Context, h *home.Home, file string, e *authority.Entry) error {
+	g := &h.Genesis.Genesis
+	err := verifySaid(g, e)
+	if err != nil {
+		return fail(exitAuthority, "%s: %w", file, err)
+	}
+	cluster, err := a.connectFrom(h)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	ctx, cancel := context.WithTimeout(ctx, a.caller.timeout)
+	defer cancel()
+	var change *authority.Entry
+	if id, err := authority.AboutChange(e); err == nil && e.Kind == authority.KindApprove {
+		if _, change, _, err = cluster.Proposal(ctx, id); err == nil && change != nil {
+			change, err = approvedBy(g, e, change)
+			if err != nil {
+				return fail(exitAuthority, "%s: %w", file, err)
+			}
+		}
+	}
+	s, err := a.say(ctx, cluster, g, e, change)
+	if err != nil {
+		return err
+	}
+	return s.show(a, nil, nil)
+}
+
+// verifySaid checks what can be checked without the ledger: the ledger would say the
+// same.
+func verifySaid(g *authority.Genesis, e *authority.Entry) error {
+	if e.Kind == authority.KindPropose {
+		_, err := authority.VerifyProposal(g, e)
+		return err
+	}
+	v, err := authority.ParseVote(g, e)
+	if err == nil && v.Kind == authority.KindCancel {
+		_, err = authority.VerifyCancel(g, e, v)
+	}
+	return err
+}
+
+// approvedBy is the change with the approval that a vote carries.
+func approvedBy(g *authority.Genesis, vote, change *authority.Entry) (*authority.Entry, error) {
+	v, err := authority.ParseVote(g, vote)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := authority.VerifyApproval(g, vote, v, change.Body)
+	if err != nil {
+		return nil, err
+	}
+	return authority.ProposedEntry(change.Body, append(slices.Clone(change.Signatures), sig))
 }
 
 // handOver gives a revoke or a seal to every node, and says which signed that it is

@@ -47,6 +47,8 @@ type Result struct {
 	Kind  string
 	Index uint64 // Raft index of the entry; of the earlier one for [ErrTaken]
 	Err   error  // nil when it was taken
+
+	Passed []byte // the signed change that this vote completed, and that was taken with it; or nil
 }
 
 // Apply chains one command and, when it is authorised and in turn, takes it. s
@@ -67,8 +69,9 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 				d.put(pathTrust, &trustMoved{Change: next.lastCA})
 			}
 			d.commit()
-		} else if errors.Is(result.Err, ErrTaken) {
-			result.Index = s.Taken(result.ID).Index
+			result.Passed = d.passed
+		} else if was := (*earlier)(nil); errors.As(result.Err, &was) {
+			result.Index = was.index
 		}
 	}
 	next.last = step{index: index, previous: s.link, entry: tag.Hash(tag.EntryHash, entry)}
@@ -93,7 +96,12 @@ func (s *State) pass(before *State, index uint64) {
 }
 
 func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) error {
-	if e.Author == "" {
+	switch {
+	case e.Author == "" && e.Kind == authority.KindPropose:
+		return s.takeProposal(d, index, e)
+	case e.Author == "" && (e.Kind == authority.KindApprove || e.Kind == authority.KindCancel):
+		return s.takeVote(d, index, e)
+	case e.Author == "":
 		return s.takeChange(d, index, e, raw)
 	}
 	st, err := authority.VerifyStatement(&s.genesis.Genesis, e)
@@ -131,17 +139,30 @@ func takeBody[B any](st *authority.Statement, take func(*B) error) error {
 	return take(&b)
 }
 
-// takeChange checks, in this order: signatures, taken before, expiry, base, and
-// then what the kind itself demands.
+// takeChange checks, in this order: signatures, taken before, cancelled, expiry, base,
+// and then what the kind itself demands.
 func (s *State) takeChange(d *draft, index uint64, e *authority.Entry, raw []byte) error {
-	c, err := authority.VerifyChange(&s.genesis.Genesis, e)
+	c, err := authority.VerifyChange(s.Custody(), e)
 	if err != nil {
 		return err
 	}
 	id := e.ID()
 	if s.Taken(id) != nil {
-		return ErrTaken
+		return &earlier{ErrTaken, s.Taken(id).Index}
 	}
+	if p := s.Proposal(id); p != nil && p.State == ProposalCancelled {
+		return ErrCancelled
+	}
+	if err := s.bring(d, index, e, c, raw); err != nil {
+		return err
+	}
+	s.overtake(d, index, id)
+	return nil
+}
+
+// bring takes a change whose signatures were looked at, and whose id is new.
+func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.Change, raw []byte) error {
+	id := e.ID()
 	if s.Time() > c.NotAfter {
 		return fmt.Errorf("%w: not after %d, ledger time is %d", ErrExpired, c.NotAfter, s.Time())
 	}

@@ -91,7 +91,7 @@ func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err 
 	if e.Kind != authority.KindRevoke && e.Kind != authority.KindSeal {
 		return api.Digest{}, authority.Subject{}, fmt.Errorf("%w: %w", authority.ErrRevoke, ErrNoDenial)
 	}
-	c, err := authority.VerifyChange(&s.genesis.Genesis, e)
+	c, err := authority.VerifyChange(s.Custody(), e)
 	if err != nil {
 		return api.Digest{}, authority.Subject{}, err
 	}
@@ -100,6 +100,9 @@ func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err 
 	}
 	if s.Time() > c.NotAfter {
 		return api.Digest{}, authority.Subject{}, fmt.Errorf("%w: not after %d, ledger time is %d", ErrExpired, c.NotAfter, s.Time())
+	}
+	if p := s.Proposal(e.ID()); p != nil && p.State == ProposalCancelled {
+		return api.Digest{}, authority.Subject{}, ErrCancelled
 	}
 	return e.ID(), sub, nil
 }

@@ -14,6 +14,10 @@
 // it; only the first command above a milestone, whatever it is, writes down the
 // link that it leaves behind.
 //
+// A change may also be collected here, vote by vote. When it has its count it is taken
+// as the signed change it then is; if that is refused, the proposal has failed, under
+// a name that is part of the state. What has expired is forgotten.
+//
 // A state is encoded whole for a snapshot. Its root covers all of it, so that a
 // state which is decoded has the link it had, or another one ([Decode]).
 //

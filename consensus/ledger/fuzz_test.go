@@ -23,6 +23,11 @@ func FuzzApply(f *testing.F) {
 	for _, e := range []*authority.Entry{revoke, w.seal(authority.Subject{Kind: authority.SubjectCluster}), w.lift(revoke.ID())} {
 		f.Add(e.Encode())
 	}
+	order := w.orderChange(w.order("proposed"))
+	w.accept(w.propose(order, 0, false))
+	for _, e := range []*authority.Entry{w.propose(w.orderChange(w.order("other")), 1, true), w.approve(order, 1), w.cancel(order, 2)} {
+		f.Add(e.Encode())
+	}
 	f.Fuzz(func(t *testing.T, entry []byte) { check(t, w.s, w.index+1, entry) })
 }
 

@@ -54,6 +54,30 @@ func (m *merkle) put(path, value api.Digest, depth int) *merkle {
 	}
 }
 
+// remove returns the tree without path; m is unchanged. It is the tree that putting the
+// others would have made: a leaf that is left alone moves up.
+func (m *merkle) remove(path api.Digest, depth int) *merkle {
+	if m == nil || m.isLeaf() {
+		if m != nil && m.path == path {
+			return nil
+		}
+		return m
+	}
+	left, right := m.left, m.right
+	if bit(path, depth) {
+		right = right.remove(path, depth+1)
+	} else {
+		left = left.remove(path, depth+1)
+	}
+	switch {
+	case left == nil && right.isLeaf():
+		return right
+	case right == nil && left.isLeaf():
+		return left
+	}
+	return innerNode(left, right)
+}
+
 // split joins two different leaves below depth.
 func split(a, b *merkle, depth int) *merkle {
 	ra, rb := bit(a.path, depth), bit(b.path, depth)

@@ -68,6 +68,20 @@ func TestTheRootIsThatOfTheSet(t *testing.T) {
 		if again.root() != tree.root() {
 			t.Fatal("another order, another root")
 		}
+		for path := range set {
+			before := tree.root()
+			rest := maps.Clone(set)
+			delete(rest, path)
+			if tree.remove(path, 0).root() != naive(rest, 0) {
+				t.Fatal("without a value the root is not that of the others")
+			}
+			if tree.root() != before {
+				t.Fatal("remove has changed the old tree")
+			}
+		}
+		if stranger := drawPath(t); set[stranger] == (api.Digest{}) && tree.remove(stranger, 0).root() != tree.root() {
+			t.Fatal("removing what is not there has changed the root")
+		}
 		for path, value := range set {
 			value[31] ^= 1
 			if tree.put(path, value, 0).root() == tree.root() {
@@ -80,7 +94,10 @@ func TestTheRootIsThatOfTheSet(t *testing.T) {
 // The paths of two values are never one: names hold neither a slash nor a zero
 // byte, and no prefix begins another.
 func TestPathsCannotCollide(t *testing.T) {
-	prefixes := []string{pathChange, pathPolicy, pathCA, pathOrder, pathName, pathSession, pathKey, pathAnchor, pathAddress, pathTime}
+	prefixes := []string{
+		pathChange, pathPolicy, pathCA, pathOrder, pathName, pathSession, pathKey, pathAnchor, pathAddress, pathTime,
+		pathLock, pathRevoked, pathDenial, pathLifted, pathTrust, pathStone, pathProposal,
+	}
 	for i, a := range prefixes {
 		for j, b := range prefixes {
 			if i != j && len(a) <= len(b) && b[:len(a)] == a {

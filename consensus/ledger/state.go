@@ -16,22 +16,23 @@ const Milestone = 1000
 
 // Paths of the state.
 const (
-	pathChange  = "change/"  // + id → *Taken
-	pathPolicy  = "policy"   // → *Policy
-	pathCA      = "ca/"      // + name → *CA
-	pathOrder   = "order/"   // + hash → *Ordered
-	pathName    = "name/"    // + name → *named
-	pathSession = "session/" // + id → *Session
-	pathKey     = "key/"     // + id → *Key
-	pathAnchor  = "anchor/"  // + node → *Anchored
-	pathAddress = "address/" // + node → *Address
-	pathLock    = "lock/"    // + node → *Locks
-	pathTime    = "time"     // → *ledgerTime
-	pathRevoked = "revoked/" // + kind of subject + "/" + name → *revoked
-	pathDenial  = "denial/"  // + id → *Denial
-	pathLifted  = "lifted/"  // + id → *Lifted
-	pathTrust   = "trust"    // → *trustMoved
-	pathStone   = "stone"    // → *milestone
+	pathChange   = "change/"   // + id → *Taken
+	pathPolicy   = "policy"    // → *Policy
+	pathCA       = "ca/"       // + name → *CA
+	pathOrder    = "order/"    // + hash → *Ordered
+	pathName     = "name/"     // + name → *named
+	pathSession  = "session/"  // + id → *Session
+	pathKey      = "key/"      // + id → *Key
+	pathAnchor   = "anchor/"   // + node → *Anchored
+	pathAddress  = "address/"  // + node → *Address
+	pathLock     = "lock/"     // + node → *Locks
+	pathTime     = "time"      // → *ledgerTime
+	pathRevoked  = "revoked/"  // + kind of subject + "/" + name → *revoked
+	pathDenial   = "denial/"   // + id → *Denial
+	pathLifted   = "lifted/"   // + id → *Lifted
+	pathProposal = "proposal/" // + id of the change → *Proposal
+	pathTrust    = "trust"     // → *trustMoved
+	pathStone    = "stone"     // → *milestone
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes
@@ -82,6 +83,10 @@ func empty(g *authority.VerifiedGenesis) *State {
 
 // Genesis is the document this ledger began with.
 func (s *State) Genesis() *authority.VerifiedGenesis { return s.genesis }
+
+// Custody is the genesis document as it reads now: with the custodians who hold
+// authority, and the counts that are required of them.
+func (s *State) Custody() *authority.Genesis { return &s.genesis.Genesis }
 
 // Position is the last command chained: its Raft index and the link after it.
 func (s *State) Position() Position { return Position{Index: s.last.index, Link: s.link} }
@@ -233,9 +238,10 @@ func list[V value](s *State, prefix string) []V {
 // draft collects the writes of one entry, all or none of which become the new
 // state.
 type draft struct {
-	s    *State
-	txn  *iradix.Txn[value]
-	tree *merkle
+	s      *State
+	txn    *iradix.Txn[value]
+	tree   *merkle
+	passed []byte // see [Result]
 }
 
 func (s *State) draft() *draft { return &draft{s: s, txn: s.values.Txn(), tree: s.tree} }
@@ -246,6 +252,24 @@ func (d *draft) put(path string, v value) {
 	}
 	d.txn.Insert([]byte(path), v)
 	d.tree = d.tree.put(tag.Hash(tag.StatePath, []byte(path)), v.digest(), 0)
+}
+
+// remove takes out what stands at path.
+func (d *draft) remove(path string) {
+	d.txn.Delete([]byte(path))
+	d.tree = d.tree.remove(tag.Hash(tag.StatePath, []byte(path)), 0)
+}
+
+// trial is a draft that goes on from here and leaves d alone.
+func (d *draft) trial() *draft {
+	s := *d.s
+	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree}
+}
+
+// adopt takes over what a trial of d has written.
+func (d *draft) adopt(t *draft) {
+	d.txn, d.tree = t.txn, t.tree
+	d.s.lastCA = t.s.lastCA
 }
 
 func (d *draft) commit() {
