@@ -323,6 +323,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server) error {
 	loops.Go(func() { n.runFreshness(ctx) })
 	loops.Go(func() { n.runAnchors(ctx) })
 	loops.Go(func() { n.runCeremonies(ctx) })
+	loops.Go(func() { n.runSeal(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {
 			// Nothing is released without its audit: the gate refuses by itself.

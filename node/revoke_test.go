@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/rand"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +11,11 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
+	"warifu.dev/node/internal/trial"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
 )
 
 // R20, R21: a connection that stays open through a revoke is worth nothing after
@@ -152,6 +158,74 @@ func TestASealedNodeSaysSo(t *testing.T) {
 	if _, is := n.sealedBy(); is {
 		t.Error("another node's seal")
 	}
+}
+
+// An emergency seal takes everything that is open out of the process's memory, and
+// a lift lets the token open it again.
+func TestASealWipesWhatIsOpen(t *testing.T) {
+	n, r := fakeNode(t)
+	withAudit(t, n)
+	n.device = openSoft(t, t.TempDir())
+	n.secrets.cfg = keyring.Config{Dir: t.TempDir(), Cluster: r.Genesis.Cluster, Node: "n1", Device: n.device, Rand: rand.Reader}
+	confirm := func(b *trial.Born) {
+		t.Helper()
+		ses := r.State().Session(b.Key.Session)
+		if err := n.secrets.confirm(ses, &r.State().OrderByHash(ses.Order).Order, 1, b.Shares[0]); err != nil {
+			t.Fatal(err)
+		}
+		n.secrets.look(r.State(), "n1")
+	}
+	confirm(r.BearRoot())
+	named := r.BearKey("demo")
+	confirm(named)
+	if n.lookSeal(t.Context(), false) || n.servingState() != serving {
+		t.Fatalf("before: %s", n.servingState())
+	}
+	_, ring := n.secrets.current()
+	root := ring.Root().Share
+	share, back, ok := n.share(named.Key.ID, 1, 1)
+	if !ok {
+		t.Fatal("no share")
+	}
+	back()
+
+	res := r.Apply(r.Seal(authority.Subject{Kind: authority.SubjectCluster}))
+	if res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	for range 2 { // the second look changes nothing
+		if !n.lookSeal(t.Context(), true) {
+			t.Fatal("it is not shut")
+		}
+		n.secrets.look(r.State(), "n1")
+	}
+	if !root.IsZero() || !share.Scalar.IsZero() || share.Endorsement.Len() != keyring.SaltSize || !share.Endorsement.Equal(secret.New(make([]byte, keyring.SaltSize))) {
+		t.Error("the root share, the share, or its endorsement key is in memory")
+	}
+	if state, ring := n.secrets.current(); state != seal.Sealed || ring != nil || n.servingState() != sealedByCustodians {
+		t.Errorf("%s, %v, %s", state, ring, n.servingState())
+	}
+	if s := n.status(); len(s.Warnings) < 1 || !strings.Contains(s.Warnings[0], res.ID.String()) {
+		t.Errorf("status names no seal: %v", s.Warnings)
+	}
+	if records, err := n.audit.Tail(9); err != nil || len(records) != 1 || records[0].Kind != audit.Sealed || records[0].EntryID != res.ID {
+		t.Errorf("recorded: %+v, %v", records, err)
+	}
+
+	if res := r.Apply(r.Lift(res.ID)); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	if n.lookSeal(t.Context(), true) {
+		t.Error("lifted, and shut")
+	}
+	if state, moved := n.secrets.look(r.State(), "n1"); state != seal.Unsealed || !moved || n.servingState() != serving {
+		t.Fatalf("lifted: %s, %s", state, n.servingState())
+	}
+	again, back, ok := n.share(named.Key.ID, 1, 1)
+	if !ok || !again.Scalar.Equal(named.Shares[0]) {
+		t.Fatal("the share is not there again")
+	}
+	back()
 }
 
 // withAudit gives a node an audit log.

@@ -807,14 +807,15 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 	}
 	share.Wipe() // the driver's copy
 	n := &Node{secrets: s, consensus: &fakeReplica{Cluster: c, kept: &consensus.Kept{}}}
-	got, ok := n.share(named.Key.ID, 1, 1)
+	got, back, ok := n.share(named.Key.ID, 1, 1)
 	if !ok || !got.Scalar.Equal(named.Shares[0]) {
 		t.Fatal("the share is gone, or wiped with the driver's")
 	}
+	back()
 	if !s.wipe() || s.wipe() {
 		t.Fatal("wiped twice, or never")
 	}
-	if _, ok := n.share(named.Key.ID, 1, 1); ok || codeOf(n.unsealed()) != api.CodeSealed {
+	if _, _, ok := n.share(named.Key.ID, 1, 1); ok || codeOf(n.unsealed()) != api.CodeSealed {
 		t.Fatal("a wiped node gives out shares")
 	}
 	if err := s.confirm(ses, order, 1, named.Shares[0]); !errors.Is(err, errNotUnsealed) {

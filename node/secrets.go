@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +56,9 @@ func (s *secrets) open() (locked bool, err error) {
 	case err != nil && !errors.Is(err, keyring.ErrNone):
 		return false, err
 	}
-	s.put(ring, seal.Sealed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring, s.state, s.onDisk = ring, seal.Sealed, false
 	return false, nil
 }
 
@@ -74,25 +77,20 @@ func (s *secrets) unlock(u secret.Bytes) error {
 	return nil
 }
 
-// take puts in place what custodians have opened.
-func (s *secrets) take() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened != nil {
-		s.ring, s.opened = s.opened, nil
-	}
-}
-
-// wipe overwrites what is open, and reports whether anything was. Nobody may be
-// using it any more.
+// wipe takes out of use what is open, overwrites it, and reports whether anything
+// was. What is on disk stays as sealed as it was.
 func (s *secrets) wipe() bool {
-	s.take()
-	_, ring := s.current()
-	s.put(nil, seal.Sealed)
-	if ring != nil {
+	s.mu.Lock()
+	rings := slices.DeleteFunc([]*keyring.Keyring{s.opened, s.ring}, func(k *keyring.Keyring) bool { return k == nil })
+	s.opened, s.ring = nil, nil
+	if len(rings) > 0 {
+		s.onDisk, s.state = true, seal.Sealed
+	}
+	s.mu.Unlock()
+	for _, ring := range rings { // not under the lock: a write of it may be under way
 		ring.Wipe()
 	}
-	return ring != nil
+	return len(rings) > 0
 }
 
 func (s *secrets) put(ring *keyring.Keyring, state seal.State) {
@@ -107,27 +105,26 @@ func (s *secrets) current() (seal.State, *keyring.Keyring) {
 	return s.state, s.ring
 }
 
-// look decides the state anew from the ledger, and reports whether it changed.
+// look decides the state anew from the ledger, and reports whether it changed. It
+// uses the root share under the lock: whoever wipes it takes it away under that.
 func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
 	var key *seal.RootKey
 	if k := state.RootKey(); k != nil {
 		key = &seal.RootKey{Session: k.Session, Index: k.IndexOf(node), YI: k.Record.YI}
 	}
-	s.take()
-	last, ring := s.current()
-	s.mu.RLock()
-	onDisk := s.onDisk
-	s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != nil {
+		s.ring, s.opened = s.opened, nil
+	}
 	var share *seal.RootShare
-	if ring != nil {
-		r := ring.Root()
+	if s.ring != nil {
+		r := s.ring.Root()
 		share = &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}
 	}
-	next := seal.Decide(key, share, onDisk)
-	if next != last {
-		s.put(ring, next)
-	}
-	return next, next != last
+	last := s.state
+	s.state = seal.Decide(key, share, s.onDisk)
+	return s.state, s.state != last
 }
 
 // confirm makes this node's share of a session durable: the root share as a new
@@ -210,16 +207,20 @@ func (n *Node) freshEnough() *api.Error {
 	return api.Retry(api.CodeStale, "this node has not heard from a majority in the last %v", maxStaleness)
 }
 
-func (n *Node) share(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, bool) {
+func (n *Node) share(key api.KeyID, version uint32, epoch uint64) (s *keyring.Share, back func(), ok bool) {
 	state, ring := n.secrets.current()
 	if state != seal.Unsealed {
-		return nil, false
+		return nil, nil, false
 	}
-	return ring.Share(key, version, epoch)
+	return ring.Borrow(key, version, epoch)
 }
 
-// serving is what [Node.servingState] says of a node that releases.
-const serving = "serving"
+// What [Node.servingState] says of a node that releases, and of one that custodians
+// have sealed.
+const (
+	serving            = "serving"
+	sealedByCustodians = "sealed by custodians"
+)
 
 // servingState names what the node does, for status: "serving", or why it
 // releases nothing.
@@ -229,10 +230,10 @@ func (n *Node) servingState() string {
 	switch {
 	case n.consensus.Stopped() != nil:
 		return stoppedState(n.consensus.Stopped())
+	case sealed:
+		return sealedByCustodians
 	case state != seal.Unsealed:
 		return string(state)
-	case sealed:
-		return "sealed by custodians"
 	case n.audit.State() != "ok":
 		return n.audit.State()
 	case n.freshEnough() != nil:
@@ -282,7 +283,6 @@ func (n *Node) runCeremonies(ctx context.Context) {
 		case <-changed:
 		case <-tick.C:
 			n.noteCounts(ctx)
-			n.lookUnsealing(ctx)
 		}
 	}
 }

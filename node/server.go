@@ -334,6 +334,9 @@ func (n *Node) status() *api.StatusAnswer {
 	for _, c := range other {
 		a.Warnings = append(a.Warnings, "fork: "+c.String())
 	}
+	if by, is := n.sealedBy(); is {
+		a.Warnings = append(a.Warnings, "sealed by custodians: "+by.String()+", until it is lifted")
+	}
 	if have, more := n.unsealing.needed(n.genesis); more > 0 {
 		a.Warnings = append(a.Warnings, n.unsealWords(have, more))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
@@ -102,9 +103,66 @@ func (n *Node) lookUnsealing(ctx context.Context) {
 	}
 }
 
+// sealTick is how often the seal is looked at when the ledger is quiet: what was
+// handed to this node directly, or is stored and not committed, moves nothing there.
+const sealTick = 200 * time.Millisecond
+
+// runSeal does what custodians' seals and lifts say, and ends attempts at opening
+// that are over. It waits for nothing that a ceremony waits for.
+func (n *Node) runSeal(ctx context.Context) {
+	tick := time.NewTicker(sealTick)
+	defer tick.Stop()
+	shut := false
+	for {
+		changed := n.consensus.Changed()
+		shut = n.lookSeal(ctx, shut)
+		n.lookUnsealing(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// lookSeal sees to it that nothing is open in this process while a seal of
+// custodians is in force, pieces included. When the last is lifted, the node opens as
+// after a start: by its token, or by custodians' pieces. shut is whether it was
+// sealed at the last look, and what is returned whether it is now.
+func (n *Node) lookSeal(ctx context.Context, shut bool) bool {
+	if by, is := n.sealedBy(); is {
+		n.unsealing.end()
+		if n.secrets.wipe() {
+			n.log.Warn("custodians have sealed this node", "seal", by)
+			n.note(ctx, audit.Record{Kind: audit.Sealed, EntryID: by})
+		}
+		return true
+	}
+	if !shut {
+		return false
+	}
+	locked, err := n.secrets.open()
+	if err == nil && locked {
+		err = n.unsealing.begin(n)
+	}
+	if err != nil {
+		n.log.Error("the seal was lifted, and the keyring does not open: start the node again", "error", err)
+	}
+	return false
+}
+
 // place is a custodian's, in the order of genesis, or -1.
 func (n *Node) place(custodian string) int {
 	return slices.IndexFunc(n.genesis.Custodians, func(c authority.Custodian) bool { return c.Name == custodian })
+}
+
+// shutBySeal says nil, or that no piece opens this node now.
+func (n *Node) shutBySeal() *api.Error {
+	if by, is := n.sealedBy(); is {
+		return api.Retry(api.CodeSealed, "custodians have sealed this node: it takes a lift of %s first", by)
+	}
+	return nil
 }
 
 // unsealOffer shows a custodian what there is to open here, and its own box.
@@ -112,6 +170,9 @@ func (n *Node) unsealOffer(custodian string) (*api.UnsealOffer, error) {
 	place := n.place(custodian)
 	if place < 0 {
 		return nil, api.Refuse(api.CodeDenied, "only custodians open seals")
+	}
+	if e := n.shutBySeal(); e != nil {
+		return nil, e
 	}
 	a := &api.UnsealOffer{Node: n.cfg.Node, State: n.servingState()}
 	n.unsealing.mu.Lock()
@@ -158,6 +219,9 @@ func (n *Node) takePiece(ctx context.Context, custodian, source string, q *api.U
 
 func (n *Node) openWith(custodian string, q *api.UnsealPiece) error {
 	place := n.place(custodian)
+	if e := n.shutBySeal(); e != nil && place >= 0 {
+		return e
+	}
 	n.unsealing.mu.Lock()
 	defer n.unsealing.mu.Unlock()
 	o := n.unsealing.opening

@@ -765,10 +765,11 @@ var promises = []promise{
 				"TestDiskOrTokenAloneGivesNothing", "TestTheRootShareAloneDoesNotOpenTheKeyring", "TestASealedFileOpensOnlyWhereItBelongs",
 				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
 				"TestACrashLeavesNoOldGeneration", "TestWhatWasSealedWrongIsRefused", "TestNothingPrintsAShare", "TestOnARealToken",
-				"TestALockedSealTakesTheCustodiansSecretToo", "TestAnUnsealSecretIsOfOneSeal",
+				"TestALockedSealTakesTheCustodiansSecretToo", "TestAnUnsealSecretIsOfOneSeal", "TestWhatIsBorrowedIsWipedWhenItIsBack",
 			}},
 			{"sharing/unseal", []string{"TestAnyThresholdOfCustodiansOpensASeal", "TestAPieceFitsNowhereElse", "TestPiecesThatDoNotBelongTogether", "TestALockHasItsForm"}},
-			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds"}},
+			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds", "TestASealShutsWhatCustodiansHaveOpened"}},
+			{"node", []string{"TestASealWipesWhatIsOpen"}},
 		},
 		faults: []fault{
 			{
@@ -796,6 +797,16 @@ var promises = []promise{
 				old:  "if err := authority.VerifyDoor(l.node.Key, o.Signature, unseal.Signed(c.seal(l, o.Generation), o.Attempt, o.Door)...); err != nil {",
 				new:  "if err := authority.VerifyDoor(l.node.Key, o.Signature, unseal.Signed(c.seal(l, o.Generation), o.Attempt, o.Door)...); err != nil && o == nil {",
 				room: "warifutest", test: "TestAPieceThatDoesNotBelongIsRefusedByName", says: "a node shows another door",
+			},
+			{
+				name: "a node that custodians seal keeps what it has opened",
+				file: "node/unsealing.go", old: "if n.secrets.wipe() {", new: "if n.secrets == nil {",
+				room: "node", test: "TestASealWipesWhatIsOpen", says: "is in memory",
+			},
+			{
+				name: "a share that is in use when its keyring is wiped stays in memory",
+				file: "node/keyring/keyring.go", old: "if k.borrowed--; k.borrowed == 0 {", new: "if k.borrowed--; k.borrowed < 0 {",
+				room: "node/keyring", test: "TestWhatIsBorrowedIsWipedWhenItIsBack", says: "stays in memory",
 			},
 			{
 				name: "the root share is kept beside its seal, as it is",

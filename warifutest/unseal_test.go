@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"warifu.dev/api"
+	"warifu.dev/authority"
 	"warifu.dev/client"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
@@ -240,5 +241,64 @@ func TestAHalfDoneUnsealEnds(t *testing.T) {
 		if o := bob.offers(t)[node]; o.Locked {
 			t.Errorf("%+v", o)
 		}
+	})
+}
+
+// An emergency seal shuts nodes that custodians have opened, and wipes what they
+// hold; no piece is taken before it is lifted, and after that it takes pieces again.
+func TestASealShutsWhatCustodiansHaveOpened(t *testing.T) {
+	warifutest.Run(t, warifutest.Options{Seed: 4, Sealed: true}, func(t *testing.T, c *warifutest.Cluster) {
+		alice, bob := custodianAt(t, c, 0), custodianAt(t, c, 1)
+		open := func() {
+			t.Helper()
+			for _, u := range []custodian{alice, bob} {
+				for node, o := range u.offers(t) {
+					if _, err := u.hand(t, o); err != nil {
+						t.Fatalf("%s: %v", node, err)
+					}
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), warifutest.Patience)
+			defer cancel()
+			if err := c.WaitServing(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := alice.offers(t)
+		open()
+		change := func(kind string, body []byte) api.Digest {
+			t.Helper()
+			e, err := c.Desk().Sign(kind, body, api.Digest{})
+			if err == nil {
+				_, err = alice.Submit(t.Context(), e.Encode())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.ID()
+		}
+		by := change(authority.KindSeal, wire.Encode(authority.Seal{Subject: authority.Subject{Kind: authority.SubjectCluster}}))
+		time.Sleep(3 * time.Second)
+		for _, s := range alice.Status(t.Context()) {
+			if s.Err != nil || s.Answer.State != "sealed by custodians" {
+				t.Errorf("%s: %+v, %v", s.Node, s.Answer, s.Err)
+			}
+		}
+		for _, s := range alice.Seals(t.Context()) {
+			if !refusedAs(s.Err, api.CodeSealed, "a lift of "+by.String()) {
+				t.Errorf("%s offers its seal: %+v, %v", s.Node, s.Offer, s.Err)
+			}
+			if _, err := alice.hand(t, before[s.Node]); !refusedAs(err, api.CodeSealed, "a lift of "+by.String()) {
+				t.Errorf("%s takes a piece: %v", s.Node, err)
+			}
+		}
+		change(authority.KindLift, wire.Encode(authority.Lift{Lifts: by}))
+		time.Sleep(3 * time.Second)
+		for node, o := range alice.offers(t) {
+			if !o.Locked || o.State != "sealed" || len(o.Have) != 0 || o.Attempt == before[node].Attempt {
+				t.Errorf("%s, lifted, offers %+v", node, o)
+			}
+		}
+		open()
 	})
 }

@@ -45,8 +45,9 @@ type Config struct {
 	// Unsealed and Fresh say nil, or why nothing is released.
 	Unsealed func() *api.Error
 	Fresh    func() *api.Error
-	// Share returns this node's share of a key in one epoch.
-	Share func(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, bool)
+	// Share returns this node's share of a key in one epoch, and what gives it back:
+	// it is of use until then, also when the node is sealed meanwhile.
+	Share func(key api.KeyID, version uint32, epoch uint64) (s *keyring.Share, back func(), ok bool)
 	// Policy compiles, or finds compiled, the policy of a state.
 	Policy func(*ledger.State) (*policy.Policy, error)
 	Audit  Recorder
@@ -84,6 +85,7 @@ type item struct {
 	envelope *tdh2.Envelope
 	key      *ledger.Key
 	share    *keyring.Share
+	back     func() // gives the share back
 	public   *tdh2.PublicKey
 	verified *tdh2.VerifiedEnvelope
 	rules    []string
@@ -103,6 +105,11 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	}
 	committed, tail := g.cfg.States()
 	items := make([]*item, len(req.Items))
+	defer func() {
+		for _, it := range items {
+			it.give(nil, nil)
+		}
+	}()
 	for i := range req.Items {
 		items[i] = g.decide(&asked{caller, req, committed, tail}, req.Items[i])
 	}
@@ -132,6 +139,14 @@ func Header(node string, s *ledger.State) api.AnswerHeader {
 		h.PolicyDigest = p.Digest
 	}
 	return h
+}
+
+// give gives back the share that is borrowed for an item, and takes another, or none.
+func (it *item) give(share *keyring.Share, back func()) {
+	if it.back != nil {
+		it.back()
+	}
+	it.share, it.back = share, back
 }
 
 // asked is what the items of one request have in common, and the two states
@@ -219,12 +234,12 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if t := a.tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
 		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
 	}
-	share, ok := g.cfg.Share(k.ID, k.Version, k.Epoch)
+	share, back, ok := g.cfg.Share(k.ID, k.Version, k.Epoch)
+	it.give(share, back)
 	index := k.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index {
 		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of the key's current epoch"))
 	}
-	it.share = share
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,14 +129,23 @@ func newWorld(t *testing.T) *world {
 		Key: w.born.Key.ID, Version: 1, Epoch: 1, Index: 1,
 		Scalar: w.born.Shares[0], Endorsement: secret.New(bytes.Repeat([]byte{7}, keyring.SaltSize)),
 	}
+	var lent atomic.Int64
+	t.Cleanup(func() {
+		if n := lent.Load(); n != 0 {
+			t.Errorf("%d shares were not given back: they would never be wiped", n)
+		}
+	})
 	w.gate = New(Config{
 		Node: "n1", Region: "jp-east", HSM: "pkcs11",
 		States:   func() (*ledger.State, *ledger.State) { return w.committed, w.tail },
 		Unsealed: func() *api.Error { return w.unsealed },
 		Fresh:    func() *api.Error { return w.fresh },
-		Share: func(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, bool) {
-			ok := w.share != nil && w.share.Key == key && w.share.Version == version && w.share.Epoch == epoch
-			return w.share, ok
+		Share: func(key api.KeyID, version uint32, epoch uint64) (*keyring.Share, func(), bool) {
+			if w.share == nil || w.share.Key != key || w.share.Version != version || w.share.Epoch != epoch {
+				return nil, nil, false
+			}
+			lent.Add(1)
+			return w.share, func() { lent.Add(-1) }, true
 		},
 		Policy: func(s *ledger.State) (*policy.Policy, error) {
 			if s.Policy() == nil {

@@ -39,6 +39,8 @@ var (
 	ErrAnother = errors.New("keyring: there is another share of this key and epoch")
 	// ErrLocked means that custodians have to open this seal, too.
 	ErrLocked = errors.New("keyring: custodians have to open this seal")
+	// ErrWiped means that this process has given the keyring up.
+	ErrWiped = errors.New("keyring: it was wiped")
 	// ErrFull means the keyring would be larger than what is read back.
 	ErrFull = errors.New("keyring: too many shares")
 )
@@ -104,8 +106,11 @@ type Keyring struct {
 
 	writing sync.Mutex // held while files are written: readers do not wait for a disk
 
-	mu     sync.RWMutex
-	shares map[shareID]*Share // replaced, never changed; guarded by mu
+	mu       sync.RWMutex
+	shares   map[shareID]*Share // replaced, never changed; guarded by mu
+	borrowed int                // of what Borrow gave out; guarded by mu
+	leaving  map[shareID]*Share // of a wiped keyring, while some are borrowed; guarded by mu
+	wiped    bool               // guarded by mu
 }
 
 type shareID struct {
@@ -346,6 +351,28 @@ func (k *Keyring) Share(key api.KeyID, version uint32, epoch uint64) (*Share, bo
 	return s, ok
 }
 
+// Borrow is [Keyring.Share] for as long as the caller uses the share: it is not
+// overwritten before back was called, once.
+func (k *Keyring) Borrow(key api.KeyID, version uint32, epoch uint64) (s *Share, back func(), ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s, ok = k.shares[shareID{key, version, epoch}]; !ok {
+		return nil, nil, false
+	}
+	k.borrowed++
+	return s, k.back, true
+}
+
+// back ends a loan; the last one of a wiped keyring overwrites its shares.
+func (k *Keyring) back() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.borrowed--; k.borrowed == 0 {
+		wipe(k.leaving)
+		k.leaving = nil
+	}
+}
+
 // Count is the number of shares.
 func (k *Keyring) Count() int {
 	k.mu.RLock()
@@ -361,6 +388,9 @@ func (k *Keyring) Put(s Share) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	id := shareID{s.Key, s.Version, s.Epoch}
+	if k.isWiped() {
+		return ErrWiped
+	}
 	if have, ok := k.Share(s.Key, s.Version, s.Epoch); ok {
 		if have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
 			return nil
@@ -397,14 +427,30 @@ func (k *Keyring) all() map[shareID]*Share {
 	return k.shares
 }
 
-// Wipe overwrites what this process holds of the keyring, root share included.
-// Nobody may use what the keyring gave out after that.
+func (k *Keyring) isWiped() bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.wiped
+}
+
+// Wipe overwrites what this process holds of the keyring, root share included:
+// at once, or, of the shares that are borrowed, when the last is given back. It
+// gives out nothing more, and nobody may use what [Keyring.Root] or
+// [Keyring.Share] gave out before.
 func (k *Keyring) Wipe() {
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	wipe(k.shares)
+	if k.wiped {
+		return
+	}
+	k.wiped = true
+	if k.borrowed > 0 {
+		k.leaving = k.shares
+	} else {
+		wipe(k.shares)
+	}
 	k.shares = map[shareID]*Share{}
 	k.root.Share.Wipe()
 	k.key.Wipe()

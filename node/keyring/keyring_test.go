@@ -12,6 +12,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/hsm"
 	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/secret"
 	"warifu.dev/sharing/group"
 )
 
@@ -61,6 +62,42 @@ func TestWhatIsPutIsThereAfterARestart(t *testing.T) {
 	}
 	if err := again.Put(Share{Key: api.KeyID{9}, Version: 1, Epoch: 1, Index: 2, Scalar: group.SmallScalar(12)}); !errors.Is(err, ErrAnother) {
 		t.Errorf("another share of one key and epoch: %v", err)
+	}
+}
+
+// A node is sealed while it releases: the share that is in use stays whole until it is
+// given back, and nothing else does.
+func TestWhatIsBorrowedIsWipedWhenItIsBack(t *testing.T) {
+	k := created(t, testConfig(t), testRoot(1))
+	for key := range byte(2) {
+		if err := k.Put(Share{Key: api.KeyID{key}, Version: 1, Epoch: 1, Index: 2, Scalar: group.SmallScalar(11)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := func(s *Share) bool {
+		return s.Scalar.IsZero() && s.Endorsement.Equal(secret.New(make([]byte, SaltSize)))
+	}
+	first, back, ok := k.Borrow(api.KeyID{0}, 1, 1)
+	if !ok {
+		t.Fatal("no share to borrow")
+	}
+	second, backToo, _ := k.Borrow(api.KeyID{1}, 1, 1)
+	root := k.Root().Share
+	k.Wipe()
+	k.Wipe() // changes nothing
+	back()
+	if !root.IsZero() || empty(first) || empty(second) {
+		t.Fatalf("root share wiped: %v; shares that are in use: %v, %v", root.IsZero(), empty(first), empty(second))
+	}
+	if _, _, ok := k.Borrow(api.KeyID{1}, 1, 1); ok || k.Count() != 0 {
+		t.Error("a wiped keyring gives out shares")
+	}
+	if err := k.Put(Share{Key: api.KeyID{3}, Version: 1, Epoch: 1, Index: 2, Scalar: group.SmallScalar(11)}); !errors.Is(err, ErrWiped) {
+		t.Errorf("a wiped keyring takes a share: %v", err)
+	}
+	backToo()
+	if !empty(first) || !empty(second) {
+		t.Error("what was borrowed is given back, and stays in memory")
 	}
 }
 
