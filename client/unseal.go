@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"filippo.io/age"
@@ -20,14 +21,17 @@ type NodeSeal struct {
 	Err   error            // a *[NodesError] with one reason
 }
 
-// Seals asks all nodes what custodians have to open there, in parallel, in the
-// roster's order. The caller is a custodian.
-func (c *Client) Seals(ctx context.Context) []NodeSeal {
+// Seals asks the nodes named, or all of them, what custodians have to open there, in
+// parallel, in the roster's order. The caller is a custodian.
+func (c *Client) Seals(ctx context.Context, nodes ...string) []NodeSeal {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list := make([]NodeSeal, len(c.links))
+	asked := slices.DeleteFunc(slices.Clone(c.links), func(l *link) bool {
+		return len(nodes) > 0 && !slices.Contains(nodes, l.node.ID)
+	})
+	list := make([]NodeSeal, len(asked))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range asked {
 		all.Go(func() {
 			list[i] = NodeSeal{Node: l.node.ID}
 			offer, err := ask[api.UnsealOffer](ctx, l, api.MethodUnsealOffer, nil)

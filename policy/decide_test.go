@@ -203,7 +203,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%s: %+v", sentence, d)
 		}
 	}
-	const want = `principals: 1 applications, 1 operators, 1 auditors; times in Asia/Tokyo
+	const want = `principals: 2 applications, 1 operators, 1 auditors; times in Asia/Tokyo
 2 policies; what none of them permits is denied, and a forbid wins
 
 PERMIT  apps-may-unwrap-demo (line 2)

@@ -24,22 +24,23 @@ const unsealLook = time.Second
 func (a *app) unsealCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
-		Use:   "unseal --custodian FILE",
+		Use:   "unseal [NODE...] --custodian FILE",
 		Short: "Hand this custodian's piece to every sealed node",
-		Long: `Hands this custodian's piece to every node that is sealed and can be reached, and
-shows who each still waits for. It stays until every node is open, and serves a
-node that comes back meanwhile; with --once it leaves after one round.
+		Long: `Hands this custodian's piece to every node that is sealed and can be reached, or
+to those named, and shows who each still waits for. It stays until every one of
+them is open, and serves a node that comes back meanwhile; with --once it leaves
+after one round.
 
 A piece goes to a key that the node made for this attempt and signed, and is of no
 use at another node or later. Which nodes there are, and their keys, genesis says.
 What is still sealed when it leaves is exit code 11.`,
 		Example: "  warifu unseal --custodian alice.custodian\n  warifu unseal --custodian alice.custodian --once -o json",
-		Args:    exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, nodes []string) error {
 			if a.caller.custodianFile == "" {
 				return fail(exitUsage, "warifu unseal needs --custodian FILE: only custodians open seals")
 			}
-			u, err := a.newUnsealer()
+			u, err := a.newUnsealer(nodes)
 			if err != nil {
 				return err
 			}
@@ -56,13 +57,14 @@ What is still sealed when it leaves is exit code 11.`,
 type unsealer struct {
 	app     *app
 	cluster *client.Client
+	nodes   []string // none means all
 	name    string
 	place   int
 	hand    func(context.Context, *api.UnsealOffer) (*api.UnsealOffer, error)
 	shown   string
 }
 
-func (a *app) newUnsealer() (*unsealer, error) {
+func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 	h, err := a.loadHome()
 	if err != nil {
 		return nil, err
@@ -70,11 +72,16 @@ func (a *app) newUnsealer() (*unsealer, error) {
 	if h.Genesis.Unseal != authority.UnsealCustodians {
 		return nil, fail(exitInput, "in this cluster each node's token opens its seal alone (%s): there is nothing for custodians to open", h.Genesis.Unseal)
 	}
+	for _, id := range nodes {
+		if h.Genesis.NodeByID(id) == nil {
+			return nil, fail(exitUsage, "%s is not on the roster, which has %s", oneLine(id), strings.Join(nodeIDs(&h.Genesis.Genesis), ", "))
+		}
+	}
 	who, err := openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to open seals")
 	if err != nil {
 		return nil, err
 	}
-	u := &unsealer{app: a, name: who.Name()}
+	u := &unsealer{app: a, nodes: nodes, name: who.Name()}
 	key, err := who.SignKey().Public().(*ecdsa.PublicKey).Bytes()
 	if err != nil {
 		return nil, err
@@ -141,7 +148,7 @@ func (u *unsealer) run(ctx context.Context, once bool) error {
 // round asks every node once, and hands over where this custodian's piece is missing.
 func (u *unsealer) round(ctx context.Context) []sealLine {
 	var lines []sealLine
-	for _, s := range u.cluster.Seals(ctx) {
+	for _, s := range u.cluster.Seals(ctx, u.nodes...) {
 		l := sealLine{Node: s.Node, Have: []string{}}
 		o, err := s.Offer, s.Err
 		if err == nil && o.Locked && !slices.Contains(o.Have, u.name) {
@@ -164,6 +171,9 @@ func (u *unsealer) round(ctx context.Context) []sealLine {
 		var nodes *client.NodesError
 		if errors.As(err, &nodes) && len(nodes.Reasons) > 0 {
 			l.Why = fmt.Sprintf("%s: %s", nodes.Reasons[0].Code, nodes.Reasons[0].Sentence)
+			if nodes.Reasons[0].Code == api.CodeSealed {
+				l.State = string(api.CodeSealed)
+			}
 		} else if err != nil {
 			l.Why = err.Error()
 		}
