@@ -61,7 +61,7 @@ func (n *Node) admit(c *transport.Caller) error {
 		if b, err := pub.Bytes(); err == nil {
 			if cust := n.genesis.CustodianByKey(authority.FingerprintOf(b)); cust != nil {
 				s.custodian = cust.Name
-				c.Identity = s
+				c.Identity, c.Few = s, true
 				return nil
 			}
 		}
@@ -246,6 +246,27 @@ const (
 	peerUnit           = 4 << 10
 )
 
+// clientUnitsPerSecond bounds, in the same units, what one node takes of clients for
+// the log in a second: so much of all custodians together, and so much of everybody
+// else. What is over is the node's own, for its posts in ceremonies, so that no
+// number of clients uses up what the leader takes from it. It holds an entry of the
+// largest size.
+const clientUnitsPerSecond = peerUnitsPerSecond * 3 / 8
+
+// handed is what clients have handed in at this node for the log.
+type handed struct{ custodians, others rate }
+
+// by is the rate that a client's submissions count in.
+func (h *handed) by(s *session) *rate {
+	if s.custodian != "" {
+		return &h.custodians
+	}
+	return &h.others
+}
+
+// unitsOf is what an entry counts.
+func unitsOf(size int) int { return 1 + size/peerUnit }
+
 // peerRates are the rates of the roster's members, by id.
 type peerRates map[string]*rate
 
@@ -260,7 +281,7 @@ func newPeerRates(roster []authority.Node) peerRates {
 // allow says whether a member may submit an entry of this size now.
 func (r peerRates) allow(peer string, size int, now time.Time) bool {
 	of := r[peer]
-	return of != nil && of.allow(now, 1+size/peerUnit, peerUnitsPerSecond)
+	return of != nil && of.allow(now, unitsOf(size), peerUnitsPerSecond)
 }
 
 // allow counts n more, and says whether the second has room for them.

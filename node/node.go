@@ -51,6 +51,7 @@ type Node struct {
 	histories histories
 	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
+	handed    handed
 	gate      *gate.Gate
 	cap       *gate.RefusalCap
 	driver    *ceremony.Driver

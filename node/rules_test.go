@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -518,6 +519,40 @@ func TestWhatAMemberSubmitsIsLimited(t *testing.T) {
 	}
 }
 
+// However many clients hand in changes, custodians are taken, and what is left of what
+// the leader takes from a node is the node's own.
+func TestClientsLeaveRoomForTheNodesOwnPosts(t *testing.T) {
+	n, r := fakeNode(t)
+	now := time.Now()
+	n.now = func() time.Time { return now }
+	hand := func(s *session, i int) api.Code {
+		_, err := n.submitChange(t.Context(), s, &api.SubmitRequest{Entry: r.Revoke(authority.Subject{Kind: authority.SubjectCA, Name: fmt.Sprintf("ca-%d", i)})})
+		return codeOf(err)
+	}
+	for i := range clientUnitsPerSecond + 5 { // each on a connection of its own
+		want := api.Code("")
+		if i >= clientUnitsPerSecond {
+			want = api.CodeOverloaded
+		}
+		if got := hand(&session{principal: "spiffe://demo/app"}, i); got != want {
+			t.Fatalf("change %d: %q, want %q", i+1, got, want)
+		}
+	}
+	if got := hand(&session{custodian: "c1"}, 1000); got != "" {
+		t.Errorf("a custodian's change waits behind applications': %s", got)
+	}
+	if err := n.say(t.Context(), authority.KindAnchor, authority.Anchor{Counter: 1}); err != nil {
+		t.Errorf("the node's own post waits behind clients': %v", err)
+	}
+	if 2*clientUnitsPerSecond >= peerUnitsPerSecond || clientUnitsPerSecond < unitsOf(authority.MaxEntrySize) {
+		t.Errorf("%d units of each class leave nothing of %d for the node, or hold no entry of the largest size", clientUnitsPerSecond, peerUnitsPerSecond)
+	}
+	now = now.Add(time.Second)
+	if got := hand(&session{principal: "spiffe://demo/app"}, 1001); got != "" {
+		t.Errorf("the next second: %s", got)
+	}
+}
+
 // A share proof costs a node more than a partial: one connection gets so many.
 func TestShareProofsAreLimitedPerConnection(t *testing.T) {
 	s := &session{principal: "spiffe://example.org/app"}
@@ -556,7 +591,7 @@ func TestJunkIsNotAppended(t *testing.T) {
 	} {
 		for _, leader := range []string{"n1", "n2"} {
 			r.leader = leader
-			if _, err := n.submitChange(ctx, &api.SubmitRequest{Entry: tt.entry}); codeOf(err) != tt.code {
+			if _, err := n.submitChange(ctx, &session{}, &api.SubmitRequest{Entry: tt.entry}); codeOf(err) != tt.code {
 				t.Errorf("%s, led by %s: %v", sentence, leader, err)
 			}
 		}
@@ -565,15 +600,15 @@ func TestJunkIsNotAppended(t *testing.T) {
 		t.Fatalf("%d entries were appended", r.submitted)
 	}
 	r.leader = "n1"
-	a, err := n.submitChange(ctx, &api.SubmitRequest{Entry: good})
+	a, err := n.submitChange(ctx, &session{}, &api.SubmitRequest{Entry: good})
 	if err != nil || !a.Taken || r.submitted != 1 {
 		t.Fatalf("a good one: %+v, %v", a, err)
 	}
-	again, err := n.submitChange(ctx, &api.SubmitRequest{Entry: good})
+	again, err := n.submitChange(ctx, &session{}, &api.SubmitRequest{Entry: good})
 	if err != nil || again.Taken || again.Index != a.Index || again.ID != a.ID || r.submitted != 1 {
 		t.Fatalf("again: %+v, %v", again, err)
 	}
-	if _, err := n.submitChange(ctx, &api.SubmitRequest{Entry: r.Order("demo")}); codeOf(err) != api.CodeRefusedEntry || r.submitted != 1 {
+	if _, err := n.submitChange(ctx, &session{}, &api.SubmitRequest{Entry: r.Order("demo")}); codeOf(err) != api.CodeRefusedEntry || r.submitted != 1 {
 		t.Fatalf("a name that is taken: %v", err)
 	}
 }

@@ -92,7 +92,7 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
 		}
-		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, q) })
+		return decodeThen(body, func(q *api.SubmitRequest) (*api.SubmitAnswer, error) { return n.submitChange(ctx, s, q) })
 	case api.MethodDeny:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
@@ -116,6 +116,9 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodAuditTail:
 		return decodeThen(body, n.auditTail)
 	case api.MethodUnsealOffer:
+		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d offers a second", receiptsPerSecond)
+		}
 		a, err := n.unsealOffer(s.custodian)
 		if err != nil {
 			return nil, err
@@ -248,7 +251,7 @@ func policyAnswer(s *ledger.State) *api.PolicyAnswer {
 }
 
 // submitChange takes what custodians signed. What nodes sign comes from nodes.
-func (n *Node) submitChange(ctx context.Context, q *api.SubmitRequest) (*api.SubmitAnswer, error) {
+func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitRequest) (*api.SubmitAnswer, error) {
 	e, err := authority.ParseEntry(q.Entry)
 	if err != nil {
 		return nil, api.Refuse(api.CodeMalformed, "%v", err)
@@ -256,7 +259,7 @@ func (n *Node) submitChange(ctx context.Context, q *api.SubmitRequest) (*api.Sub
 	if e.Author != "" {
 		return nil, api.Refuse(api.CodeRefusedEntry, "only changes that custodians signed are taken here")
 	}
-	return n.submit(ctx, q.Entry)
+	return n.submit(ctx, q.Entry, n.handed.by(s))
 }
 
 // anchors is what every node signed last about its audit.

@@ -37,7 +37,7 @@ func TestANodeThatStoppedServingSaysSo(t *testing.T) {
 			if got := n.status().State; got != state {
 				t.Errorf("status says %q, want %q", got, state)
 			}
-			if _, err := n.submit(t.Context(), entry); codeOf(err) != api.CodeFork || r.submitted != 0 {
+			if _, err := n.submit(t.Context(), entry, nil); codeOf(err) != api.CodeFork || r.submitted != 0 {
 				t.Errorf("an entry was handed on: %v", err)
 			}
 			ctx, stop := context.WithTimeout(t.Context(), ceremonyTick+ceremonyTick/2) // two rounds

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,10 @@ type Caller struct {
 	// Identity is for Admit, to keep what it learned for the handler. This
 	// package does not look at it.
 	Identity any
+	// Few is for Admit to set, for callers of whom there are few keys: all the others
+	// together cannot keep them out or waiting. What bounds them is what one key, and
+	// one connection, may have.
+	Few bool
 
 	admitted time.Time
 	last     atomic.Int64 // when it last sent a frame, Unix nanoseconds; 0 before the first
@@ -56,7 +61,7 @@ func callerOf(qc *quic.Conn) *Caller {
 	return &Caller{Chain: chain, SPKI: spkiOf(chain[0]), Remote: qc.RemoteAddr()}
 }
 
-// errHalfOpen drops an attempt while too many are unfinished.
+// errHalfOpen refuses an attempt while too many are unfinished.
 var errHalfOpen = errors.New("too many handshakes in progress")
 
 // halfOpen counts the handshakes in progress on one socket: the state that
@@ -64,6 +69,49 @@ var errHalfOpen = errors.New("too many handshakes in progress")
 type halfOpen struct {
 	n      atomic.Int64
 	limits Limits
+
+	mu   sync.Mutex
+	from map[netip.Prefix]int // those of proven addresses; guarded by mu; no zeros
+}
+
+// sourceOf is the network that an attempt comes from, if that is proven: anybody
+// can write another's address on a packet, and must not use up what is theirs.
+func sourceOf(info *quic.ClientInfo) (netip.Prefix, bool) {
+	if info == nil || !info.AddrVerified {
+		return netip.Prefix{}, false
+	}
+	u, ok := info.RemoteAddr.(*net.UDPAddr)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	a, bits := u.AddrPort().Addr().Unmap(), 32
+	if a.Is6() {
+		bits = 64 // what one machine is given
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	return p, err == nil
+}
+
+// enter counts an attempt of a source, or says that it has too many.
+func (h *halfOpen) enter(source netip.Prefix) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.from[source] >= h.limits.HalfOpenPerSource {
+		return false
+	}
+	if h.from == nil {
+		h.from = map[netip.Prefix]int{}
+	}
+	h.from[source]++
+	return true
+}
+
+func (h *halfOpen) leave(source netip.Prefix) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.from[source]--; h.from[source] == 0 {
+		delete(h.from, source)
+	}
 }
 
 // handshake is one of them.
@@ -75,12 +123,22 @@ type handshakeKey struct{}
 
 // begin is the transport's ConnContext. The context it is given ends with the
 // connection or with its failed handshake.
-func (h *halfOpen) begin(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+func (h *halfOpen) begin(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	if h.n.Add(1) > int64(h.limits.HalfOpen) {
 		h.n.Add(-1)
 		return nil, errHalfOpen
 	}
-	hs := &handshake{finish: sync.OnceFunc(func() { h.n.Add(-1) })}
+	source, proven := sourceOf(info)
+	if proven && !h.enter(source) {
+		h.n.Add(-1)
+		return nil, errHalfOpen
+	}
+	hs := &handshake{finish: sync.OnceFunc(func() {
+		h.n.Add(-1)
+		if proven {
+			h.leave(source)
+		}
+	})}
 	context.AfterFunc(ctx, hs.finish)
 	return context.WithValue(ctx, handshakeKey{}, hs), nil
 }
@@ -120,7 +178,7 @@ type slots struct {
 func (s *slots) take(c *Caller) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.total >= s.limits.Connections {
+	if s.total >= s.limits.Connections && !c.Few {
 		return fmt.Errorf("%d connections are open, no more are taken", s.total)
 	}
 	c.admitted = time.Now()

@@ -10,8 +10,12 @@ type Limits struct {
 	// ConnectionsPerKey is how many of them one key may have. Times InFlight, it
 	// should be less than InFlightTotal, so that one caller cannot take it all.
 	ConnectionsPerKey int
-	// HalfOpen is how many handshakes may be in progress; more are dropped.
+	// HalfOpen is how many handshakes may be in progress; more are refused.
 	HalfOpen int
+	// HalfOpenPerSource is how many of them one address may have that has proven to
+	// receive there, an IPv6 network of 64 bits being one address. It is well below
+	// HalfOpen, so that no single machine keeps all others out.
+	HalfOpenPerSource int
 	// RetryAbove is the number of handshakes in progress above which an address
 	// must first prove that it receives what we send to it (Retry, RFC 9000,
 	// section 8.1.2). It costs the caller a round trip, so it is for floods.
@@ -37,7 +41,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections:       1024,
 		ConnectionsPerKey: 32,
-		HalfOpen:          256,
+		HalfOpen:          1024,
+		HalfOpenPerSource: 128,
 		RetryAbove:        32,
 		InFlight:          128,
 		InFlightTotal:     2048,
@@ -80,6 +85,7 @@ func (l Limits) or(d Limits) Limits {
 		{&l.Connections, &d.Connections},
 		{&l.ConnectionsPerKey, &d.ConnectionsPerKey},
 		{&l.HalfOpen, &d.HalfOpen},
+		{&l.HalfOpenPerSource, &d.HalfOpenPerSource},
 		{&l.RetryAbove, &d.RetryAbove},
 		{&l.InFlight, &d.InFlight},
 		{&l.InFlightTotal, &d.InFlightTotal},

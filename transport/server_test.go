@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -651,6 +652,91 @@ func TestRetryUnderLoad(t *testing.T) {
 	c := dial(t, startServer(t, func(conf *ServerConfig) { conf.Limits.RetryAbove = -1 }))
 	if _, err := c.Call(t.Context(), methodEcho, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// R29: one machine that opens handshakes and leaves them does not keep others out.
+func TestOneSourceDoesNotTakeEveryHandshake(t *testing.T) {
+	h := &halfOpen{limits: Limits{HalfOpen: 10, HalfOpenPerSource: 3}}
+	begin := func(address string, proven bool) (context.CancelFunc, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		u := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address))
+		_, err := h.begin(ctx, &quic.ClientInfo{RemoteAddr: u, AddrVerified: proven})
+		return cancel, err
+	}
+	var ends []context.CancelFunc
+	for i, tt := range []struct {
+		address string
+		proven  bool
+		taken   bool
+	}{
+		{"192.0.2.1:1", true, true},
+		{"192.0.2.1:2", true, true},
+		{"[::ffff:192.0.2.1]:3", true, true},
+		{"192.0.2.1:4", true, false},
+		{"192.0.2.1:5", false, true}, // perhaps another wrote this address
+		{"192.0.2.2:1", true, true},
+		{"[2001:db8::1]:1", true, true},
+		{"[2001:db8::2]:1", true, true},
+		{"[2001:db8::3]:1", true, true},
+		{"[2001:db8::4]:1", true, false},
+		{"[2001:db8:0:1::1]:1", true, true},
+		{"192.0.2.3:1", true, true},
+		{"192.0.2.4:1", true, false}, // there are ten
+	} {
+		end, err := begin(tt.address, tt.proven)
+		if taken := err == nil; taken != tt.taken || !taken && !errors.Is(err, errHalfOpen) {
+			t.Fatalf("attempt %d, from %s: %v", i+1, tt.address, err)
+		}
+		ends = append(ends, end)
+	}
+	for _, end := range ends {
+		end()
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		left := len(h.from)
+		h.mu.Unlock()
+		if left == 0 && h.n.Load() == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d handshakes of %d sources are still counted", h.n.Load(), left)
+		}
+	}
+}
+
+// Custodians come through when everybody else has all that there is.
+func TestTheFewAreNotKeptOutByTheMany(t *testing.T) {
+	few, key := certificate(t, "custodian")
+	atWork := make(chan struct{}, 1)
+	to := startServer(t, func(conf *ServerConfig) {
+		conf.Limits.Connections, conf.Limits.InFlightTotal = 1, 1
+		conf.Admit = func(c *Caller) error { c.Few = c.SPKI == key; return nil }
+		conf.Handler = handlerFunc(func(ctx context.Context, c *Caller, _ uint16, body []byte) ([]byte, error) {
+			if c.Few {
+				return body, nil
+			}
+			atWork <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	busy := dial(t, to)
+	go func() { _, _ = busy.Call(ctx, methodWait, nil) }()
+	<-atWork
+	_, err := busy.Call(t.Context(), methodEcho, nil)
+	wantRefusal(t, err, CodeOverloaded)
+	other := to
+	other.Certificate, _ = certificate(t, "application")
+	_, err = dial(t, other).Call(t.Context(), methodEcho, nil)
+	wantRefusal(t, err, CodeOverloaded)
+	mine := to
+	mine.Certificate = few
+	if _, err := dial(t, mine).Call(t.Context(), methodEcho, nil); err != nil {
+		t.Errorf("one of the few: %v", err)
 	}
 }
 

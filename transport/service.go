@@ -100,7 +100,11 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 			c.refuse(ctx, &req, "too many requests of this connection are in flight")
 			continue
 		}
-		if !take(c.total) {
+		total := c.total
+		if c.caller.Few {
+			total = nil
+		}
+		if total != nil && !take(total) {
 			<-c.mine
 			c.refuse(ctx, &req, "too many requests are in flight at this node")
 			continue
@@ -109,7 +113,13 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 		c.atWork.Go(func() {
 			// The places are given back when the answer has left, not when it is
 			// made: so they bound the memory of answers, too.
-			c.out.send(ctx, outgoing{c.answer(ctx, c.caller, &req), func() { <-c.total; <-c.mine; c.caller.busy.Add(-1) }})
+			c.out.send(ctx, outgoing{c.answer(ctx, c.caller, &req), func() {
+				if total != nil {
+					<-total
+				}
+				<-c.mine
+				c.caller.busy.Add(-1)
+			}})
 		})
 	}
 }
