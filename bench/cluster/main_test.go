@@ -16,6 +16,13 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if orders := os.Getenv(floodVariable); orders != "" {
+		if err := flood(orders); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "warifu-bin-")
 		if err == nil {
