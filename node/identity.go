@@ -11,11 +11,11 @@ import (
 	"io"
 	"os"
 
+	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
 	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
-	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/keyring"
 )
@@ -44,8 +44,10 @@ type identityFile struct {
 	Blob   []byte `cbor:"3,keyasint"` // PKCS#8, sealed
 }
 
+// identityAAD names no cluster: a node has its identity before it has one. Nor has an
+// identity epochs or generations.
 func identityAAD(node string, public []byte) []byte {
-	return tag.List(tag.SealedBlob, []byte(node), []byte("identity"), public)
+	return keyring.SealedAAD(api.ClusterID{}, node, "identity", 0, 0, public)
 }
 
 // createIdentity makes and seals the identity key of a new node, and lets ready

@@ -832,8 +832,8 @@ var promises = []promise{
 			{
 				name: "the root share is bound to no cluster, node, epoch and generation",
 				file: "node/keyring/keyring.go",
-				old:  "return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte(\"root\"), tag.Uint64(epoch), tag.Uint64(g))",
-				new:  "return tag.List(tag.SealedBlob, []byte(\"root\"))",
+				old:  "return tag.List(tag.SealedBlob, cluster[:], []byte(node), []byte(kind), tag.Uint64(epoch), tag.Uint64(generation), name)",
+				new:  "return tag.List(tag.SealedBlob, []byte(kind), name)",
 				room: "node/keyring", test: "TestEachFieldOfTheAADCounts", says: "the root share is not bound to its",
 			},
 			{

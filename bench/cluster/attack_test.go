@@ -77,7 +77,7 @@ func (l *loot) takeIdentity(dir string, device hsm.Device) error {
 	if err := decodeFile(filepath.Join(dir, "identity.sealed"), &f); err != nil {
 		return err
 	}
-	der, err := device.Open("identity", f.Blob, tag.List(tag.SealedBlob, []byte(l.node), []byte("identity"), f.Public))
+	der, err := device.Open("identity", f.Blob, tag.List(tag.SealedBlob, make([]byte, 32), []byte(l.node), []byte("identity"), tag.Uint64(0), tag.Uint64(0), f.Public))
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (l *loot) takeShares(dir string, cluster api.ClusterID, key api.KeyID, devi
 		return err
 	}
 	node, g := []byte(l.node), tag.Uint64(f.Generation)
-	plain, err := device.Open("root.1", f.Blob, tag.List(tag.SealedBlob, cluster[:], node, []byte("root"), tag.Uint64(f.Epoch), g))
+	plain, err := device.Open("root.1", f.Blob, tag.List(tag.SealedBlob, cluster[:], node, []byte("root"), tag.Uint64(f.Epoch), g, nil))
 	if err != nil {
 		return err
 	}

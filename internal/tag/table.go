@@ -20,21 +20,20 @@ const (
 
 // Ceremonies (sharing/dkg, consensus/board).
 const (
-	Session         Tag = "warifu/v1/ceremony/session"
-	BoardPhase      Tag = "warifu/v1/ceremony/phase"
-	BoardPost       Tag = "warifu/v1/ceremony/post"
-	BoardDigest     Tag = "warifu/v1/ceremony/digest"
-	BoardEvents     Tag = "warifu/v1/ceremony/events"
-	DealCommitment  Tag = "warifu/v1/ceremony/commitment"
-	DealProof       Tag = "warifu/v1/ceremony/deal-proof"
-	DealProofNonce  Tag = "warifu/v1/ceremony/deal-proof/nonce"
-	DealBox         Tag = "warifu/v1/ceremony/box"
-	Transcript      Tag = "warifu/v1/ceremony/transcript"
-	Receipt         Tag = "warifu/v1/ceremony/share-receipt"
-	ReceiptNonce    Tag = "warifu/v1/ceremony/share-receipt/nonce"
-	CeremonySealing Tag = "warifu/v1/ceremony/sealing"
-	KeyID           Tag = "warifu/v1/key-id"
-	KeyRecord       Tag = "warifu/v1/key-record"
+	Session        Tag = "warifu/v1/ceremony/session"
+	BoardPhase     Tag = "warifu/v1/ceremony/phase"
+	BoardPost      Tag = "warifu/v1/ceremony/post"
+	BoardDigest    Tag = "warifu/v1/ceremony/digest"
+	BoardEvents    Tag = "warifu/v1/ceremony/events"
+	DealCommitment Tag = "warifu/v1/ceremony/commitment"
+	DealProof      Tag = "warifu/v1/ceremony/deal-proof"
+	DealProofNonce Tag = "warifu/v1/ceremony/deal-proof/nonce"
+	DealBox        Tag = "warifu/v1/ceremony/box"
+	Transcript     Tag = "warifu/v1/ceremony/transcript"
+	Receipt        Tag = "warifu/v1/ceremony/share-receipt"
+	ReceiptNonce   Tag = "warifu/v1/ceremony/share-receipt/nonce"
+	KeyID          Tag = "warifu/v1/key-id"
+	KeyRecord      Tag = "warifu/v1/key-record"
 )
 
 // Authority and the ledger (authority, consensus/ledger).

@@ -16,7 +16,6 @@ import (
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
 	"warifu.dev/internal/failpoint"
-	"warifu.dev/internal/tag"
 	"warifu.dev/node/keyring"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
@@ -383,6 +382,8 @@ const labelPrefix = "session."
 
 func hsmLabel(id api.Digest) string { return labelPrefix + id.String()[:32] }
 
+// aad binds a sealed session to its id, which no other attempt has: of the shares that
+// it makes none has an epoch or a generation yet.
 func (d *Driver) aad(id api.Digest) []byte {
-	return tag.List(tag.CeremonySealing, d.cfg.Cluster[:], []byte(d.cfg.Node), id[:])
+	return keyring.SealedAAD(d.cfg.Cluster, d.cfg.Node, "session", 0, 0, id[:])
 }

@@ -556,9 +556,15 @@ func deriveKey(cfg Config, root *group.Scalar, salt []byte, g uint64) (secret.By
 	return secret.New(key), nil
 }
 
-// rootAAD binds a sealed root share to cluster, node, kind, epoch and generation.
 func rootAAD(cfg Config, epoch, g uint64) []byte {
-	return tag.List(tag.SealedBlob, cfg.Cluster[:], []byte(cfg.Node), []byte("root"), tag.Uint64(epoch), tag.Uint64(g))
+	return SealedAAD(cfg.Cluster, cfg.Node, "root", epoch, g, nil)
+}
+
+// SealedAAD is the associated data of every blob that a node has its token seal: it
+// binds it to cluster, node, kind, epoch and generation, and to what else tells it
+// from others of its kind. Where a kind has none of them, zero stands there.
+func SealedAAD(cluster api.ClusterID, node, kind string, epoch, generation uint64, name []byte) []byte {
+	return tag.List(tag.SealedBlob, cluster[:], []byte(node), []byte(kind), tag.Uint64(epoch), tag.Uint64(generation), name)
 }
 
 // destroyBefore destroys every generation older than g. It is done again at each
