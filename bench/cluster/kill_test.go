@@ -422,6 +422,7 @@ func (r *trial) denials(kills ...*kill) {
 	r.fired("revokes and snapshots")
 	r.serving()
 	for id, nodes := range given { // who gave its receipt holds to it
+		time.Sleep(time.Second / 40) // a node gives so many receipts a second, and no more
 		for _, n := range custodian.Receipts(r.Context(), id) {
 			if nodes[n.Node] && n.Err != nil {
 				r.Errorf("%s gave its receipt of %s, and then: %v", n.Node, id, n.Err)

@@ -4,15 +4,19 @@
 // socket is also given: when a node restarts, somebody's query may sit on it, and the
 // node cannot come back. So the choice is made below all such ranges: 32768 to 60999
 // is Linux's, 49152 to 65535 is that of RFC 6335.
+//
+// A node that was made holds no port until it runs. So the choice goes round with the
+// clock, a port each millisecond: nodes that are made on one machine one after the
+// other get ports that differ, where any two drawn at random may be the same.
 package ports
 
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // First and Last bound the ports that are chosen.
@@ -21,15 +25,15 @@ const (
 	Last  = 32767
 )
 
-// tries is how many ports are looked at: with nine of ten in use, all of them are
-// with a chance of one in 10^9.
+// tries is how many ports are looked at, one after the other.
 const tries = 200
 
 // Listen opens a socket on a port of host that is free now.
 func Listen(host string) (net.PacketConn, error) {
 	var last error
-	for range tries {
-		port := First + rand.IntN(Last-First+1)
+	begin := int(time.Now().UnixMilli() % (Last - First + 1))
+	for i := range tries {
+		port := First + (begin+i)%(Last-First+1)
 		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err == nil {
 			return socket, nil

@@ -3,6 +3,7 @@ package ports
 import (
 	"net"
 	"testing"
+	"time"
 )
 
 // What is chosen is never a port that an outgoing socket may be given meanwhile, and
@@ -20,6 +21,25 @@ func TestListen(t *testing.T) {
 			t.Fatalf("port %d is chosen", port)
 		}
 		held[port] = true
+	}
+}
+
+// Nodes that are made one after the other get ports that differ, though none of them
+// holds its port yet.
+func TestListenAgain(t *testing.T) {
+	chosen := map[string]bool{}
+	for range 50 {
+		socket, err := Listen("127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket.Close()
+		if at := socket.LocalAddr().String(); chosen[at] {
+			t.Fatalf("%s is chosen twice", at)
+		} else {
+			chosen[at] = true
+		}
+		time.Sleep(3 * time.Millisecond)
 	}
 }
 
