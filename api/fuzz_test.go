@@ -20,7 +20,9 @@ func FuzzMessages(f *testing.F) {
 		func() any { return new(StatusAnswer) }, func() any { return new(AuditTailRequest) },
 		func() any { return new(AuditTailAnswer) }, func() any { return new(PolicyAnswer) },
 		func() any { return new(FreshRequest) }, func() any { return new(FreshAnswer) },
-		func() any { return new(AnchorsAnswer) },
+		func() any { return new(AnchorsAnswer) }, func() any { return new(AuditHeadAnswer) },
+		func() any { return new(AuditPageRequest) }, func() any { return new(AuditPageAnswer) },
+		func() any { return new(AuditHashesRequest) }, func() any { return new(AuditHashesAnswer) },
 	}
 	for kind, message := range messages {
 		f.Add(uint8(kind), wire.Encode(message()))

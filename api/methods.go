@@ -20,6 +20,9 @@ const (
 	MethodUnsealOffer uint16 = 12  // nil → UnsealOffer
 	MethodUnsealPiece uint16 = 13  // UnsealPiece → UnsealOffer
 	MethodProposals   uint16 = 14  // ProposalsRequest → ProposalsAnswer
+	MethodAuditHead   uint16 = 20  // nil → AuditHeadAnswer
+	MethodAuditPage   uint16 = 21  // AuditPageRequest → AuditPageAnswer
+	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -166,6 +169,45 @@ type AuditTailAnswer struct {
 	First      uint64   `cbor:"1,keyasint"`
 	Records    [][]byte `cbor:"2,keyasint,omitempty"`
 	Checkpoint []byte   `cbor:"3,keyasint,omitempty"` // signed note
+}
+
+// AuditHeadAnswer is how far the asked node's audit goes now, for whoever copies it.
+type AuditHeadAnswer struct {
+	Checkpoint []byte `cbor:"1,keyasint"`           // signed note; it covers every record that can be asked for
+	Archived   uint64 `cbor:"2,keyasint,omitempty"` // of records below this index only the hashes can be asked for
+}
+
+// AuditPageRequest asks for records of the asked node's audit by their indices.
+type AuditPageRequest struct {
+	From    uint64 `cbor:"1,keyasint"`
+	Below   uint64 `cbor:"2,keyasint"`           // the first index that is not asked for
+	Count   uint32 `cbor:"3,keyasint"`           // at most so many
+	Entries bool   `cbor:"4,keyasint,omitempty"` // those that carry a whole ledger entry, and no others
+}
+
+// AuditPageAnswer carries records by ascending index: as many as fit, and one at
+// least if there is one.
+type AuditPageAnswer struct {
+	Records []AuditRecord `cbor:"1,keyasint,omitempty"`
+}
+
+// AuditRecord is a record with what its hash covers beside it.
+type AuditRecord struct {
+	Index uint64 `cbor:"1,keyasint"`
+	First uint64 `cbor:"2,keyasint"` // index of the first record of the same commit
+	Body  []byte `cbor:"3,keyasint"` // an encoded audit record
+}
+
+// AuditHashesRequest asks for the hashes of records in the tree of the asked node's
+// audit (RFC 6962, section 2.1).
+type AuditHashesRequest struct {
+	From  uint64 `cbor:"1,keyasint"`
+	Count uint32 `cbor:"2,keyasint"` // at most so many
+}
+
+// AuditHashesAnswer carries hashes in order, 32 bytes each: as many as fit.
+type AuditHashesAnswer struct {
+	Hashes []byte `cbor:"1,keyasint,omitempty"`
 }
 
 // AnchorsAnswer carries each node's latest anchor, an encoded authority.Entry, as it

@@ -55,6 +55,14 @@
 // start of the log on, and never for its last segment. A segment that is put back
 // counts, and its stub does not.
 //
+// # Copies
+//
+// [Copy] is a log on its way to an auditor, page by page: all hashes of the tree, and
+// the records, of which the first may be left out. [VerifyCopy] holds the hashes
+// against the signed checkpoint and each record against its hash, so that one that
+// is altered, missing, moved or there twice is named by its index. Those that carry a
+// whole ledger entry are found without reading the others, and are never left out.
+//
 // # Checkpoints
 //
 // A checkpoint is three lines (origin, size, root in base64) signed as a note.

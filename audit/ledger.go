@@ -4,6 +4,11 @@ package audit
 // into the audit: their LedgerIndex is the newest entry that is in it.
 var ledgerKinds = map[Kind]bool{Change: true, Activate: true, Ceremony: true, Start: true, Stop: true, Snapshot: true, Gap: true}
 
+// entryKinds are those of the records that carry a whole ledger entry.
+var entryKinds = map[Kind]bool{Change: true, Grant: true, Revocation: true, Activate: true}
+
+func carriesEntry(body []byte) bool { return entryKinds[kindOf(body)] }
+
 // Journaled returns the ledger index of the newest record that says how far the
 // ledger was taken over, or 0. Opening the log finds it on the way, so it costs a
 // start nothing, whatever was recorded since, and needs no archived record.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,6 +94,7 @@ type Log struct {
 	segments []segment // guarded by mu
 	places   []place   // guarded by mu
 	unread   uint64    // guarded by mu; records below this index are archived
+	carrying []uint64  // guarded by mu; indices of the records that carry a ledger entry, archived ones left out
 
 	journaled uint64 // guarded by mu; see Journaled
 
@@ -169,6 +171,9 @@ func open(cfg Config) (_ *Log, err error) {
 		if index, ok := tellsOfLedger(f.body); ok {
 			l.journaled = index
 		}
+		if carriesEntry(f.body) {
+			l.carrying = append(l.carrying, f.index)
+		}
 		for _, t := range l.edge.add(f.leaf) {
 			lacking = lacking || !tileFits(cfg.Dir, t)
 		}
@@ -178,6 +183,7 @@ func open(cfg Config) (_ *Log, err error) {
 		return nil, err
 	}
 	l.tree, l.segments, l.places, l.unread = c.tree, c.segments, c.places, c.unread
+	l.carrying = slices.DeleteFunc(l.carrying, func(index uint64) bool { return index < l.unread })
 	err = failpoint.Step("audit/make-reserve", func() error {
 		return makeReserve(cfg.Disk, filepath.Join(cfg.Dir, "reserve"), cfg.ReserveBytes)
 	})
@@ -395,6 +401,18 @@ func (l *Log) Tail(n int) ([]Indexed, error) {
 
 // read returns n records from index from on.
 func (l *Log) read(from uint64, n int) ([]Indexed, error) {
+	records := make([]Indexed, 0, n)
+	err := l.frames(from, from+uint64(n), func(f frame) (bool, error) {
+		record, err := DecodeRecord(f.body)
+		records = append(records, Indexed{Index: f.index, Record: record})
+		return true, err
+	})
+	return records, err
+}
+
+// frames shows take the frames from index from on, below end, until it wants no
+// more.
+func (l *Log) frames(from, end uint64, take func(frame) (more bool, err error)) error {
 	l.mu.Lock()
 	size, unread, segments := uint64(l.tree.size), l.unread, append([]segment(nil), l.segments...)
 	var at place
@@ -402,28 +420,27 @@ func (l *Log) read(from uint64, n int) ([]Indexed, error) {
 		at = l.places[from/placeEvery]
 	}
 	l.mu.Unlock()
-	if from+uint64(n) > size {
-		return nil, fmt.Errorf("audit record %d of %d: %w", from+uint64(n)-1, size, fs.ErrNotExist)
+	if end > size {
+		return fmt.Errorf("audit record %d of %d: %w", end-1, size, fs.ErrNotExist)
 	}
 	if from < unread {
-		return nil, fmt.Errorf("audit record %d: %w", from, ErrArchived)
+		return fmt.Errorf("audit record %d: %w", from, ErrArchived)
 	}
-	records := make([]Indexed, 0, n)
-	for ; len(records) < n; at = (place{segment: at.segment + 1}) {
+	for more := true; more && from < end; at = (place{segment: at.segment + 1}) {
 		s := segments[at.segment]
 		if s.archived { // the place shared by records on both sides of its end
 			continue
 		}
-		b, err := readRange(s.path, at.offset, s.size, from, n-len(records))
+		var err error
+		from, more, err = readRange(s.path, at.offset, s.size, from, func(f frame) (bool, error) {
+			more, err := take(f)
+			return more && f.index+1 < end, err
+		})
 		if err != nil {
-			return nil, err
-		}
-		records = append(records, b...)
-		if len(records) > 0 {
-			from = records[len(records)-1].Index + 1
+			return err
 		}
 	}
-	return records, nil
+	return nil
 }
 
 // Close lets those who already wait have their answer, and closes the files.

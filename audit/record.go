@@ -98,6 +98,7 @@ type Record struct {
 	EntryID      [32]byte `cbor:"20,keyasint,omitzero"`
 	Entry        []byte   `cbor:"21,keyasint,omitempty"` // the whole signed entry, of changes, grants, revocations, activations
 	Count        uint64   `cbor:"22,keyasint,omitempty"` // how many, in counting records
+	LedgerTime   int64    `cbor:"26,keyasint,omitempty"` // of an entry that was taken: ledger time after it, Unix milliseconds
 	LedgerFrom   uint64   `cbor:"24,keyasint,omitempty"` // of a gap: the last entry before it, LedgerIndex is the last in it; of a snapshot: its end
 	Why          string   `cbor:"23,keyasint,omitempty"` // what the refusal's code leaves out; for operators, never for the caller
 }

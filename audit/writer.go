@@ -153,9 +153,12 @@ func (l *Log) writeCommit(bodies [][]byte) error {
 	}
 	l.places = append(l.places, places...)
 	l.segments[n].size = start + int64(len(b))
-	for _, body := range bodies {
+	for i, body := range bodies {
 		if index, ok := tellsOfLedger(body); ok {
 			l.journaled = index
+		}
+		if carriesEntry(body) {
+			l.carrying = append(l.carrying, first+uint64(i))
 		}
 	}
 	l.mu.Unlock()

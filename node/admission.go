@@ -40,6 +40,7 @@ type session struct {
 	submitted rate
 	proofs    rate
 	receipts  rate
+	pages     rate
 	once      sync.Once
 	denied    []authority.Subject // by once; see subjects
 }
@@ -232,6 +233,7 @@ type rate struct {
 const (
 	submissionsPerSecond = 20  // custodians work by hand
 	receiptsPerSecond    = 50  // each is a signature
+	pagesPerSecond       = 40  // each is up to a frame of 1 MiB, read from the disk
 	proofsPerSecond      = 100 // a share proof is asked for when an opening failed, and costs four multiplications
 )
 

@@ -45,7 +45,7 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 	if r.Err != nil || index <= j.after {
 		return
 	}
-	record := audit.Record{LedgerIndex: index, EntryID: r.ID, Action: r.Kind}
+	record := audit.Record{LedgerIndex: index, LedgerTime: r.Time, EntryID: r.ID, Action: r.Kind}
 	switch {
 	case authority.IsChangeKind(r.Kind):
 		record.Kind, record.Entry = audit.Change, entry

@@ -441,6 +441,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
+		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",
 	}
 	for method := range uint16(200) {
 		for _, who := range []class{classCustodian, classApplication, classOperator, classAuditor, ""} {
@@ -678,11 +679,13 @@ func TestEachChangeIsJournaledOnceAcrossRestarts(t *testing.T) {
 	c.BearRoot()
 	c.BearKey("demo")
 	dir := filepath.Join(t.TempDir(), "audit")
+	times := map[uint64]int64{} // ledger time after each entry
 	replay := func(j *journal, upTo int) {
 		s := ledger.New(c.Genesis)
 		for i, entry := range c.Log()[:upTo] {
 			var r ledger.Result
 			s, r = s.Apply(uint64(i+1), entry)
+			times[uint64(i+1)] = s.Time()
 			j.take(uint64(i+1), entry, r)
 		}
 	}
@@ -703,6 +706,9 @@ func TestEachChangeIsJournaledOnceAcrossRestarts(t *testing.T) {
 	var kinds []audit.Kind
 	for _, r := range records {
 		kinds = append(kinds, r.Kind)
+		if r.LedgerTime == 0 || r.LedgerTime != times[r.LedgerIndex] {
+			t.Errorf("%s of entry %d is of ledger time %d, not %d", r.Kind, r.LedgerIndex, r.LedgerTime, times[r.LedgerIndex])
+		}
 		if (r.Kind == audit.Change) != (len(r.Entry) > 0 && r.Kind != audit.Activate) {
 			t.Errorf("%s has an entry of %d bytes", r.Kind, len(r.Entry))
 		}

@@ -21,6 +21,7 @@ import (
 const (
 	maxTail      = 1000
 	maxTailBytes = 900 << 10
+	maxHashes    = 16 << 10 // 512 KiB
 )
 
 // clientServer answers clients: one method each.
@@ -51,6 +52,10 @@ var mayAsk = map[uint16][]class{
 	api.MethodAuditTail: {classOperator, classAuditor},
 	api.MethodAnchors:   {classCustodian, classOperator, classAuditor},
 	api.MethodProposals: {classCustodian, classOperator, classAuditor},
+
+	api.MethodAuditHead:   {classAuditor},
+	api.MethodAuditPage:   {classAuditor},
+	api.MethodAuditHashes: {classAuditor},
 
 	api.MethodUnsealOffer: {classCustodian},
 	api.MethodUnsealPiece: {classCustodian},
@@ -115,6 +120,11 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		})
 	case api.MethodAuditTail:
 		return decodeThen(body, n.auditTail)
+	case api.MethodAuditHead, api.MethodAuditPage, api.MethodAuditHashes:
+		if !s.pages.allow(n.now(), 1, pagesPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d pages of the audit a second", pagesPerSecond)
+		}
+		return n.auditPage(method, body)
 	case api.MethodUnsealOffer:
 		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d offers a second", receiptsPerSecond)
@@ -296,6 +306,44 @@ func (n *Node) auditTail(q *api.AuditTailRequest) (*api.AuditTailAnswer, error) 
 		return nil, err
 	}
 	return a, nil
+}
+
+// auditPage answers an auditor who copies the log.
+func (n *Node) auditPage(method uint16, body []byte) ([]byte, error) {
+	switch method {
+	case api.MethodAuditPage:
+		return decodeThen(body, n.auditRecords)
+	case api.MethodAuditHashes:
+		return decodeThen(body, func(q *api.AuditHashesRequest) (*api.AuditHashesAnswer, error) {
+			hashes, err := n.audit.Hashes(q.From, int(min(q.Count, maxHashes)))
+			a := &api.AuditHashesAnswer{}
+			for _, h := range hashes {
+				a.Hashes = append(a.Hashes, h[:]...)
+			}
+			return a, err
+		})
+	}
+	signed, err := n.audit.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(api.AuditHeadAnswer{Checkpoint: signed, Archived: n.audit.Archived()}), nil
+}
+
+func (n *Node) auditRecords(q *api.AuditPageRequest) (*api.AuditPageAnswer, error) {
+	page := n.audit.Page
+	if q.Entries {
+		page = n.audit.EntryPage
+	}
+	records, err := page(q.From, q.Below, int(min(q.Count, maxTail)), maxTailBytes)
+	if errors.Is(err, audit.ErrArchived) {
+		return nil, api.Refuse(api.CodeMalformed, "records below %d are archived", n.audit.Archived())
+	}
+	a := &api.AuditPageAnswer{}
+	for _, r := range records {
+		a.Records = append(a.Records, api.AuditRecord{Index: r.Index, First: r.First, Body: r.Body})
+	}
+	return a, err
 }
 
 func (n *Node) status() *api.StatusAnswer {

@@ -49,6 +49,7 @@ type Result struct {
 	Err   error  // nil when it was taken
 
 	Passed []byte // the signed change that this vote completed, and that was taken with it; or nil
+	Time   int64  // ledger time after it, Unix milliseconds
 }
 
 // Apply chains one command and, when it is authorised and in turn, takes it. s
@@ -74,6 +75,7 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 			result.Index = was.index
 		}
 	}
+	result.Time = next.Time()
 	next.last = step{index: index, previous: s.link, entry: tag.Hash(tag.EntryHash, entry)}
 	next.link = next.last.link(next.Root())
 	return next, result
