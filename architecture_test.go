@@ -23,7 +23,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{"cmd/warifud", false, []string{"node", "hsm/...", "internal/spoken"}},
-	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
+	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "auditor", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
@@ -53,6 +53,7 @@ var rooms = []struct {
 	{"hsm/pkcs11/softhsm", false, nil},
 	{"hsm/soft", false, []string{"hsm"}},
 	{"audit", false, []string{"api"}},
+	{"auditor", false, []string{"api", "audit", "authority", "policy"}},
 	{"node", false, []string{"api", "audit", "authority", "consensus/...", "hsm", "policy", "sharing/...", "transport", "node/...", "internal/ports"}},
 	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
 	{"node/seal", true, []string{"api", "sharing/group", "sharing/unseal"}},

@@ -38,20 +38,7 @@ func (p *Policy) Possible(principal string, r Request, known ...string) (v Verdi
 
 // possible is [Policy.Possible] for any class.
 func (p *Policy) possible(principal string, r Request, known []string) (v Verdict, rules []string) {
-	resource := uid(typeKey, r.KeyName)
-	given := p.context(r).Map()
-	context := types.RecordMap{}
-	for _, name := range open {
-		if slices.Contains(known, string(name)) {
-			context[name] = given[name]
-		} else {
-			context[name] = eval.Variable(name)
-		}
-	}
-	env := eval.Env{
-		Principal: uid(typePrincipal, principal), Action: uid(typeAction, r.Action), Resource: resource,
-		Context: types.NewRecord(context), Entities: overlay{p.entities, p.key(resource, r)},
-	}
+	env, resource := p.openly(principal, r, known)
 	forbidden := false
 	for id, policy := range p.about(resource).All() {
 		residue, kept := eval.PartialPolicy(env, (rule{id, policy}).ast())
@@ -78,4 +65,22 @@ func (p *Policy) possible(principal string, r Request, known []string) (v Verdic
 	}
 	slices.Sort(rules)
 	return v, rules
+}
+
+// openly is a request of which the context is open but for the known parts.
+func (p *Policy) openly(principal string, r Request, known []string) (eval.Env, types.EntityUID) {
+	resource := uid(typeKey, r.KeyName)
+	given := p.context(r).Map()
+	context := types.RecordMap{}
+	for _, name := range open {
+		if slices.Contains(known, string(name)) {
+			context[name] = given[name]
+		} else {
+			context[name] = eval.Variable(name)
+		}
+	}
+	return eval.Env{
+		Principal: uid(typePrincipal, principal), Action: uid(typeAction, r.Action), Resource: resource,
+		Context: types.NewRecord(context), Entities: overlay{p.entities, p.key(resource, r)},
+	}, resource
 }

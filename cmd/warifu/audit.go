@@ -20,8 +20,9 @@ const maxTail = 1000
 func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Read and verify what nodes recorded",
 		"Each node records every decision before it acts on it. The request id of one\nunwrap stands in the audit of every node that took part.",
-		"  warifu audit tail tokyo -n 20\n  warifu audit verify /var/lib/warifu/audit --node tokyo",
-		a.auditTailCommand(), a.auditAnchorsCommand(), a.auditVerifyCommand(), a.auditArchiveCommand())
+		"  warifu audit tail tokyo -n 20\n  warifu audit export --out march --since 2026-03-01\n  warifu audit query march --principal spiffe://demo/app",
+		a.auditTailCommand(), a.auditAnchorsCommand(), a.auditVerifyCommand(), a.auditArchiveCommand(),
+		a.auditExportCommand(), a.auditQueryCommand(), a.auditReleasesCommand(), a.auditWhoCouldCommand())
 }
 
 // recordView is an audit record in words. Fields that do not apply are left out.

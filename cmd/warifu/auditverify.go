@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"warifu.dev/audit"
+	"warifu.dev/auditor"
 	"warifu.dev/authority"
 
 	"github.com/spf13/cobra"
@@ -16,12 +17,18 @@ import (
 )
 
 func (a *app) auditVerifyCommand() *cobra.Command {
-	var checkpoint, anchors, archive string
+	var archive string
 	var whose auditOwner
+	var export exportFlags
 	c := &cobra.Command{
-		Use:   "verify DIR (--node ID | --key FINGERPRINT)",
-		Short: "Verify a node's audit directory, offline",
-		Long: `Verifies a node's audit directory, or a copy of it, without asking anybody: each
+		Use:   "verify DIR (--node ID | --key FINGERPRINT | --genesis-hash HASH)",
+		Short: "Verify a node's audit directory, or an export of all, offline",
+		Long: `Of an export (warifu audit export) it verifies the logs of all nodes, and trusts
+nothing but the hash of the genesis document: nodes' keys and custodians come from
+there. Damage is named by node and index, a node that is missing by its name (exit
+code 11). --against holds it against an older export.
+
+Otherwise DIR is one node's audit directory: --node or --key says whose. Verifies a node's audit directory, or a copy of it, without asking anybody: each
 record against its hash, the whole tree against the checkpoints, and these
 against the node's public key in the genesis document. Damage is exit code 6, and
 the line names the first bad record by its index.
@@ -34,15 +41,22 @@ the report says that the tail is not checked.
 Of records that warifu audit archive moved away the hashes are verified, and the
 report says how many; --archive DIR reads the records there, too.`,
 		Example: `  warifu audit verify /var/lib/warifu/audit --node tokyo --checkpoint tokyo.checkpoint
-  warifu audit verify copy --node tokyo --genesis genesis -o json`,
+  warifu audit verify copy --node tokyo --genesis genesis -o json
+  warifu audit verify march --genesis-hash 6b1f... --against february`,
 		Args: exactly("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if whose.node == "" && whose.key == "" && (export.hash != "" || auditor.IsExport(args[0])) {
+				return a.verifyExport(args[0], &export)
+			}
+			if export.hash != "" || export.older != "" || len(export.without) > 0 || len(export.checkpoints) > 1 {
+				return fail(exitUsage, "--genesis-hash, --against, --without and several --checkpoint go with an export of all nodes, without --node and --key")
+			}
 			g, n, pub, err := whose.find(a)
 			if err != nil {
 				return err
 			}
 			var kept []byte
-			if checkpoint != "" {
+			for _, checkpoint := range export.checkpoints {
 				if kept, err = readSmall(checkpoint); err != nil {
 					return err
 				}
@@ -51,8 +65,8 @@ report says how many; --archive DIR reads the records there, too.`,
 				}
 			}
 			given := audit.Given{Checkpoint: kept, Archive: archive}
-			if anchors != "" {
-				if given.Anchors, err = readAnchors(anchors, g, n.ID); err != nil {
+			if export.anchors != "" {
+				if given.Anchors, err = readAnchors(export.anchors, g, n.ID); err != nil {
 					return err
 				}
 			}
@@ -77,8 +91,7 @@ report says how many; --archive DIR reads the records there, too.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&checkpoint, "checkpoint", "", "a checkpoint of this node that was kept elsewhere")
-	f.StringVar(&anchors, "anchors", "", "anchors of this node that were kept elsewhere")
+	export.flags(f)
 	f.StringVar(&archive, "archive", "", "where this log's archived segments are")
 	whose.flags(f)
 	return c
@@ -111,9 +124,7 @@ func (o *auditOwner) find(a *app) (*authority.Genesis, *authority.Node, *ecdsa.P
 }
 
 // auditOrigin is the first line of a node's checkpoints.
-func auditOrigin(g *authority.Genesis, n *authority.Node) string {
-	return "warifu/" + g.Cluster.String()[:16] + "/" + n.ID
-}
+func auditOrigin(g *authority.Genesis, n *authority.Node) string { return auditor.Origin(g, n.ID) }
 
 // verifiedGenesis is the document of --genesis, which must have its signatures,
 // or the one pinned at home.

@@ -11,6 +11,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
+	"warifu.dev/auditor"
 	"warifu.dev/authority"
 	"warifu.dev/client"
 	"warifu.dev/client/agefile"
@@ -57,7 +58,7 @@ var exitMeanings = []struct {
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
 	{exitLocal, "trouble with a local file: missing, too loose a mode, there already, disk full"},
-	{exitCheck, "what was to be so is not (policy test, policy lint, unseal); the output says what"},
+	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, audit of a node that is missing); the output says what"},
 }
 
 func exitCodesTopic() *cobra.Command {
@@ -152,6 +153,11 @@ var exitBySentinel = []struct {
 	{audit.ErrBadCheckpoint, exitInput},
 	{audit.ErrDamaged, exitInput},
 	{audit.ErrNothingToArchive, exitInput},
+	{audit.ErrOtherLog, exitInput},
+	{auditor.ErrNoExport, exitInput},
+	{auditor.ErrOtherExport, exitLocal},
+	{auditor.ErrGenesis, exitInput},
+	{auditor.ErrTooMuch, exitUsage},
 	{audit.ErrOtherArchive, exitLocal},
 	{audit.ErrLocked, exitLocal},
 	{audit.ErrLooseMode, exitLocal},

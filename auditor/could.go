@@ -1,0 +1,218 @@
+package auditor
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/policy"
+)
+
+// What a principal could have done.
+const (
+	CouldYes     = "yes"             // whatever it had said
+	CouldMaybe   = "under condition" // it depends on the context, the place, the time, a reason, grants
+	CouldRevoked = "no, revoked"     // the policy would have permitted it
+)
+
+// Could is what one principal could have done at that time.
+type Could struct {
+	Principal string          `json:"principal"`
+	Verdict   string          `json:"could"`
+	Clauses   []policy.Clause `json:"rules,omitempty"`
+	Revoked   *api.Digest     `json:"revoked_by,omitempty"`
+}
+
+// WhoCould answers which principals could have unwrapped with a key at a time.
+type WhoCould struct {
+	Key      string           `json:"key"`
+	KeyID    *api.KeyID       `json:"key_id,omitempty"` // nil: the export has no record of it
+	Order    *authority.Order `json:"-"`
+	At       int64            `json:"ledger_time_ms"`
+	Index    uint64           `json:"ledger_index"` // of the newest entry up to then
+	Policy   api.Digest       `json:"policy_digest"`
+	Change   api.Digest       `json:"policy_change"` // that put it in force
+	Since    int64            `json:"policy_since_ms"`
+	Nobody   []string         `json:"nobody,omitempty"` // why nobody could at all
+	Who      []Could          `json:"principals"`
+	Never    int              `json:"never"`   // principals that the policy names, and never permits
+	NotKnown []string         `json:"unknown"` // what entries cannot tell
+}
+
+// AnchorPeriod is how far ledger time may be behind the clocks, in milliseconds:
+// nodes sign theirs into the ledger once a minute.
+const AnchorPeriod = 60_000
+
+// WhoCould verifies the export and works out, from the signed policy and the signed
+// entries alone, who could have unwrapped with a key, given by name or by id, at a
+// ledger time. Those who could under a condition are listed with the rules, whatever
+// is known otherwise: it says too many rather than too few.
+func (f *Folder) WhoCould(given Given, key string, at int64) (*WhoCould, *Report, error) {
+	report, err := f.Verify(given, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := f.whoCould(report.History, key, at)
+	for _, n := range report.Nodes {
+		if n.Absent != "" || n.Damage != nil {
+			w.unknown("the log of %s is not in this answer", n.Node)
+		}
+	}
+	return w, report, nil
+}
+
+func (w *WhoCould) unknown(format string, args ...any) {
+	w.NotKnown = append(w.NotKnown, fmt.Sprintf(format, args...))
+}
+
+func (w *WhoCould) nobody(format string, args ...any) {
+	w.Nobody = append(w.Nobody, fmt.Sprintf(format, args...))
+}
+
+func (f *Folder) whoCould(h *History, key string, at int64) *WhoCould {
+	s := h.At(at)
+	w := &WhoCould{Key: key, At: at, Who: []Could{}, NotKnown: slices.Concat(h.Doubts, s.Doubts)}
+	if s.Last != nil {
+		w.Index = s.Last.Index
+	}
+	for _, r := range f.Keys {
+		if name := r.Order().Name; name == key || r.Key.String() == strings.ToLower(key) {
+			w.Key, w.KeyID = name, &r.Key
+		}
+	}
+	w.Order = s.Orders[w.Key]
+	w.judgeKey(s)
+	w.judgeAdmission(s)
+	w.judgePolicy(s)
+	w.unknown("ledger time may be up to %d s behind the nodes' clocks: what was decided so shortly after a change may have been decided before it", AnchorPeriod/1000)
+	w.unknown("which certificates an authority gave to whom, and who held their keys, no entry says")
+	return w
+}
+
+// judgeKey asks whether there was anything to unwrap with.
+func (w *WhoCould) judgeKey(s *InForce) {
+	switch {
+	case w.Order == nil:
+		w.nobody("no key of this name was ordered by then")
+	case w.KeyID == nil:
+		w.unknown("the export has no record of this key: whether it was born by then, or revoked by its id, is not known")
+	case s.Born[*w.KeyID] == nil:
+		w.nobody("the key was not born by then")
+	}
+	if w.KeyID != nil {
+		if by := s.denied(authority.Subject{Kind: authority.SubjectKey, Name: w.KeyID.String()}); by != nil {
+			w.nobody("the key was revoked by %s, at %s", by.ID, instant(by.Time))
+		}
+	}
+	if by := s.denied(authority.Subject{Kind: authority.SubjectCluster}); by != nil {
+		w.nobody("the cluster was sealed by %s, at %s", by.ID, instant(by.Time))
+	}
+	if w.Order == nil {
+		return
+	}
+	var sealed []string
+	for _, holder := range w.Order.Holders {
+		if s.denied(authority.Subject{Kind: authority.SubjectNode, Name: holder}) != nil {
+			sealed = append(sealed, holder)
+		}
+	}
+	if left := len(w.Order.Holders) - len(sealed); left < int(w.Order.T) {
+		w.nobody("%s were sealed: %d holders were left, and it takes %d", strings.Join(sealed, ", "), left, w.Order.T)
+	} else if len(sealed) > 0 {
+		w.unknown("%s were sealed; enough holders were left", strings.Join(sealed, ", "))
+	}
+}
+
+// judgeAdmission asks whether anybody was known at all.
+func (w *WhoCould) judgeAdmission(s *InForce) {
+	good := 0
+	for _, name := range sortedKeys(s.CAs) {
+		if by := s.denied(authority.Subject{Kind: authority.SubjectCA, Name: name}); by != nil {
+			w.unknown("the authority %s was revoked: whoever had a certificate under it alone could not", name)
+			continue
+		}
+		cert, err := caOf(s.CAs[name])
+		if err != nil {
+			w.unknown("the certificate of the authority %s does not parse: whoever had one under it alone could not", name)
+			continue
+		}
+		if s.denied(authority.Subject{Kind: authority.SubjectCertificate, Name: authority.SPKIHash(cert.RawSubjectPublicKeyInfo).String()}) != nil {
+			w.unknown("the key of the authority %s was revoked: whoever had a certificate under it alone could not", name)
+			continue
+		}
+		if ms := cert.NotAfter.UnixMilli(); ms < w.At {
+			w.unknown("the certificate of the authority %s was over at %s: whoever had one under it alone could not", name, instant(ms))
+			continue
+		}
+		good++
+	}
+	if good == 0 {
+		w.nobody("no authority for applications was in force")
+	}
+	for sub := range s.Denials {
+		if sub.Kind == authority.SubjectCertificate && s.denied(sub) != nil {
+			w.unknown("the certificate key %s was revoked; whose it was, no entry says", sub.Name)
+		}
+	}
+	slices.Sort(w.NotKnown)
+}
+
+// judgePolicy asks the policy that was in force.
+func (w *WhoCould) judgePolicy(s *InForce) {
+	if s.Policy == nil {
+		w.nobody("no policy was in force")
+		return
+	}
+	body := s.Policy.Change.Body
+	w.Policy, w.Change, w.Since = tag.Hash(tag.PolicyDigest, body), s.Policy.ID, s.Policy.Time
+	d, err := policy.DecodeDocument(body)
+	var p *policy.Policy
+	if err == nil {
+		p, err = policy.Compile(d)
+	}
+	if err != nil {
+		w.nobody("the policy in force did not compile: %v", err)
+		return
+	}
+	r := policy.Request{Action: policy.Unwrap, KeyName: w.Key}
+	if w.KeyID != nil {
+		r.KeyID = *w.KeyID
+	}
+	for _, principal := range p.Principals() {
+		v, clauses := p.Could(principal, r)
+		if v == policy.Never {
+			w.Never++
+			continue
+		}
+		c := Could{Principal: principal, Verdict: CouldYes, Clauses: clauses}
+		if v == policy.Sometimes {
+			c.Verdict = CouldMaybe
+		}
+		if by := s.denied(authority.Subject{Kind: authority.SubjectPrincipal, Name: principal}); by != nil {
+			c.Verdict, c.Revoked = CouldRevoked, &by.ID
+		}
+		w.Who = append(w.Who, c)
+	}
+}
+
+func caOf(e *Entry) (*x509.Certificate, error) {
+	var ca authority.CA
+	if err := wire.Decode(e.Change.Body, &ca); err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(ca.Certificate)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

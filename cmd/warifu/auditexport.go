@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"warifu.dev/auditor"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) auditExportCommand() *cobra.Command {
+	var out, since string
+	c := &cobra.Command{
+		Use:   "export --out DIR [--since TIME]",
+		Short: "Take the audits of all nodes into a folder, to be asked offline",
+		Long: `Takes the audits of all nodes into one folder: records with their hashes, signed
+checkpoints, anchors, the genesis document, every change that custodians signed, and
+the records of the keys. What it takes verifies under each node's checkpoint, or
+is not taken. It is for auditors.
+
+Broken off, the same command goes on; run again later, it takes what has come since,
+and notices when a node's log is no longer the one it was. With --since only
+records from then on are taken, and of those before it the changes that custodians
+signed. A node that cannot be asked is named, and the export is incomplete: exit
+code 11.
+
+Ask the folder with warifu audit verify, query, releases and who-could.`,
+		Example: "  warifu audit export --out march --since 2026-03-01\n  warifu audit export --out all",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			order := auditor.Request{Dir: out, Now: now().UnixMilli()}
+			var err error
+			if order.Since, err = parseMoment("--since", since); err != nil {
+				return err
+			}
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			order.Genesis, order.Source = cluster.Genesis(), cluster
+			if order.Anchors, err = cluster.Anchors(c.Context()); err != nil {
+				return err
+			}
+			if order.Keys, err = a.signedKeys(c.Context(), cluster); err != nil {
+				return err
+			}
+			m, err := auditor.Take(c.Context(), order)
+			if err != nil {
+				return fmt.Errorf("%s: %w", out, err)
+			}
+			if err := a.show(viewManifest(m), func(w io.Writer) {
+				var rows [][]string
+				for _, n := range m.Nodes {
+					rows = append(rows, []string{n.Node, fmt.Sprint(n.Size), fmt.Sprint(n.From), orWord(n.State, "complete")})
+				}
+				table(w, "NODE RECORDS FROM STATE", rows)
+			}); err != nil {
+				return err
+			}
+			if lacking := m.Incomplete(); len(lacking) > 0 {
+				var names []string
+				for _, n := range lacking {
+					names = append(names, n.Node)
+				}
+				return fail(exitCheck, "the export is incomplete, without all of: %s; run it again to go on", strings.Join(names, ", "))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "folder for the export; made if missing, gone on with if it is one")
+	c.Flags().StringVar(&since, "since", "", "only records from then on: 2026-03-01, 2026-03-01T09:00:00+09:00, or 24h ago as 24h")
+	a.addCallerFlags(c)
+	required(c, "out")
+	return c
+}
+
+// signedKeys fetches the record of every key that was born.
+func (a *app) signedKeys(ctx context.Context, cluster *client.Client) ([]*authority.SignedRecord, error) {
+	keys, err := cluster.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*authority.SignedRecord
+	for _, k := range keys {
+		if k.Epoch == 0 {
+			continue // ordered, and not born yet
+		}
+		record, err := cluster.RecordByID(ctx, k.ID)
+		if err != nil {
+			fmt.Fprintf(a.errs, "warifu: the record of the key %s is left out: %s\n", oneLine(k.Name), sentence(err))
+			continue
+		}
+		s, err := authority.ParseSignedRecord(record.Encode())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+type manifestView struct {
+	Complete bool               `json:"complete"`
+	Since    string             `json:"since,omitempty"`
+	Nodes    []manifestNodeView `json:"nodes"`
+}
+
+type manifestNodeView struct {
+	Node    string `json:"node"`
+	Records uint64 `json:"records"`
+	From    uint64 `json:"from"`
+	Lacks   string `json:"lacks,omitempty"` // why it is not whole
+}
+
+func viewManifest(m *auditor.Manifest) manifestView {
+	v := manifestView{Complete: len(m.Incomplete()) == 0, Nodes: []manifestNodeView{}}
+	if m.Since != 0 {
+		v.Since = instant(m.Since)
+	}
+	for _, n := range m.Nodes {
+		v.Nodes = append(v.Nodes, manifestNodeView{Node: n.Node, Records: n.Size, From: n.From, Lacks: n.State})
+	}
+	return v
+}
+
+// parseMoment reads a time: a date, here; a time with its zone; or how long ago it
+// is. Nothing is 0.
+func parseMoment(flag, s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UnixMilli(), nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return t.UnixMilli(), nil
+	}
+	if ago, err := time.ParseDuration(s); err == nil && ago >= 0 {
+		return now().Add(-ago).UnixMilli(), nil
+	}
+	return 0, fail(exitUsage, "%s is like 2026-03-01, 2026-03-01T09:00:00+09:00 or 24h, not %q", flag, s)
+}
