@@ -645,7 +645,7 @@ var promises = []promise{
 	{name: "P5", sentence: "share rotation makes old shares useless"},
 	{
 		name: "P6", sentence: "no partial before its record; tampering shows",
-		tried: "broken disks, a crash at every byte, each damage, an archive, the kernel's view of 1,000 releases",
+		tried: "broken disks, a crash at every byte, each damage, an archive, an export, the kernel's view of 1,000 releases",
 		trials: []trial{
 			{"node/gate", []string{
 				"TestNoPartialLeavesWithoutItsRecord", "TestAHangingAuditReleasesNothing", "TestNothingIsReleasedBeforeTheRecordIsDurable",
@@ -657,9 +657,19 @@ var promises = []promise{
 				"TestEachDamageIsNamedByIndex", "TestATailCutByOneNeedsACheckpoint", "TestSizeAndRootAreOfOneMoment",
 				"TestAnArchivedLogVerifiesWithItsRecordsAndWithout", "TestALogGoesOnWithoutItsArchive", "TestDamageInTheArchiveIsNamedByIndex",
 				"TestAStubCannotLie", "TestArchivingSurvivesACrashAtEveryStep", "TestWhatIsNotClosedIsNotArchived",
+				"TestEachDamageOfACopyIsNamedByIndex", "TestACutCopyNeedsWhatWasKeptElsewhere", "TestACopyMayBeginLater",
+				"TestACopyGoesOnAndNoticesAnotherLog", "TestACopyTakesNothingElse", "TestHashesAreThoseOfTheTree",
+			}},
+			{"auditor", []string{
+				"TestAnExportGoesOnWhereItBrokeOff", "TestAMissingNodeIsNamed", "TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
+				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
+				"TestWhoCouldFollowsTheSignedEntries", "TestDoubtsAboutTheLedgerAreSaid", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
-			{"node", []string{"TestTheAuditComesBeforeTheSnapshot", "TestTheGapThatASnapshotLeavesIsRecorded"}},
+			{"node", []string{
+				"TestTheAuditComesBeforeTheSnapshot", "TestTheGapThatASnapshotLeavesIsRecorded", "TestEachChangeIsJournaledOnceAcrossRestarts",
+				"TestAnAuditorCopiesALogPageByPage", "TestAnAuditorIsHeldToARate", "TestWhoMayAskForWhat",
+			}},
 			{"client", []string{"TestTheNewestAnchorOfEachNodeIsFound"}},
 			{"bench/cluster", []string{"TestEveryReleaseIsSyncedBeforeItIsSent", "TestTheTraceShowsAnAnswerBeforeItsSync"}},
 		},
@@ -747,6 +757,76 @@ var promises = []promise{
 				name: "one node can pass off an old anchor",
 				file: "client/anchors.go", old: "last == nil || v.Anchor().Counter > last.Anchor().Counter", new: "v != last",
 				room: "client", test: "TestTheNewestAnchorOfEachNodeIsFound", says: "map[n1:3 n2:4]",
+			},
+			{
+				name: "a record of an export that is another than its hash goes unseen",
+				file: "audit/copy.go", old: "if f.leaf != hash {", new: "if f.leaf != hash && f.leaf == hash {",
+				room: "audit", test: "TestEachDamageOfACopyIsNamedByIndex", says: "record 0 rewritten: <nil>",
+			},
+			{
+				name: "a record that is missing from an export goes unseen",
+				file: "audit/copy.go", old: "case at > index && index >= from:", new: "case at > index && index > size:",
+				room: "audit", test: "TestEachDamageOfACopyIsNamedByIndex", says: "record 0 dropped: <nil>",
+			},
+			{
+				name: "an export is not held against what was kept elsewhere",
+				file: "audit/copy.go", old: "all = append(all, against{p.Name, Checkpoint{Size: p.Size, Root: p.Root}})", new: "_ = p",
+				room: "audit", test: "TestACutCopyNeedsWhatWasKeptElsewhere", says: "against the newer checkpoint: <nil>",
+			},
+			{
+				name: "an export that was gone on with, and does not verify, is not put back",
+				file: "audit/copy.go", old: "return errors.Join(err, c.cut(min(before.Size, c.count)))", new: "return errors.Join(err, c.cut(max(before.Size, c.count)))",
+				room: "audit", test: "TestACopyGoesOnAndNoticesAnotherLog", says: "the copy of before: ",
+			},
+			{
+				name: "a log that is opened again forgets which records carry entries",
+				file: "audit/log.go", old: "if carriesEntry(f.body) {", new: "if carriesEntry(f.body) && l.journaled > 1<<60 {",
+				room: "audit", test: "TestACopyMayBeginLater", says: "copied from a log opened again",
+			},
+			{
+				name: "the audit does not say at which ledger time a change was taken",
+				file: "node/journal.go", old: "LedgerTime: r.Time, ", new: "",
+				room: "node", test: "TestEachChangeIsJournaledOnceAcrossRestarts", says: "is of ledger time 0",
+			},
+			{
+				name: "an operator may copy a node's whole audit",
+				file: "node/server.go", old: "api.MethodAuditPage:   {classAuditor},", new: "api.MethodAuditPage:   {classAuditor, classOperator},",
+				room: "node", test: "TestWhoMayAskForWhat", says: "method 21 for the class \"operator\"",
+			},
+			{
+				name: "a node's word is enough for a change",
+				file: "auditor/history.go", old: "_, err := authority.VerifyChange(c.genesis, e)", new: "_, err := authority.ParseChange(e)",
+				room: "auditor", test: "TestADamagedLogAnswersNothing", says: "too few signatures: []",
+			},
+			{
+				name: "what a damaged log says is in the answer",
+				file: "auditor/query.go", old: "return bad[n.Node] })", new: "return bad[n.Node] && n.Node == \"\" })",
+				room: "auditor", test: "TestADamagedLogAnswersNothing", says: "a damaged log answers",
+			},
+			{
+				name: "a node that is missing from an export is not named",
+				file: "auditor/verify.go", old: "return n.Absent == \"\" || n.Left })", new: "return n.Absent == \"\" || n.Size == 0 })",
+				room: "auditor", test: "TestAMissingNodeIsNamed", says: "down: []",
+			},
+			{
+				name: "a release that was withheld counts as one",
+				file: "auditor/query.go", old: "if decision == Withheld {", new: "if decision == \"\" {",
+				room: "auditor", test: "TestReleasesAreHeldAgainstEachOther", says: "request 56: \"\"",
+			},
+			{
+				name: "a release that too few nodes tell of is not flagged",
+				file: "auditor/releases.go", old: "case n < int(o.Thresholds[i]) &&", new: "case n < 0 &&",
+				room: "auditor", test: "TestReleasesAreHeldAgainstEachOther", says: "request 51: \"\"",
+			},
+			{
+				name: "who could: a change counts before its time",
+				file: "auditor/history.go", old: "if e.Time > ms {", new: "if e.Time < 0 {",
+				room: "auditor", test: "TestWhoCouldFollowsTheSignedEntries", says: "at 0, of payroll",
+			},
+			{
+				name: "who could: one who is revoked",
+				file: "auditor/could.go", old: "Name: principal}); by != nil {", new: "Name: principal}); by != nil && w == nil {",
+				room: "auditor", test: "TestWhoCouldFollowsTheSignedEntries", says: "at 3, of payroll",
 			},
 			{
 				name: "records cut off the end go unseen",
