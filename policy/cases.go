@@ -26,8 +26,9 @@ const (
 // TOML file:
 //
 //	text = "hospital.cedar"        # paths from where the file is
-//	entities = "entities.json"     # optional, as are schema and zone
+//	entities = "entities.json"     # optional, as are schema, zone and limits
 //	zone = "Asia/Tokyo"
+//	limits = "limits.toml"
 //
 //	[[case]]
 //	name = "a nurse at noon, from the ward"
@@ -40,15 +41,16 @@ const (
 //	time = 2026-11-24T12:00:00+09:00
 //	reason = "ward round"
 //	labels = { team = "care" }
-//	grants = ["..."]
+//	grants = ["two-doctors"]           # approvals that the request's grant meets
 //	node_hsm = "pkcs11"
-//	expect = "allow"                   # or "deny"
+//	expect = "allow"                   # or "deny", or "grant": denied for want of a grant
 //	rules = ["by-day"]                 # optional: exactly the policies that decide
 type Cases struct {
 	Text     string `toml:"text"`
 	Schema   string `toml:"schema"`
 	Entities string `toml:"entities"`
 	Zone     string `toml:"zone"`
+	Limits   string `toml:"limits"`
 	Cases    []Case `toml:"case"`
 }
 
@@ -74,6 +76,7 @@ type Case struct {
 const (
 	ExpectAllow = "allow"
 	ExpectDeny  = "deny"
+	ExpectGrant = "grant" // a deny that a grant would turn
 )
 
 // ParseCases reads a decision table, strictly: a field it does not know is a
@@ -125,8 +128,8 @@ func (k *Case) check() error {
 		return errors.New("principal and key are needed")
 	case k.Time.IsZero():
 		return errors.New("time is needed, for example 2026-11-24T12:00:00+09:00")
-	case k.Expect != ExpectAllow && k.Expect != ExpectDeny:
-		return fmt.Errorf("expect is %q or %q, not %q", ExpectAllow, ExpectDeny, k.Expect)
+	case k.Expect != ExpectAllow && k.Expect != ExpectDeny && k.Expect != ExpectGrant:
+		return fmt.Errorf("expect is %q, %q or %q, not %q", ExpectAllow, ExpectDeny, ExpectGrant, k.Expect)
 	}
 	if k.Source != "" {
 		if _, err := netip.ParseAddr(k.Source); err != nil {
@@ -161,8 +164,11 @@ func (c *Cases) Test(p *Policy) []Outcome {
 	out := make([]Outcome, 0, len(c.Cases))
 	for _, k := range c.Cases {
 		o := Outcome{Case: k.Name, Expected: k.Expect, Got: ExpectDeny, Explanation: p.Explain(k.Request())}
-		if o.Explanation.Allowed {
+		switch {
+		case o.Explanation.Allowed:
 			o.Got = ExpectAllow
+		case k.Expect == ExpectGrant && len(o.Explanation.Needs) > 0:
+			o.Got = ExpectGrant
 		}
 		expected := slices.Sorted(slices.Values(k.Rules))
 		switch {

@@ -44,6 +44,11 @@ type Policy struct {
 	rules    []rule                     // in the order of the text
 	general  []rule                     // those that may apply to any key
 	byKey    map[types.EntityUID][]rule // those whose scope names one key
+
+	approvers []Approver
+	approvals []Approval
+	everybody []string // names of all approvals
+	rates     []Rate
 }
 
 type rule struct {
@@ -74,6 +79,7 @@ func Compile(d Document) (*Policy, error) {
 		do   func() error
 	}{
 		{"zone", p.loadZone},
+		{"limits", p.loadLimits},
 		{"policies", p.parse},
 		{"entities", p.loadEntities},
 		{"schema", p.validate},
@@ -83,6 +89,9 @@ func Compile(d Document) (*Policy, error) {
 		}
 	}
 	p.classes = classes(p.entities)
+	for _, a := range p.approvals {
+		p.everybody = append(p.everybody, a.Name)
+	}
 	for _, r := range p.rules {
 		if eq, ok := r.ast().Resource.(ast.ScopeTypeEq); ok {
 			p.byKey[eq.Entity] = append(p.byKey[eq.Entity], r)

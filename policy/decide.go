@@ -30,7 +30,7 @@ type Request struct {
 	NodeHSM      string            // context.nodeHSM: what seals this node's shares
 	CallerRegion string            // context.callerRegion
 	Reason       string            // context.reason
-	Grants       []string          // context.grants
+	Grants       []string          // context.grants: names of the approvals that the request's grant meets
 	Now          time.Time         // this node's clock: context.time, in the document's zone
 }
 
@@ -39,11 +39,41 @@ type Decision struct {
 	Allowed bool     `json:"allowed"`
 	Rules   []string `json:"rules,omitempty"`  // ids of the policies that decided, sorted
 	Errors  []string `json:"errors,omitempty"` // what could not be evaluated, sorted; any of it denies
+	// Needs are the approvals of which any one, or all together, would make of this
+	// no a yes: the request needs a grant. It is a denial all the same.
+	Needs []string `json:"needs_grant,omitempty"`
 }
 
 // Decide evaluates r. It is safe for concurrent use, and the same for the same
 // document and request on every node.
 func (p *Policy) Decide(r Request) Decision {
+	d := p.decide(r)
+	if !d.Allowed && len(d.Errors) == 0 && len(p.approvals) > 0 {
+		d.Needs = p.needs(r)
+	}
+	return d
+}
+
+// needs finds what grants would do for a request that is denied.
+func (p *Policy) needs(r Request) []string {
+	given := r.Grants
+	if r.Grants = p.everybody; !p.decide(r).Allowed {
+		return nil
+	}
+	var out []string
+	for _, name := range p.everybody {
+		if r.Grants = append(slices.Clone(given), name); p.decide(r).Allowed {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		out = slices.Clone(p.everybody)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (p *Policy) decide(r Request) Decision {
 	if err := p.mayAsk(r.Principal); err != nil {
 		return Decision{Errors: []string{err.Error()}}
 	}

@@ -20,6 +20,12 @@ func (p *Policy) Describe() string {
 	fmt.Fprintf(&b, "policy %x\n", p.digest)
 	fmt.Fprintf(&b, "principals: %d applications, %d operators, %d auditors; times in %v\n",
 		counts[Application], counts[Operator], counts[Auditor], p.zone)
+	for _, a := range p.approvals {
+		fmt.Fprintf(&b, "approval %s: %d of %s\n", a.Name, a.Count, strings.Join(a.Of, ", "))
+	}
+	for _, r := range p.rates {
+		fmt.Fprintf(&b, "rate %s: %v\n", r.Name, &r)
+	}
 	if len(p.rules) == 0 {
 		b.WriteString("no policies: everything is denied\n")
 		return b.String()

@@ -20,12 +20,22 @@
 //	           .nodeHSM       what seals the deciding node's shares: "pkcs11", or "soft"
 //	           .callerRegion  where the caller says it is, or ""
 //	           .reason        what the caller says, or ""
-//	           .grants        ids of the grants that fit
+//	           .grants        the approvals that the request's grant meets:
+//	                          context.grants.contains("two-doctors")
 //	           .time          .hour, .minute, .weekday ("monday"...), .date ("2026-11-22"),
 //	                          at this node, in the document's zone
 //
 // The members of the groups "operators" and "auditors" are of those classes of
 // caller; any other principal named is an application.
+//
+// # Limits
+//
+// Beside the policies a document may name approvers with their public signing keys,
+// approvals (k of which of them), and rates. A grant is an object of the ledger that
+// approvers sign; whoever decides counts which of a document's approvals its
+// signatures meet, and says so in the request. A request that would be permitted with
+// one is denied all the same, and [Decision.Needs] says that it needs a grant. A rate
+// is counted by each node for itself ([Rate]); rules know nothing of it.
 //
 // # Purity
 //

@@ -19,6 +19,7 @@ const (
 	MaxSchema   = 32 << 10  // far above any schema seen
 	MaxEntities = 64 << 10  // about 500 principals with their groups
 	MaxZone     = 64        // the longest IANA name has 32
+	MaxLimits   = 32 << 10  // as many approvers and rates as there may be
 	MaxDocument = 200 << 10 // all of them together
 )
 
@@ -26,13 +27,14 @@ const (
 // of bounds or does not compile.
 var ErrBadDocument = errors.New("bad policy document")
 
-// Document is what custodians sign: text, schema and entities in one.
+// Document is what custodians sign: text, schema, entities and limits in one.
 type Document struct {
 	Format   uint64 `cbor:"1,keyasint"`           // [Format]
 	Text     string `cbor:"2,keyasint"`           // Cedar policies; empty denies everything
 	Schema   string `cbor:"3,keyasint,omitempty"` // Cedar schema; empty means the built-in one
 	Entities string `cbor:"4,keyasint,omitempty"` // Cedar entities as JSON; empty means none
 	Zone     string `cbor:"5,keyasint,omitempty"` // IANA zone of context.time; empty means UTC
+	Limits   string `cbor:"6,keyasint,omitempty"` // approvers, approvals and rates as TOML; empty means none
 }
 
 // Encode returns the canonical encoding. A zero Format means [Format].
@@ -72,6 +74,7 @@ func (d Document) bounded() error {
 		{"schema", d.Schema, MaxSchema},
 		{"entities", d.Entities, MaxEntities},
 		{"zone", d.Zone, MaxZone},
+		{"limits", d.Limits, MaxLimits},
 	} {
 		if len(part.text) > part.max {
 			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrBadDocument, part.name, len(part.text), part.max)

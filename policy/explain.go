@@ -24,6 +24,7 @@ type Finding struct {
 type Explanation struct {
 	Decision
 	Findings []Finding `json:"findings"` // of every policy, in the order of the text
+	Rates    []Rate    `json:"rates,omitempty"`
 }
 
 // Explain decides r as [Policy.Decide] does, and says of every policy whether it
@@ -45,6 +46,11 @@ func (p *Policy) Explain(r Request) Explanation {
 		}
 		f.Applies, f.Why = rule.fits(env)
 		x.Findings = append(x.Findings, f)
+	}
+	for _, rate := range p.rates {
+		if rate.Applies(r.Principal, r.KeyName) {
+			x.Rates = append(x.Rates, rate)
+		}
 	}
 	return x
 }

@@ -41,6 +41,9 @@ const (
 	WarnForbidsAll     = "forbids-all"          // a forbid that always applies
 	WarnClass          = "operator-permitted"   // a permit for who never unwraps
 	WarnFewerThanT     = "fewer-than-threshold" // too few nodes can ever say yes
+	WarnNoApproval     = "no-approval"          // a rule asks for an approval that the document does not have
+	WarnUnasked        = "unasked-approval"     // an approval that no rule asks for
+	WarnRate           = "rate-of-nobody"       // a rate for a principal that the entities do not name
 )
 
 // Lint looks for what compiles and is probably not meant, in the order of the
@@ -63,8 +66,83 @@ func (p *Policy) Lint(keys []Shared) []Warning {
 			})
 		}
 	}
+	out = append(out, p.lintLimits()...)
 	for _, k := range keys {
 		out = append(out, p.lintRegions(k)...)
+	}
+	return out
+}
+
+// lintLimits holds what rules ask for against what the document has.
+func (p *Policy) lintLimits() []Warning {
+	var out []Warning
+	asked := map[string]bool{}
+	for _, r := range p.rules {
+		for _, name := range asksFor(r.ast()) {
+			if asked[name] = true; !slices.Contains(p.everybody, name) {
+				out = append(out, Warning{WarnNoApproval, string(r.id), r.policy.Position().Line, fmt.Sprintf("it asks for the approval %q, which no grant can have", name)})
+			}
+		}
+	}
+	for _, name := range p.everybody {
+		if !asked[name] {
+			out = append(out, Warning{Code: WarnUnasked, Sentence: fmt.Sprintf("no rule asks for the approval %q", name)})
+		}
+	}
+	for _, r := range p.rates {
+		if _, named := p.classes[r.Principal]; r.Principal != "" && !named {
+			out = append(out, Warning{Code: WarnRate, Sentence: fmt.Sprintf("the rate %q is for %s, who is not in the entities", r.Name, r.Principal)})
+		}
+	}
+	return out
+}
+
+// asksFor lists the approvals that a policy asks for as
+// context.grants.contains("NAME"), or in the set of a containsAny or containsAll.
+func asksFor(tree *ast.Policy) []string {
+	var out []string
+	add := func(of, what ast.IsNode) {
+		access, ok := of.(ast.NodeTypeAccess)
+		if !ok || access.Value != "grants" {
+			return
+		}
+		ast.Inspect(ast.NewNode(what), func(n ast.IsNode) bool {
+			if v, ok := n.(ast.NodeValue); ok {
+				if name, ok := v.Value.(types.String); ok {
+					out = append(out, string(name))
+				}
+			}
+			return true
+		})
+	}
+	for _, c := range tree.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
+			switch n := n.(type) {
+			case ast.NodeTypeContains:
+				add(n.Left, n.Right)
+			case ast.NodeTypeContainsAny:
+				add(n.Left, n.Right)
+			case ast.NodeTypeContainsAll:
+				add(n.Left, n.Right)
+			}
+			return true
+		})
+	}
+	return out
+}
+
+// Bounds says, for every rate and every key it is about, how many requests of one
+// principal the cluster releases at most: whoever reads the rate of one node would
+// guess too little.
+func (p *Policy) Bounds(keys []Shared) []string {
+	var out []string
+	for _, r := range p.rates {
+		for _, k := range keys {
+			if r.Key == "" || r.Key == k.Key {
+				out = append(out, fmt.Sprintf("rate %s: with the key %s one principal is released at most %d requests in each %v, and as many at once: h·r/t = %d·%d/%d",
+					r.Name, k.Key, r.ClusterBound(len(k.Holders), k.T, 0), r.Per, len(k.Holders), r.Count, k.T))
+			}
+		}
 	}
 	return out
 }

@@ -31,6 +31,9 @@ func (p *Policy) KeysNamed() []string {
 	return out
 }
 
+// WithGrant is a [Cell]'s verdict where nothing is possible without a grant.
+const WithGrant = "with a grant"
+
 // Cell is one place of a [Policy.Matrix].
 type Cell struct {
 	Principal string   `json:"principal"`
@@ -45,8 +48,13 @@ func (p *Policy) Matrix(keys []string) []Cell {
 	var out []Cell
 	for _, principal := range p.Principals() {
 		for _, key := range keys {
-			v, rules := p.Possible(principal, Request{Action: Unwrap, KeyName: key})
-			out = append(out, Cell{principal, key, v.String(), rules})
+			asked := Request{Action: Unwrap, KeyName: key}
+			v, rules := p.Possible(principal, asked)
+			word := v.String()
+			if without, _ := p.Possible(principal, asked, "grants"); v != Never && without == Never {
+				word = WithGrant
+			}
+			out = append(out, Cell{principal, key, word, rules})
 		}
 	}
 	return out
