@@ -15,6 +15,7 @@ const (
 	SubjectCertificate = "certificate" // a public key, by SHA-256 of its SubjectPublicKeyInfo, wherever in a chain it stands
 	SubjectKey         = "key"         // a threshold key in all its versions, by key id
 	SubjectCA          = "ca"          // an authority for applications, by its name in the ledger
+	SubjectGrant       = "grant"       // a grant, by its id
 	SubjectNode        = "node"        // what one node releases, by node id; sealed, never revoked
 	SubjectCluster     = "cluster"     // what any node releases; sealed, never revoked
 )
@@ -94,7 +95,7 @@ func (s Subject) Check() error {
 	switch s.Kind {
 	case SubjectPrincipal:
 		err = api.CheckPrincipal(s.Name)
-	case SubjectCertificate, SubjectKey:
+	case SubjectCertificate, SubjectKey, SubjectGrant:
 		_, err = api.ParseDigest(s.Name)
 	case SubjectCA, SubjectNode:
 		err = api.CheckName(s.Name)

@@ -22,9 +22,10 @@ const (
 	KindAnchor   = "anchor"   // [Anchor]
 	KindAddress  = "address"  // [AddressClaim]
 	KindLock     = "lock"     // [Lock]
+	KindGrant    = "grant"    // [GrantPost]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindGrant}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -129,6 +129,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.AddressClaim) error { return s.takeAddress(d, st.Node, b) })
 	case authority.KindLock:
 		return takeBody(st, func(b *authority.Lock) error { return s.takeLock(d, st.Node, b) })
+	case authority.KindGrant:
+		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}
 	return fmt.Errorf("%w: of the kind %q", authority.ErrStatement, st.Kind)
 }

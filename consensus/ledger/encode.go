@@ -66,6 +66,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathAnchor:   decodeAs[Anchored],
 	pathAddress:  decodeAs[Address],
 	pathLock:     decodeAs[Locks],
+	pathGrants:   decodeAs[Grants],
 	pathTime:     decodeAs[ledgerTime],
 	pathRevoked:  decodeAs[revoked],
 	pathDenial:   decodeAs[Denial],

@@ -26,6 +26,7 @@ const (
 	pathAnchor   = "anchor/"   // + node → *Anchored
 	pathAddress  = "address/"  // + node → *Address
 	pathLock     = "lock/"     // + node → *Locks
+	pathGrants   = "grants/"   // + node → *Grants
 	pathTime     = "time"      // → *ledgerTime
 	pathRevoked  = "revoked/"  // + kind of subject + "/" + name → *revoked
 	pathDenial   = "denial/"   // + id → *Denial

@@ -61,6 +61,7 @@ const (
 	TrustAt           Tag = "warifu/v1/ledger/trust"
 	RevokeReceipt     Tag = "warifu/v1/revoke/receipt"
 	LiveKeys          Tag = "warifu/v1/revoke/live-keys"
+	GrantSignature    Tag = "warifu/v1/grant/signature"
 )
 
 // What rests on a node (node, hsm, audit).
@@ -70,6 +71,8 @@ const (
 	KeyringBlob  Tag = "warifu/v1/keyring/blob"
 	AuditContext Tag = "warifu/v1/audit/context"
 	SelfTest     Tag = "warifu/v1/self-test"
+	GrantUse     Tag = "warifu/v1/grant/use"
+	GrantSlots   Tag = "warifu/v1/grant/slots"
 )
 
 // Seals that custodians open (sharing/unseal, node, client).
