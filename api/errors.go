@@ -23,6 +23,9 @@ const (
 	CodeRefusedEntry    Code = "refused-entry"   // the ledger did not take the entry, and never will
 	CodeUnknownOutcome  Code = "unknown-outcome" // the entry may or may not have been taken: submit it again
 	CodePiece           Code = "piece"           // a custodian's piece is not taken: wrong, stale, or here already
+	CodeGrant           Code = "grant"           // the policy demands a grant, and none that fits was named
+	CodeSlot            Code = "slot"            // this use of the grant is bound to another request at the node
+	CodeRate            Code = "rate"            // the principal has used the key as often as the policy lets it for now
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 

@@ -20,6 +20,7 @@ const (
 	MethodUnsealOffer uint16 = 12  // nil → UnsealOffer
 	MethodUnsealPiece uint16 = 13  // UnsealPiece → UnsealOffer
 	MethodProposals   uint16 = 14  // ProposalsRequest → ProposalsAnswer
+	MethodGrants      uint16 = 16  // GrantsRequest → GrantsAnswer
 	MethodAuditHead   uint16 = 20  // nil → AuditHeadAnswer
 	MethodAuditPage   uint16 = 21  // AuditPageRequest → AuditPageAnswer
 	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
@@ -49,6 +50,14 @@ type UnwrapItem struct {
 	Context     Context `cbor:"2,keyasint,omitempty"`
 	Endorsement []byte  `cbor:"3,keyasint,omitempty"` // 16 bytes, or empty
 	Prove       bool    `cbor:"4,keyasint,omitempty"` // ask for a share proof
+	Use         *Use    `cbor:"5,keyasint,omitempty"` // the grant it is asked by, or nil
+}
+
+// Use is one use of a grant: a slot, which a node binds for good to the first
+// envelope and context that it sees in it.
+type Use struct {
+	Grant Digest `cbor:"1,keyasint"`
+	Slot  uint32 `cbor:"2,keyasint"` // 1 to the grant's uses
 }
 
 // AnswerHeader says what the node decided on, so that a fork shows.
@@ -75,6 +84,7 @@ type ItemAnswer struct {
 	Partial     []byte `cbor:"4,keyasint,omitempty"` // x_i·u, 65 bytes
 	Proof       []byte `cbor:"5,keyasint,omitempty"` // share proof, when asked
 	Endorsement []byte `cbor:"6,keyasint,omitempty"` // 16 bytes
+	NextSlot    uint32 `cbor:"7,keyasint,omitempty"` // with a refusal "slot": the first slot that is free here, or 0
 }
 
 // SubmitRequest hands one ledger entry to a node, which passes it to the leader.
@@ -87,6 +97,27 @@ type SubmitAnswer struct {
 	ID    Digest `cbor:"1,keyasint" json:"id"`
 	Index uint64 `cbor:"2,keyasint" json:"index"`           // Raft index it was taken at
 	Taken bool   `cbor:"3,keyasint,omitempty" json:"taken"` // false: it was there already
+}
+
+// GrantsRequest asks for one grant by id, or with zeros for all that have not
+// expired and that the caller may see: an application sees its own.
+type GrantsRequest struct {
+	ID Digest `cbor:"1,keyasint"`
+}
+
+// GrantsAnswer lists grants, the newest first, as many as fit; all of them when More
+// is 0.
+type GrantsAnswer struct {
+	Grants []GrantState `cbor:"1,keyasint,omitempty"`
+	More   uint32       `cbor:"2,keyasint,omitempty"`
+}
+
+// GrantState is a grant as one node has it.
+type GrantState struct {
+	ID    Digest `cbor:"1,keyasint"`
+	Entry []byte `cbor:"2,keyasint"`           // encoded authority.Entry, with its approvers' signatures
+	Index uint64 `cbor:"3,keyasint"`           // Raft index
+	Used  uint32 `cbor:"4,keyasint,omitempty"` // slots that are bound at this node
 }
 
 // ReceiptRequest asks whether a revoke or a seal is in force at the asked node.

@@ -100,6 +100,8 @@ type Record struct {
 	Count        uint64   `cbor:"22,keyasint,omitempty"` // how many, in counting records
 	LedgerTime   int64    `cbor:"26,keyasint,omitempty"` // of an entry that was taken: ledger time after it, Unix milliseconds
 	LedgerFrom   uint64   `cbor:"24,keyasint,omitempty"` // of a gap: the last entry before it, LedgerIndex is the last in it; of a snapshot: its end
+	Grant        [32]byte `cbor:"25,keyasint,omitzero"`  // id of the grant that the request named
+	Slot         uint32   `cbor:"27,keyasint,omitempty"` // which of its uses
 	Why          string   `cbor:"23,keyasint,omitempty"` // what the refusal's code leaves out; for operators, never for the caller
 }
 

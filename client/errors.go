@@ -19,6 +19,12 @@ var (
 	ErrQuorum = errors.New("quorum unavailable")
 	// ErrDenied: a node refused by policy. Unknown keys and revoked callers look the same.
 	ErrDenied = errors.New("denied")
+	// ErrGrant: the policy demands a grant, and none that fits, or that has a use left,
+	// was named.
+	ErrGrant = errors.New("a grant is needed")
+	// ErrRate: a node has let the caller use the key as often as the policy says, for
+	// now.
+	ErrRate = errors.New("over the rate")
 	// ErrUnauthenticated: a node does not know the certificate this client shows.
 	ErrUnauthenticated = errors.New("unauthenticated")
 	// ErrUnknownKey: no key of this name or id is known to the nodes asked.
@@ -124,8 +130,8 @@ func (e *QuorumError) Error() string {
 	return fmt.Sprintf("%s: %d of %d partials for key %s (request %s)", ErrQuorum, e.Got, e.Need, e.Key, e.Request) + reasonLines(e.Reasons, e.Nodes)
 }
 
-// Is reports true for [ErrQuorum], and for [ErrDenied] or [ErrUnauthenticated]
-// if at least one node gave that as its reason.
+// Is reports true for [ErrQuorum], and for [ErrDenied], [ErrGrant], [ErrRate] or
+// [ErrUnauthenticated] if at least one node gave that as its reason.
 func (e *QuorumError) Is(target error) bool {
 	return target == ErrQuorum || reasonsAre(e.Reasons, target)
 }
@@ -147,6 +153,9 @@ func reasonLines(reasons []NodeReason, nodes int) string {
 
 var errorOfCode = map[api.Code]error{
 	api.CodeDenied:          ErrDenied,
+	api.CodeGrant:           ErrGrant,
+	api.CodeSlot:            ErrGrant,
+	api.CodeRate:            ErrRate,
 	api.CodeUnauthenticated: ErrUnauthenticated,
 	api.CodeUnknownKey:      ErrUnknownKey,
 	api.CodeEnvelope:        ErrEnvelope,

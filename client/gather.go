@@ -37,6 +37,7 @@ type pending struct {
 	wire     api.UnwrapItem
 	partials map[uint64]map[string]partial // by epoch, by node: never mixed (R10)
 	reasons  []NodeReason
+	nextSlot uint32 // the first that a holder says is free, of those that have the asked one bound to something else; or 0
 	result   *Result
 	done     bool
 }
@@ -145,6 +146,16 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 	}
 }
 
+// offered keeps the lowest slot above the asked one that a holder offers: one that
+// lies may offer the last, and would cost the caller all between.
+func (p *pending) offered(it api.ItemAnswer) {
+	if u := p.wire.Use; u != nil && it.Refusal.Code == api.CodeSlot && it.NextSlot > u.Slot {
+		if p.nextSlot == 0 || it.NextSlot < p.nextSlot {
+			p.nextSlot = it.NextSlot
+		}
+	}
+}
+
 // open lists the items that are not settled.
 func (g *gathering) open() []*pending {
 	return slices.DeleteFunc(slices.Clone(g.items), func(p *pending) bool { return p.done })
@@ -202,6 +213,7 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		it := a.answer.Items[i]
 		if it.Refusal != nil {
 			g.refuse([]*pending{p}, reasonOf(node, it.Refusal))
+			p.offered(it)
 			continue
 		}
 		got, err := g.read(node, it)

@@ -39,6 +39,16 @@ func (c *Client) Unwrap(ctx context.Context, envelope []byte, context api.Contex
 // returns one result for each, in order. Up to [api.MaxUnwrapItems] of one key
 // travel in one request.
 func (c *Client) UnwrapBatch(ctx context.Context, items []Item, reason string) []Result {
+	return c.unwrapBatch(ctx, newRequestID(), items, reason, func(*pending) {})
+}
+
+func newRequestID() (id api.RequestID) {
+	rand.Read(id[:])
+	return id
+}
+
+// unwrapBatch shows each item that is sent to prepared, before it is.
+func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item, reason string, prepared func(*pending)) []Result {
 	results := make([]Result, len(items))
 	if len(reason) > api.MaxReason {
 		for i := range results {
@@ -55,13 +65,12 @@ func (c *Client) UnwrapBatch(ctx context.Context, items []Item, reason string) [
 			continue
 		}
 		p.result = &results[i]
+		prepared(p)
 		if byKey[key] == nil {
 			order = append(order, key)
 		}
 		byKey[key] = append(byKey[key], p)
 	}
-	var id api.RequestID
-	rand.Read(id[:])
 	for _, key := range order {
 		for _, some := range batches(byKey[key]) {
 			c.gather(ctx, key, some, id, reason)

@@ -58,6 +58,8 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 		record.Kind = audit.Ceremony
 	case r.Kind == authority.KindActivate:
 		record.Kind, record.Entry = audit.Activate, entry
+	case r.Kind == authority.KindGrant:
+		record.Kind, record.Entry, record.Grant = audit.Grant, entry, grantIn(entry)
 	case r.Kind == authority.KindOpen:
 		record.Kind = audit.Ceremony
 	default:

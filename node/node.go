@@ -54,6 +54,7 @@ type Node struct {
 	handed    handed
 	gate      *gate.Gate
 	cap       *gate.RefusalCap
+	slots     *gate.Slots
 	driver    *ceremony.Driver
 	journal   *journal
 	listen    func(address string) (net.PacketConn, error)
@@ -153,6 +154,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if string(n.signer.PublicKey()) != string(n.genesis.NodeByID(cfg.Node).Key) {
 		return fmt.Errorf("%w: the roster has another key for %s", ErrIdentity, cfg.Node)
+	}
+	// Whoever has recorded anything may have given uses of grants: their file is made
+	// before there is an audit.
+	recorded, err := os.ReadDir(filepath.Join(o.Dir, auditDir))
+	if err != nil {
+		return err
+	}
+	if n.slots, err = gate.OpenSlots(o.Disk, o.Dir, len(recorded) == 0); err != nil {
+		return err
 	}
 	if err := n.openAudit(o.Dir, key); err != nil {
 		return err
@@ -288,6 +298,7 @@ func (n *Node) wire(dir string) {
 		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
 		Audit: n.audit, Now: n.now, Rand: rand.Reader, Cap: n.cap,
+		Slots: n.slots, Rates: gate.NewRates(n.boot),
 	})
 	n.driver = ceremony.New(ceremony.Config{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),

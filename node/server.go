@@ -47,6 +47,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
 	api.MethodReceipt:   {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodGrants:    {classCustodian, classApplication, classOperator, classAuditor}, // an application sees its own
 	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
@@ -108,6 +109,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
 		}
 		return decodeThen(body, func(q *api.ReceiptRequest) (*api.ReceiptAnswer, error) { return n.receipt(q.ID) })
+	case api.MethodGrants:
+		return decodeThen(body, func(q *api.GrantsRequest) (*api.GrantsAnswer, error) { return n.grants(s, who, q) })
 	case api.MethodStatus:
 		return wire.Encode(n.status()), nil
 	case api.MethodPolicy:
@@ -260,7 +263,8 @@ func policyAnswer(s *ledger.State) *api.PolicyAnswer {
 	return &api.PolicyAnswer{Document: p.Document, Digest: p.Digest, Change: p.Change}
 }
 
-// submitChange takes what custodians signed. What nodes sign comes from nodes.
+// submitChange takes what custodians signed, and what approvers did. What nodes sign
+// comes from nodes.
 func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitRequest) (*api.SubmitAnswer, error) {
 	e, err := authority.ParseEntry(q.Entry)
 	if err != nil {
@@ -268,6 +272,9 @@ func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitReques
 	}
 	if e.Author != "" {
 		return nil, api.Refuse(api.CodeRefusedEntry, "only changes that custodians signed are taken here")
+	}
+	if e.Kind == authority.KindGrant {
+		return n.submitGrant(ctx, e, q.Entry, n.handed.by(s))
 	}
 	return n.submit(ctx, q.Entry, n.handed.by(s))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -207,6 +208,8 @@ func (r *trial) furnish() {
 				"parents": [{"type": "Warifu::Group", "id": "apps"}], "attrs": {}},
 				{"uid": {"type": "Warifu::Principal", "id": "spiffe://trial/auditor"},
 				"parents": [{"type": "Warifu::Group", "id": "auditors"}], "attrs": {}}]`,
+			Limits: "[[approver]]\nname = \"one\"\nkey = \"" + base64.RawURLEncoding.EncodeToString(r.approver().PublicKey()) +
+				"\"\n[[approval]]\nname = \"one\"\ncount = 1\nof = [\"one\"]\n",
 		})
 	}
 	if err != nil {
@@ -489,6 +492,76 @@ func (r *trial) token(id string, do func(*soft.Device) error) error {
 		return err
 	}
 	return errors.Join(do(d), d.Close())
+}
+
+// approver is who approves grants here: a custodian's key will do.
+func (r *trial) approver() *authority.Signer {
+	r.Helper()
+	s, err := authority.NewSigner(r.c.CustodianKeys()[0].SignKey())
+	if err != nil {
+		r.Fatal(err)
+	}
+	return s
+}
+
+// granted opens an envelope by a grant of one use while a node without which there is
+// no quorum dies when it binds that use. It is opened when the node is back, and then
+// all nodes refuse another envelope by that grant.
+func (r *trial) granted(kills ...*kill) {
+	r.Helper()
+	for _, p := range kills {
+		now := time.Now()
+		g := authority.Grant{
+			Cluster: r.c.Genesis().Cluster, Key: r.keys[0].ID(), Principal: cluster.AppURI, Action: authority.ActionUnwrap, Reason: "the test asks",
+			NotBefore: now.Add(-time.Hour).UnixMilli(), NotAfter: now.Add(time.Hour).UnixMilli(), Uses: 1,
+		}
+		rand.Read(g.Nonce[:])
+		e := authority.NewGrant(g)
+		if err := authority.SignGrant(rand.Reader, e, r.approver()); err != nil {
+			r.Fatal(err)
+		}
+		if _, err := r.cl.Submit(within(r.T, patience), e.Encode()); err != nil {
+			r.Fatal(err)
+		}
+		eventually(r.T, "every node has the grant", func() bool {
+			at, err := r.cl.GrantEverywhere(r.Context(), e.ID())
+			return err == nil && len(at) == len(r.c.IDs())
+		})
+		envelope := func() []byte {
+			e, err := r.keys[0].Wrap(rand.Reader, trialContext, secret.New([]byte("sixteen byte key")))
+			if err != nil {
+				r.Fatal(err)
+			}
+			return e
+		}
+		var away []string
+		for _, id := range r.c.IDs() {
+			if id != p.node && len(away) < 2 {
+				away = append(away, id)
+			}
+		}
+		for _, id := range away {
+			if err := r.c.Stop(id); err != nil {
+				r.Fatal(err)
+			}
+		}
+		r.plan(p)
+		first := envelope()
+		eventually(r.T, "a death at a use of a grant, and then it is opened", func() bool {
+			_, err := r.cl.Granted(e.ID()).Unwrap(r.Context(), first, trialContext, "the test asks")
+			return err == nil && r.waiting() == 0
+		})
+		for _, id := range away {
+			if err := r.c.Restart(id); err != nil {
+				r.Fatal(err)
+			}
+		}
+		r.fired("a use of a grant")
+		r.serving()
+		if _, err := r.cl.Granted(e.ID()).Unwrap(r.Context(), envelope(), trialContext, "the test asks"); !errors.Is(err, client.ErrGrant) {
+			r.Errorf("another envelope, when %s has died at its %s use: %v", p.node, p.mode, err)
+		}
+	}
 }
 
 // checkpoints has each node sign a checkpoint.
@@ -796,6 +869,9 @@ func killRunning(t *testing.T, c *cells) {
 		unwraps := both(of(inUnwrap))
 		r.unwraps(unwraps...)
 		lap("unwraps")
+		granted := both(of(whenGranted))
+		r.granted(granted...)
+		lap("grants")
 		asked := both(of(whenAsked))
 		r.checkpoints(asked...)
 		lap("checkpoints")
@@ -824,7 +900,7 @@ func killRunning(t *testing.T, c *cells) {
 		stops := both(of(atStop))
 		r.stops(stops...)
 		lap("stops")
-		for _, kills := range [][]*kill{unwraps, asked, late, lost, starts, denied, sparse, stops} {
+		for _, kills := range [][]*kill{unwraps, granted, asked, late, lost, starts, denied, sparse, stops} {
 			c.add(kills)
 		}
 	}

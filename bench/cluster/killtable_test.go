@@ -18,17 +18,18 @@ import (
 type stage int
 
 const (
-	atFirst    stage = iota // init, join, the first start, the root key's birth: of a new cluster
-	atStart                 // at each start
-	inBirth                 // while a named key is born
-	inUnwrap                // when a partial is asked for
-	whenLate                // when a holder is silent past a phase's end
-	whenLost                // when a holder's state of a session is lost
-	whenAsked               // when an auditor asks for a checkpoint
-	whenDenied              // when custodians revoke, and the ledger grows until it is written down whole
-	whenSparse              // when what is denied is little of what its file holds
-	atStop                  // at each stop
-	whenSealed              // when custodians open a seal
+	atFirst     stage = iota // init, join, the first start, the root key's birth: of a new cluster
+	atStart                  // at each start
+	inBirth                  // while a named key is born
+	inUnwrap                 // when a partial is asked for
+	whenGranted              // when it is asked for by a grant
+	whenLate                 // when a holder is silent past a phase's end
+	whenLost                 // when a holder's state of a session is lost
+	whenAsked                // when an auditor asks for a checkpoint
+	whenDenied               // when custodians revoke, and the ledger grows until it is written down whole
+	whenSparse               // when what is denied is little of what its file holds
+	atStop                   // at each stop
+	whenSealed               // when custodians open a seal
 )
 
 // row is one line of the table of kills.
@@ -49,6 +50,7 @@ var kills = []row{
 	{step: "init/write-line", hit: 1, stage: atFirst},
 	{step: "init/write-identity", hit: 1, stage: atFirst},
 	{step: "join/write-genesis", hit: 1, stage: atFirst},
+	{step: "gate/make-slots", hit: 1, stage: atFirst},
 	{step: "audit/make-reserve", hit: 1, stage: atFirst},
 	{step: "audit/begin-segment", hit: 1, stage: atFirst},
 	{step: "consensus/make-floor", hit: 1, stage: atFirst},
@@ -90,6 +92,8 @@ var kills = []row{
 	{step: "audit/write", hit: 1, stage: inUnwrap},
 	{step: "audit/sync", hit: 1, stage: inUnwrap},
 	{step: "gate/release", hit: 1, stage: inUnwrap},
+
+	{step: "gate/bind-slot", hit: 1, stage: whenGranted},
 
 	{step: "audit/checkpoint", hit: 1, stage: whenAsked},
 	{step: "ceremony/deadline", hit: 1, stage: whenLate},

@@ -8,6 +8,9 @@
 // is asked once more, and only then is the partial made and handed over; a deny
 // that came in between leaves a withheld record and no partial.
 //
+// A use of a grant is bound to the request, durably, before the record is written,
+// and the rates of the policy are charged then: [Slots], [Rates].
+//
 // Two states are asked: committed, whose keys, epochs and policy are used, and
 // tail, which the stored log leads to and which can only refuse; what the node
 // keeps denying beside its log is part of the tail that it is given. A release

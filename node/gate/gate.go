@@ -55,6 +55,10 @@ type Config struct {
 	Rand   io.Reader
 	// Cap bounds the recorded refusals of one principal.
 	Cap *RefusalCap
+	// Slots are the uses of grants that this node has bound.
+	Slots *Slots
+	// Rates counts what the policy limits.
+	Rates *Rates
 }
 
 // Gate decides and records. It is safe for concurrent use.
@@ -89,7 +93,10 @@ type item struct {
 	public   *tdh2.PublicKey
 	verified *tdh2.VerifiedEnvelope
 	rules    []string
-	why      string // for the record: what the code leaves out, and the caller does not hear
+	grant    *authority.Grant // that it is asked by, and that meets an approval of both policies; or nil
+	spent    bool             // its rates are charged
+	nextSlot uint32           // of a refusal by the code slot
+	why      string           // for the record: what the code leaves out, and the caller does not hear
 	refusal  *api.Error
 }
 
@@ -104,6 +111,7 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 		return nil, api.Refuse(api.CodeMalformed, "the caller's region is not a name")
 	}
 	committed, tail := g.cfg.States()
+	a := &asked{caller: caller, request: req, committed: committed, tail: tail}
 	items := make([]*item, len(req.Items))
 	defer func() {
 		for _, it := range items {
@@ -111,8 +119,9 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 		}
 	}()
 	for i := range req.Items {
-		items[i] = g.decide(&asked{caller, req, committed, tail}, req.Items[i])
+		items[i] = g.decide(a, req.Items[i])
 	}
+	g.spend(a, items)
 	if err := g.record(ctx, caller, req, items, committed); err != nil {
 		return nil, err
 	}
@@ -155,6 +164,7 @@ type asked struct {
 	caller          *Caller
 	request         *api.UnwrapRequest
 	committed, tail *ledger.State
+	approved        map[approving][]string
 }
 
 // states are the two to be asked, or the one that both are when the log holds
@@ -190,7 +200,7 @@ func (g *Gate) contract() []step {
 		{"key", g.findKey, ifMoved},
 		{"principal", g.checkPrincipal, always},
 		{"policy", g.checkPolicy, ifMoved},
-		{"budgets", checkBudgets, ifMoved},
+		{"budgets", g.checkBudgets, ifMoved},
 		{"envelope", g.checkEnvelope, never},
 	}
 }
@@ -266,13 +276,19 @@ func (g *Gate) checkPrincipal(a *asked, it *item) *api.Error {
 	return nil
 }
 
-// checkPolicy asks the policies of both states.
+// checkPolicy asks the policies of both states, each about the grant that the item
+// names as that state has it. A grant that is named has to fit, also where the policy
+// would do without.
 func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 	for _, s := range a.states() {
 		p, err := g.cfg.Policy(s)
 		if err != nil {
 			it.why = "policy: " + err.Error()
 			return denied()
+		}
+		var of granted
+		if it.request.Use != nil {
+			of = g.grantOf(a, it, s, p)
 		}
 		d := p.Decide(policy.Request{
 			Principal:    a.caller.Principal,
@@ -285,9 +301,14 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			NodeHSM:      g.cfg.HSM,
 			CallerRegion: a.request.Region,
 			Reason:       a.request.Reason,
+			Grants:       of.meets,
 			Now:          g.cfg.Now(),
 		})
 		it.rules = d.Rules
+		if !d.Allowed && len(d.Needs) > 0 {
+			it.why = "policy: it needs a grant"
+			return needsGrant(d.Needs, of.why)
+		}
 		if !d.Allowed {
 			it.why = "policy"
 			if len(d.Errors) > 0 {
@@ -295,23 +316,13 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			}
 			return denied()
 		}
-	}
-	return nil
-}
-
-// checkBudgets holds the request against grants, rates and use counts. No
-// policy can name one yet, so each of the three lists is empty.
-func checkBudgets(a *asked, it *item) *api.Error {
-	for _, budget := range budgets(it.key, a.committed, a.tail) {
-		if err := budget(it); err != nil {
-			return err
+		if of.why != nil {
+			return of.why
 		}
+		it.grant = of.grant
 	}
 	return nil
 }
-
-// budgets lists what limits the use of a key in either state.
-func budgets(*ledger.Key, *ledger.State, *ledger.State) []func(*item) *api.Error { return nil }
 
 // checkEnvelope accepts an endorsement of this node, or verifies the proof.
 func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
@@ -401,6 +412,9 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 	if it.key != nil {
 		r.KeyName, r.Epoch = it.key.Name, it.key.Epoch
 	}
+	if u := it.request.Use; u != nil {
+		r.Grant, r.Slot = u.Grant, u.Slot
+	}
 	if it.refusal != nil {
 		r.Kind, r.Code, r.Why = audit.Refusal, string(it.refusal.Code), it.why
 	}
@@ -411,7 +425,7 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 // denied while the record was being written.
 func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, wasCommitted, wasTail *ledger.State) error {
 	committed, tail := g.cfg.States()
-	a := &asked{caller, req, committed, tail}
+	a := &asked{caller: caller, request: req, committed: committed, tail: tail}
 	moved := committed != wasCommitted || tail != wasTail
 	var withheld []audit.Record
 	for _, it := range items {
@@ -448,7 +462,7 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 // any other.
 func (g *Gate) release(it *item) api.ItemAnswer {
 	if it.refusal != nil {
-		return api.ItemAnswer{Refusal: it.refusal}
+		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot}
 	}
 	partial := it.verified.Partial(it.share.Scalar)
 	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)

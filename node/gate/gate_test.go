@@ -18,6 +18,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/disk"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/internal/trial"
@@ -72,13 +73,16 @@ func (r *recorder) kinds() []audit.Kind {
 // world is one gate of node n1 in a cluster of three, with a key "demo".
 type world struct {
 	*trial.Cluster
-	born            *trial.Born
+	born, other     *trial.Born
 	public          *tdh2.PublicKey
 	committed, tail *ledger.State
 	unsealed, fresh *api.Error
 	share           *keyring.Share
 	recorder        *recorder
 	now             time.Time
+	boot            time.Duration // since long before the gate was made: rates are full
+	dir             string        // of the slots
+	disk            disk.Hook
 	standing        func(*ledger.State, time.Time) error
 	gate            *Gate
 }
@@ -87,7 +91,7 @@ type world struct {
 var base = sync.OnceValue(func() *world {
 	c := trial.New(theTest{}, 2, 3)
 	c.BearRoot()
-	w := &world{Cluster: c, born: c.BearKey("demo")}
+	w := &world{Cluster: c, born: c.BearKey("demo"), other: c.BearKey("other")}
 	y, err := group.DecodePoint(w.born.Key.Record.Y)
 	if err != nil {
 		panic(err)
@@ -106,12 +110,15 @@ func (theTest) Helper()           {}
 func (theTest) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
 // policy is the state after a policy took effect.
-func (w *world) policy(s *ledger.State, text string) *ledger.State {
+func (w *world) policy(s *ledger.State, text string) *ledger.State { return w.limited(s, text, "") }
+
+// limited is the state after a policy with limits took effect.
+func (w *world) limited(s *ledger.State, text, limits string) *ledger.State {
 	var before api.Digest
 	if p := s.Policy(); p != nil {
 		before = p.Change
 	}
-	next, r := s.Apply(s.Position().Index+1, w.Change(authority.KindPolicy, policy.Document{Text: text, Entities: entities}.Encode(), before))
+	next, r := s.Apply(s.Position().Index+1, w.Change(authority.KindPolicy, policy.Document{Text: text, Entities: entities, Limits: limits}.Encode(), before))
 	if r.Err != nil {
 		panic(r.Err)
 	}
@@ -125,10 +132,25 @@ func newWorld(t *testing.T) *world {
 	w.recorder = &recorder{}
 	w.now = time.UnixMilli(trial.Created)
 	w.standing = func(*ledger.State, time.Time) error { return nil }
+	w.dir = t.TempDir()
 	w.share = &keyring.Share{
 		Key: w.born.Key.ID, Version: 1, Epoch: 1, Index: 1,
 		Scalar: w.born.Shares[0], Endorsement: secret.New(bytes.Repeat([]byte{7}, keyring.SaltSize)),
 	}
+	w.open(t, true)
+	return &w
+}
+
+// open makes the gate, as a node does when it starts.
+func (w *world) open(t *testing.T, fresh bool) {
+	t.Helper()
+	slots, err := OpenSlots(func(op disk.Op, path string) error { return w.disk.Before(op, path) }, w.dir, fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.boot = 0
+	rates := NewRates(func() time.Duration { return w.boot })
+	w.boot = 2 * policy.MaxRatePer
 	var lent atomic.Int64
 	t.Cleanup(func() {
 		if n := lent.Load(); n != 0 {
@@ -158,8 +180,8 @@ func newWorld(t *testing.T) *world {
 			return policy.Compile(d)
 		},
 		Audit: w.recorder, Now: func() time.Time { return w.now }, Rand: rand.Reader, Cap: NewRefusalCap(),
+		Slots: slots, Rates: rates,
 	})
-	return &w
 }
 
 var dek = secret.New([]byte("sixteen byte key"))

@@ -1,0 +1,434 @@
+package gate
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/audit"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/disk"
+	"warifu.dev/node/internal/trial"
+	"warifu.dev/sharing/tdh2"
+)
+
+const (
+	byGrant   = `@id("apps") permit (principal == Warifu::Principal::"spiffe://demo/app", action, resource == Warifu::Key::"demo") when { context.grants.contains("two-doctors") };`
+	inTheHour = trial.Created + 3_600_000
+)
+
+// doctors are three approvers, of whom the policy asks two.
+type doctors struct {
+	*world
+	signers []*authority.Signer
+	nonce   byte
+}
+
+func newDoctors(t *testing.T) *doctors {
+	t.Helper()
+	d := &doctors{world: newWorld(t)}
+	for range 3 {
+		s, err := authority.NewSigner(d.NewKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.signers = append(d.signers, s)
+	}
+	d.committed = d.limited(d.committed, byGrant, d.limits(3, 2))
+	d.tail = d.committed
+	return d
+}
+
+// limits are those of a policy that names the first so many doctors, and asks some.
+func (d *doctors) limits(named, asked int) string {
+	var b, of strings.Builder
+	for i, s := range d.signers[:named] {
+		fmt.Fprintf(&b, "[[approver]]\nname = \"d%d\"\nkey = %q\n", i, base64.RawURLEncoding.EncodeToString(s.PublicKey()))
+		fmt.Fprintf(&of, "\"d%d\",", i)
+	}
+	return fmt.Sprintf("%s[[approval]]\nname = \"two-doctors\"\ncount = %d\nof = [%s]\n", &b, asked, &of)
+}
+
+func (d *doctors) grant() authority.Grant {
+	d.nonce++
+	return authority.Grant{
+		Cluster: d.Genesis.Cluster, Key: d.born.Key.ID, Principal: app, Action: authority.ActionUnwrap, Reason: "case 4711",
+		NotBefore: trial.Created, NotAfter: inTheHour, Uses: 2, Nonce: [16]byte{d.nonce},
+	}
+}
+
+// put is the state after a node put a grant that some have signed.
+func (d *doctors) put(t *testing.T, s *ledger.State, node string, g authority.Grant, signers ...*authority.Signer) (*ledger.State, api.Digest) {
+	t.Helper()
+	e := authority.NewGrant(g)
+	for _, by := range signers {
+		if err := authority.SignGrant(rand.Reader, e, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d.say(t, s, node, authority.KindGrant, authority.GrantPost{Entry: e.Encode()}), e.ID()
+}
+
+func (d *doctors) say(t *testing.T, s *ledger.State, node, kind string, body any) *ledger.State {
+	t.Helper()
+	e, err := authority.SignStatement(rand.Reader, d.Node(node), d.Genesis.Cluster, node, kind, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.apply(t, s, e.Encode())
+}
+
+func (d *doctors) apply(t *testing.T, s *ledger.State, entry []byte) *ledger.State {
+	t.Helper()
+	next, r := s.Apply(s.Position().Index+1, entry)
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	return next
+}
+
+// at is the state when ledger time has moved.
+func (d *doctors) at(t *testing.T, s *ledger.State, time int64) *ledger.State {
+	t.Helper()
+	for _, n := range []string{"n1", "n2", "n3"} {
+		a := authority.Anchor{Counter: 1, Time: time}
+		if before := s.Anchor(n); before != nil {
+			a.Counter += before.Anchor.Counter
+		}
+		s = d.say(t, s, n, authority.KindAnchor, a)
+	}
+	return s
+}
+
+func (d *doctors) file(t *testing.T, name string, grant api.Digest, slot uint32) api.UnwrapItem {
+	t.Helper()
+	c := api.Context{"file": name}
+	return api.UnwrapItem{Envelope: d.wrap(t, c), Context: c, Use: &api.Use{Grant: grant, Slot: slot}}
+}
+
+// What grants are held against, in each state alone: the one that says no decides.
+func TestAGrantCarriesARequestOnlyIfItFits(t *testing.T) {
+	revoke := func(d *doctors, t *testing.T, s *ledger.State, id api.Digest) *ledger.State {
+		return d.apply(t, s, d.Revoke(authority.Subject{Kind: authority.SubjectGrant, Name: id.String()}))
+	}
+	for _, tt := range []struct {
+		sentence string
+		alter    func(*authority.Grant) // before it is signed
+		signers  []int
+		state    func(*doctors, *testing.T, *ledger.State, api.Digest) *ledger.State // after it was put
+		ask      func(*doctors, *api.UnwrapItem)
+		says     string // of the refusal; empty: released
+	}{
+		{sentence: "two of three", signers: []int{0, 2}},
+		{sentence: "three of three", signers: []int{0, 1, 2}},
+		{sentence: "one of three", signers: []int{1}, says: "signed by fewer"},
+		{
+			sentence: "one who is asked and one who no longer is", signers: []int{0, 2}, says: "signed by fewer",
+			state: func(d *doctors, _ *testing.T, s *ledger.State, _ api.Digest) *ledger.State {
+				return d.limited(s, byGrant, d.limits(2, 2))
+			},
+		},
+		{
+			sentence: "more are asked than before", signers: []int{0, 2}, says: "signed by fewer",
+			state: func(d *doctors, _ *testing.T, s *ledger.State, _ api.Digest) *ledger.State {
+				return d.limited(s, byGrant, d.limits(3, 3))
+			},
+		},
+		{sentence: "revoked", signers: []int{0, 1}, state: revoke, says: "revoked by"},
+		{sentence: "another principal's", signers: []int{0, 1}, alter: func(g *authority.Grant) { g.Principal = visitor }, says: "no such grant"},
+		{
+			sentence: "expired by ledger time", signers: []int{0, 1}, says: "expired, by ledger time",
+			state: func(d *doctors, t *testing.T, s *ledger.State, _ api.Digest) *ledger.State {
+				return d.at(t, s, inTheHour+1)
+			},
+		},
+		{sentence: "at its last moment, by the node's clock", signers: []int{0, 1}, ask: func(d *doctors, _ *api.UnwrapItem) { d.now = time.UnixMilli(inTheHour) }},
+		{
+			sentence: "expired by the node's clock", signers: []int{0, 1}, says: "expired, by this node's clock",
+			ask: func(d *doctors, _ *api.UnwrapItem) { d.now = time.UnixMilli(inTheHour + 1) },
+		},
+		{
+			sentence: "its time has not come", signers: []int{0, 1}, says: "has not come",
+			ask: func(d *doctors, _ *api.UnwrapItem) { d.now = time.UnixMilli(trial.Created - 1) },
+		},
+		{sentence: "its last use", signers: []int{0, 1}, ask: func(_ *doctors, i *api.UnwrapItem) { i.Use.Slot = 2 }},
+		{sentence: "a use that it has not", signers: []int{0, 1}, ask: func(_ *doctors, i *api.UnwrapItem) { i.Use.Slot = 3 }, says: "uses 1 to 2, not 3"},
+		{sentence: "no use", signers: []int{0, 1}, ask: func(_ *doctors, i *api.UnwrapItem) { i.Use.Slot = 0 }, says: "uses 1 to 2, not 0"},
+		{sentence: "another grant", signers: []int{0, 1}, ask: func(_ *doctors, i *api.UnwrapItem) { i.Use.Grant[0]++ }, says: "no such grant"},
+		{sentence: "none", signers: []int{0, 1}, ask: func(_ *doctors, i *api.UnwrapItem) { i.Use = nil }, says: "none was named"},
+	} {
+		for _, only := range []string{"both", "committed", "tail"} {
+			if tt.state == nil && only != "both" {
+				continue
+			}
+			t.Run(tt.sentence+", "+only, func(t *testing.T) {
+				d := newDoctors(t)
+				g := d.grant()
+				if tt.alter != nil {
+					tt.alter(&g)
+				}
+				var signers []*authority.Signer
+				for _, i := range tt.signers {
+					signers = append(signers, d.signers[i])
+				}
+				state, id := d.put(t, d.committed, "n2", g, signers...)
+				d.committed, d.tail = state, state
+				if tt.state != nil {
+					altered := tt.state(d, t, state, id)
+					if only != "tail" {
+						d.committed = altered
+					}
+					if only != "committed" {
+						d.tail = altered
+					}
+				}
+				item := d.file(t, "a", id, 1)
+				if tt.ask != nil {
+					tt.ask(d, &item)
+				}
+				a := d.one(t, app, item)
+				switch {
+				case tt.says == "" && a.Refusal != nil:
+					t.Fatal(a.Refusal)
+				case tt.says != "" && (a.Refusal == nil || a.Refusal.Code != api.CodeGrant || !strings.Contains(a.Refusal.Sentence, tt.says)):
+					t.Fatalf("got %v, want %q", a.Refusal, tt.says)
+				}
+				r := d.recorder.records[0]
+				if u := item.Use; u != nil && (r.Grant != u.Grant || r.Slot != u.Slot) || (r.Kind == audit.Release) != (tt.says == "") {
+					t.Fatalf("recorded: %+v", r)
+				}
+			})
+		}
+	}
+}
+
+// A grant that the tail alone has is none: it counts when it is committed.
+func TestAGrantCountsWhenItIsCommitted(t *testing.T) {
+	d := newDoctors(t)
+	stored, id := d.put(t, d.committed, "n2", d.grant(), d.signers[0], d.signers[1])
+	d.tail = stored
+	item := d.file(t, "a", id, 1)
+	if a := d.one(t, app, item); a.Refusal == nil || a.Refusal.Code != api.CodeGrant || !a.Refusal.Retryable {
+		t.Fatalf("stored: %+v", a)
+	}
+	d.committed = stored
+	if a := d.one(t, app, item); a.Refusal != nil {
+		t.Fatalf("committed: %v", a.Refusal)
+	}
+}
+
+// A grant for one key does not open another's envelopes, whatever the policy says.
+func TestAGrantIsForItsOwnKey(t *testing.T) {
+	d := newDoctors(t)
+	d.committed = d.limited(d.committed, strings.ReplaceAll(byGrant, ` == Warifu::Key::"demo"`, ""), d.limits(3, 2))
+	g := d.grant()
+	g.Key = d.other.Key.ID
+	state, id := d.put(t, d.committed, "n2", g, d.signers[0], d.signers[1])
+	d.committed, d.tail = state, state
+	if a := d.one(t, app, d.file(t, "a", id, 1)); a.Refusal == nil || !strings.Contains(a.Refusal.Sentence, "another key") {
+		t.Fatalf("got %+v", a)
+	}
+}
+
+// What a lying node puts under a grant's id, with signatures of its own, takes
+// nothing from what another node put.
+func TestALiarCannotSpoilAGrant(t *testing.T) {
+	d := newDoctors(t)
+	g := d.grant()
+	state, id := d.put(t, d.committed, "n1", g, d.Custodians[0], d.Custodians[1])
+	d.committed, d.tail = state, state
+	if a := d.one(t, app, d.file(t, "a", id, 1)); a.Refusal == nil || !strings.Contains(a.Refusal.Sentence, "signed by fewer") {
+		t.Fatalf("signed by those nobody asked: %+v", a)
+	}
+	state, _ = d.put(t, state, "n2", g, d.signers[0], d.signers[1])
+	d.committed, d.tail = state, state
+	if a := d.one(t, app, d.file(t, "a", id, 1)); a.Refusal != nil {
+		t.Fatalf("signed: %v", a.Refusal)
+	}
+}
+
+// Who may not use the key at all is not told that a grant would help, and a grant is
+// no permission by itself.
+func TestAGrantIsNoPermission(t *testing.T) {
+	d := newDoctors(t)
+	g := d.grant()
+	g.Principal = visitor
+	state, id := d.put(t, d.committed, "n2", g, d.signers[0], d.signers[1])
+	d.committed, d.tail = state, state
+	item := d.file(t, "a", id, 1)
+	if a := d.one(t, visitor, item); a.Refusal == nil || *a.Refusal != *denied() { // R28
+		t.Fatalf("got %+v", a)
+	}
+	item.Use = nil
+	if a := d.one(t, visitor, item); a.Refusal == nil || *a.Refusal != *denied() {
+		t.Fatalf("got %+v", a)
+	}
+}
+
+// withGrant is a world with a grant of two uses that fits.
+func withGrant(t *testing.T) (*doctors, api.Digest) {
+	t.Helper()
+	d := newDoctors(t)
+	state, id := d.put(t, d.committed, "n2", d.grant(), d.signers[0], d.signers[1])
+	d.committed, d.tail = state, state
+	return d, id
+}
+
+// Each use is one envelope: asked again it is given again, another takes another use,
+// and use u+1 is refused.
+func TestAUseIsBoundToOneRequest(t *testing.T) {
+	d, id := withGrant(t)
+	a, b, c := d.file(t, "a", id, 1), d.file(t, "b", id, 1), d.file(t, "c", id, 1)
+	for range 2 {
+		if got := d.one(t, app, a); got.Refusal != nil {
+			t.Fatal(got.Refusal)
+		}
+	}
+	got := d.one(t, app, b)
+	if got.Refusal == nil || got.Refusal.Code != api.CodeSlot || !got.Refusal.Retryable || got.NextSlot != 2 {
+		t.Fatalf("another envelope: %+v", got)
+	}
+	b.Use.Slot = got.NextSlot
+	if got := d.one(t, app, b); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+	for slot := uint32(1); slot <= 2; slot++ {
+		c.Use.Slot = slot
+		if got := d.one(t, app, c); got.Refusal == nil || got.Refusal.Code != api.CodeGrant || got.Refusal.Retryable || !strings.Contains(got.Refusal.Sentence, "all 2 uses") {
+			t.Fatalf("use 3: %+v", got)
+		}
+	}
+	if used := d.gate.Used(id); used != 2 {
+		t.Errorf("%d are bound", used)
+	}
+	d.open(t, false) // a restart
+	if got := d.one(t, app, b); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+	if got := d.one(t, app, c); got.Refusal == nil || got.Refusal.Code != api.CodeGrant {
+		t.Fatalf("use 3, after a restart: %+v", got)
+	}
+}
+
+// The same envelope in two items of one request takes one use; two envelopes in one
+// use are one too many.
+func TestUsesOfOneRequest(t *testing.T) {
+	d, id := withGrant(t)
+	a, b := d.file(t, "a", id, 1), d.file(t, "b", id, 1)
+	answer, err := d.ask(app, a, a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Items[0].Refusal != nil || answer.Items[1].Refusal != nil {
+		t.Fatalf("got %v, %v", answer.Items[0].Refusal, answer.Items[1].Refusal)
+	}
+	if r := answer.Items[2].Refusal; r == nil || r.Code != api.CodeSlot || answer.Items[2].NextSlot != 2 {
+		t.Fatalf("got %+v", answer.Items[2])
+	}
+}
+
+// What fails for another reason takes no use.
+func TestARefusedRequestTakesNoUse(t *testing.T) {
+	d, id := withGrant(t)
+	bad := d.file(t, "a", id, 1)
+	bad.Context = api.Context{"file": "z"}
+	if got := d.one(t, app, bad); got.Refusal == nil || got.Refusal.Code != api.CodeEnvelope {
+		t.Fatalf("got %+v", got)
+	}
+	if got := d.one(t, app, d.file(t, "b", id, 1)); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+}
+
+// A use is durable before it is recorded and before the partial leaves: a node that
+// dies at that moment refuses another request in its place.
+func TestAUseIsDurableBeforeAnythingLeaves(t *testing.T) {
+	d, id := withGrant(t)
+	item := d.file(t, "a", id, 1)
+	e, err := tdh2.Parse(item.Envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := digestOf(item, e)
+	d.recorder.during = func() {
+		slots, err := OpenSlots(nil, d.dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, next := slots.free(use{grant: id, slot: 1, uses: 2, request: api.Digest{1}}); ok || next != 2 {
+			t.Error("when it is recorded, the use is not durable")
+		}
+		if ok, _ := slots.free(use{grant: id, slot: 1, uses: 2, request: want}); !ok {
+			t.Error("it is bound to something else")
+		}
+	}
+	if got := d.one(t, app, item); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+}
+
+// On a full disk nothing is given by grants, by name, and the use is not taken: with
+// room again another request may have it.
+func TestAFullDiskGivesNoUse(t *testing.T) {
+	for _, op := range []disk.Op{disk.Create, disk.Write, disk.Sync, disk.Rename} {
+		t.Run(string(op), func(t *testing.T) {
+			d, id := withGrant(t)
+			d.disk = func(o disk.Op, _ string) error {
+				if o == op {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			got := d.one(t, app, d.file(t, "a", id, 1))
+			if got.Refusal == nil || got.Refusal.Code != api.CodeGrant || !got.Refusal.Retryable || !strings.Contains(got.Refusal.Sentence, "durable") {
+				t.Fatalf("got %+v", got)
+			}
+			if r := d.recorder.records[0]; r.Kind != audit.Refusal || !strings.Contains(r.Why, "no space") {
+				t.Fatalf("recorded: %+v", r)
+			}
+			d.disk = nil
+			if got := d.one(t, app, d.file(t, "b", id, 1)); got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			d.open(t, false)
+			if got := d.one(t, app, d.file(t, "c", id, 1)); got.Refusal == nil || got.Refusal.Code != api.CodeSlot {
+				t.Fatalf("after a restart: %+v", got)
+			}
+		})
+	}
+}
+
+// A revoke of the grant, or of an approver, that comes in while the record is written
+// leaves a withheld record.
+func TestADenyOfAGrantBetweenRecordAndRelease(t *testing.T) {
+	for what, deny := range map[string]func(*doctors, api.Digest) *ledger.State{
+		"revoke": func(d *doctors, id api.Digest) *ledger.State {
+			return d.apply(t, d.tail, d.Revoke(authority.Subject{Kind: authority.SubjectGrant, Name: id.String()}))
+		},
+		"an approver fewer": func(d *doctors, _ api.Digest) *ledger.State { return d.limited(d.tail, byGrant, d.limits(2, 2)) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDoctors(t)
+			state, id := d.put(t, d.committed, "n2", d.grant(), d.signers[0], d.signers[2])
+			d.committed, d.tail = state, state
+			item := d.file(t, "a", id, 1)
+			d.recorder.during = func() { d.tail = deny(d, id); d.recorder.during = nil }
+			if got := d.one(t, app, item); got.Refusal == nil || got.Refusal.Code != api.CodeGrant {
+				t.Fatalf("released: %+v", got)
+			}
+			if kinds := d.recorder.kinds(); len(kinds) != 2 || kinds[1] != audit.Withheld {
+				t.Fatalf("recorded: %v", kinds)
+			}
+		})
+	}
+}
+
+func digestOf(request api.UnwrapItem, envelope *tdh2.Envelope) api.Digest {
+	return (&item{request: request, envelope: envelope}).requestDigest()
+}

@@ -1,0 +1,229 @@
+package gate
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"warifu.dev/api"
+	"warifu.dev/internal/disk"
+	"warifu.dev/internal/failpoint"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+	"warifu.dev/node/keyring"
+)
+
+// slotsName is the file of bound slots, in the node's directory.
+const slotsName = "slots"
+
+// MaxSlots bounds the slots that a node keeps bound at a time, over all grants that
+// have not expired. At 40 bytes each their file is written anew in a few milliseconds.
+const MaxSlots = 16_384
+
+// ErrSlots means that the file of bound slots is missing or damaged. A node that does
+// not know which uses it gave would give them again, so it does not start.
+var ErrSlots = errors.New("the bound uses of grants cannot be read")
+
+// errNoRoom means that MaxSlots are bound.
+var errNoRoom = errors.New("as many uses of grants are bound as may be")
+
+// Slots are the uses of grants that this node has bound: (grant, slot) to the digest
+// of one request, for as long as the grant lasts. It is durable before anything
+// leaves because of it, and the whole file is replaced at a time: uses that people
+// approve are few. It is safe for concurrent use.
+type Slots struct {
+	write func(content []byte) error // replaces the file, durably
+
+	mu    sync.Mutex
+	bound map[api.Digest]*bound // by grant; guarded by mu
+	count int                   // of slots; guarded by mu
+}
+
+// bound are the slots of one grant.
+type bound struct {
+	notAfter int64
+	by       map[uint32]api.Digest
+}
+
+// use is one use of a grant by one request.
+type use struct {
+	grant    api.Digest
+	notAfter int64
+	slot     uint32
+	uses     uint32     // of the grant in all
+	request  api.Digest // what is asked for
+}
+
+// OpenSlots reads the bound slots of a node's directory. Only a node that has never
+// recorded anything may have none: then they are made.
+func OpenSlots(hook disk.Hook, dir string, fresh bool) (*Slots, error) {
+	s := &Slots{
+		write: func(content []byte) error { return keyring.WriteFile(hook, dir, slotsName, content) },
+		bound: map[api.Digest]*bound{},
+	}
+	b, err := keyring.ReadFile(dir, slotsName)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && fresh:
+		err = failpoint.Step("gate/make-slots", func() error { return s.write(encodeSlots(s.bound)) })
+	case err == nil:
+		s.bound, err = decodeSlots(b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSlots, err)
+	}
+	for _, of := range s.bound {
+		s.count += len(of.by)
+	}
+	return s, nil
+}
+
+// free says whether a use may be bound: its slot is free, or bound to this very
+// request. If not, next is the first free slot of the grant, or 0.
+func (s *Slots) free(u use) (ok bool, next uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isFree(u)
+}
+
+func (s *Slots) isFree(u use) (ok bool, next uint32) {
+	of := s.bound[u.grant]
+	if of == nil {
+		return true, 0
+	}
+	if by, taken := of.by[u.slot]; !taken || by == u.request {
+		return true, 0
+	}
+	for slot := uint32(1); slot <= u.uses; slot++ {
+		if _, taken := of.by[slot]; !taken {
+			return false, slot
+		}
+	}
+	return false, 0
+}
+
+// used is how many slots of a grant are bound.
+func (s *Slots) used(grant api.Digest) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.bound[grant]; of != nil {
+		return len(of.by)
+	}
+	return 0
+}
+
+// bind binds uses and returns when they are durable. Those whose slot is bound to
+// another request, since before or by an earlier one of the list, are left out: ok
+// says of each whether it is bound. With an error none is, and nothing may leave by
+// them. What over says is past for good makes room.
+func (s *Slots) bind(list []use, over func(notAfter int64) bool) (ok []bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ok = make([]bool, len(list))
+	var added []use
+	for i, u := range list {
+		if ok[i], _ = s.isFree(u); !ok[i] {
+			continue
+		}
+		of := s.bound[u.grant]
+		if of == nil {
+			of = &bound{notAfter: u.notAfter, by: map[uint32]api.Digest{}}
+			s.bound[u.grant] = of
+		}
+		if _, already := of.by[u.slot]; !already {
+			of.by[u.slot] = u.request
+			added = append(added, u)
+		}
+	}
+	if len(added) == 0 {
+		return ok, nil
+	}
+	s.count += len(added)
+	for id, of := range s.bound {
+		if over(of.notAfter) {
+			s.count -= len(of.by)
+			delete(s.bound, id)
+		}
+	}
+	err = errNoRoom
+	if s.count <= MaxSlots {
+		err = failpoint.Step("gate/bind-slot", func() error { return s.write(encodeSlots(s.bound)) })
+	}
+	if err == nil {
+		return ok, nil
+	}
+	// What is on disk may have them or not; nobody has acted on them, and the next
+	// write says what holds.
+	for _, u := range added {
+		if of := s.bound[u.grant]; of != nil {
+			delete(of.by, u.slot)
+			s.count--
+			if len(of.by) == 0 {
+				delete(s.bound, u.grant)
+			}
+		}
+	}
+	return nil, fmt.Errorf("bind a use of a grant: %w", err)
+}
+
+// slotsFile is the file's content, before its sum: grants by id, slots by number.
+type slotsFile struct {
+	Grants []slotsOf `cbor:"1,keyasint,omitempty"`
+}
+
+type slotsOf struct {
+	Grant    api.Digest `cbor:"1,keyasint"`
+	NotAfter int64      `cbor:"2,keyasint"`
+	Slots    []slotOf   `cbor:"3,keyasint"`
+}
+
+type slotOf struct {
+	Slot    uint32     `cbor:"1,keyasint"`
+	Request api.Digest `cbor:"2,keyasint"`
+}
+
+// encodeSlots is the content of the file: CBOR, then the tagged hash of it.
+func encodeSlots(all map[api.Digest]*bound) []byte {
+	var f slotsFile
+	for id, of := range all {
+		g := slotsOf{Grant: id, NotAfter: of.notAfter}
+		for slot, request := range of.by {
+			g.Slots = append(g.Slots, slotOf{slot, request})
+		}
+		slices.SortFunc(g.Slots, func(a, b slotOf) int { return cmp.Compare(a.Slot, b.Slot) })
+		f.Grants = append(f.Grants, g)
+	}
+	slices.SortFunc(f.Grants, func(a, b slotsOf) int { return bytes.Compare(a.Grant[:], b.Grant[:]) })
+	body := wire.Encode(f)
+	sum := tag.Hash(tag.GrantSlots, body)
+	return append(body, sum[:]...)
+}
+
+func decodeSlots(b []byte) (map[api.Digest]*bound, error) {
+	if len(b) < 32 {
+		return nil, fmt.Errorf("%s has %d bytes", slotsName, len(b))
+	}
+	body, sum := b[:len(b)-32], b[len(b)-32:]
+	if want := tag.Hash(tag.GrantSlots, body); !bytes.Equal(sum, want[:]) {
+		return nil, fmt.Errorf("%s is damaged: its sum is another", slotsName)
+	}
+	var f slotsFile
+	if err := wire.Decode(body, &f); err != nil {
+		return nil, fmt.Errorf("%s: %w", slotsName, err)
+	}
+	all := map[api.Digest]*bound{}
+	for _, g := range f.Grants {
+		of := &bound{notAfter: g.NotAfter, by: map[uint32]api.Digest{}}
+		for _, slot := range g.Slots {
+			of.by[slot.Slot] = slot.Request
+		}
+		if len(of.by) != len(g.Slots) || len(of.by) == 0 || all[g.Grant] != nil {
+			return nil, fmt.Errorf("%s: a grant or a slot stands twice", slotsName)
+		}
+		all[g.Grant] = of
+	}
+	return all, nil
+}
