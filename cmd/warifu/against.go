@@ -27,6 +27,7 @@ type comparison struct {
 
 	Text     []diffLine `json:"text,omitempty"`
 	Entities []diffLine `json:"entities,omitempty"`
+	Limits   []diffLine `json:"limits,omitempty"`
 	Schema   []diffLine `json:"schema,omitempty"`
 	Zone     []diffLine `json:"zone,omitempty"`
 
@@ -133,6 +134,7 @@ func (v *policyView) compareFile(change *changeView, g *authority.Genesis, file 
 // lay compares part by part, and rule by rule as far as both compile.
 func (c *comparison) lay(old, new policy.Document) *comparison {
 	c.Text, c.Entities = diff(old.Text, new.Text), diff(old.Entities, new.Entities)
+	c.Limits = diff(old.Limits, new.Limits)
 	c.Schema, c.Zone = diff(old.Schema, new.Schema), diff(zoneLine(old, c.Digest), zoneLine(new, api.Digest{1}))
 	p, err := policy.Compile(new)
 	if err != nil {
@@ -170,7 +172,7 @@ func (c *comparison) words(a *app, w io.Writer) {
 	for _, part := range []struct {
 		name  string
 		lines []diffLine
-	}{{"text", c.Text}, {"entities", c.Entities}, {"schema", c.Schema}, {"zone", c.Zone}} {
+	}{{"text", c.Text}, {"entities", c.Entities}, {"limits", c.Limits}, {"schema", c.Schema}, {"zone", c.Zone}} {
 		if len(part.lines) > 0 {
 			writeDiff(a, w, part.name, part.lines)
 		}

@@ -51,10 +51,13 @@ type recordView struct {
 	EntryID     string   `json:"entry_id,omitempty"`
 	EntryBytes  int      `json:"entry_bytes,omitempty"`
 	Count       uint64   `json:"count,omitempty"`
+	Grant       string   `json:"grant,omitempty"`
+	Slot        uint32   `json:"slot,omitempty"`
 }
 
 func viewRecord(index uint64, r audit.Record) recordView {
 	return recordView{
+		Grant: hexOrNothing(r.Grant[:]), Slot: r.Slot,
 		Index: index, Time: instant(r.Time), Kind: string(r.Kind), Node: r.Node,
 		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Session: r.Session,
 		Action: r.Action, Key: hexOrNothing(r.Key[:]), KeyName: r.KeyName, Version: r.Version, Epoch: r.Epoch,

@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) decryptCommand() *cobra.Command {
-	var in, out, reason string
+	var in, out, reason, grant string
 	var expected []string
 	var replace bool
 	c := &cobra.Command{
@@ -54,7 +54,7 @@ place, is then refused before any node is asked.`,
 				return err
 			}
 			defer dst.Abandon()
-			by, err := a.opener()
+			by, err := a.opener(grant)
 			if err != nil {
 				return err
 			}
@@ -69,6 +69,7 @@ place, is then refused before any node is asked.`,
 	addFileFlags(c, &in, &out, &replace)
 	addContextFlag(c, &expected)
 	addReasonFlag(c, &reason)
+	addGrantFlag(c, &grant)
 	a.addCallerFlags(c)
 	return c
 }

@@ -19,6 +19,7 @@ var denialMeans = map[string]string{
 	authority.SubjectPrincipal:   "Nothing is released to this principal any more, whatever certificate it shows:",
 	authority.SubjectCertificate: "No certificate with this public key is accepted any more, nor any that it signed:",
 	authority.SubjectKey:         "Nothing wrapped under this key is released any more, in any of its versions:",
+	authority.SubjectGrant:       "Nothing is released by this grant any more:",
 	authority.SubjectCA:          "No certificate under the authority of this name is accepted any more:",
 	authority.SubjectNode:        "This node releases nothing any more; it still votes and follows the log:",
 	authority.SubjectCluster:     "No node of the cluster releases anything any more:",

@@ -22,7 +22,7 @@ func (a *app) policyCommand() *cobra.Command {
 
 func (a *app) policyPutCommand() *cobra.Command {
 	var f changeFlags
-	var text, schema, entities, zone, base string
+	var text, schema, entities, limits, zone, base string
 	c := &cobra.Command{
 		Use:   "put --text FILE --out FILE.change",
 		Short: "Write a change that replaces the policy",
@@ -40,7 +40,7 @@ says it ("none" for a cluster without a policy).`,
 			if err != nil {
 				return err
 			}
-			d, err := readDocument(text, schema, entities, zone)
+			d, err := readDocument(text, schema, entities, limits, zone)
 			if err != nil {
 				return err
 			}
@@ -58,6 +58,7 @@ says it ("none" for a cluster without a policy).`,
 	c.Flags().StringVar(&text, "text", "", "Cedar policies")
 	c.Flags().StringVar(&schema, "schema", "", "Cedar schema (default: the built-in one)")
 	c.Flags().StringVar(&entities, "entities", "", "Cedar entities, JSON")
+	c.Flags().StringVar(&limits, "limits", "", "approvers, approvals and rates, TOML")
 	c.Flags().StringVar(&zone, "zone", "", "IANA time zone the policy's hours are in (default UTC)")
 	c.Flags().StringVar(&base, "base", "", "id of the change this replaces, or none (default: ask the cluster)")
 	a.addCallerFlags(c)
@@ -120,6 +121,9 @@ func (a *app) policyShowCommand() *cobra.Command {
 				fmt.Fprintf(w, "put by the change %s\n%s\n", answer.Change, indented(v.Text))
 				if v.Entities != "" {
 					fmt.Fprintf(w, "entities:\n%s\n", indented(v.Entities))
+				}
+				if v.Limits != "" {
+					fmt.Fprintf(w, "limits:\n%s\n", indented(v.Limits))
 				}
 				facts(w, slices.Concat([]string{"zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String()}, readOut(v.Digest))...)
 			})

@@ -15,12 +15,13 @@ import (
 )
 
 // policySource says which policy a command looks at: files, or the one in force.
-type policySource struct{ text, schema, entities, zone string }
+type policySource struct{ text, schema, entities, limits, zone string }
 
 func (p *policySource) add(a *app, c *cobra.Command) {
 	c.Flags().StringVar(&p.text, "text", "", "Cedar policies to look at (default: the policy in force, from the cluster)")
 	c.Flags().StringVar(&p.schema, "schema", "", "Cedar schema, with --text")
 	c.Flags().StringVar(&p.entities, "entities", "", "Cedar entities, JSON, with --text")
+	c.Flags().StringVar(&p.limits, "limits", "", "approvers, approvals and rates, TOML, with --text")
 	c.Flags().StringVar(&p.zone, "zone", "", "IANA time zone, with --text (default UTC)")
 	a.addCallerFlags(c)
 }
@@ -28,10 +29,10 @@ func (p *policySource) add(a *app, c *cobra.Command) {
 // compile reads the files, or asks the cluster.
 func (p *policySource) compile(ctx context.Context, a *app) (*policy.Policy, error) {
 	if p.text != "" {
-		return readPolicy(p.text, p.schema, p.entities, p.zone)
+		return readPolicy(p.text, p.schema, p.entities, p.limits, p.zone)
 	}
-	if p.schema != "" || p.entities != "" || p.zone != "" {
-		return nil, fail(exitUsage, "--schema, --entities and --zone go with --text")
+	if p.schema != "" || p.entities != "" || p.limits != "" || p.zone != "" {
+		return nil, fail(exitUsage, "--schema, --entities, --limits and --zone go with --text")
 	}
 	answer, err := a.askPolicy(ctx)
 	if err != nil {
@@ -51,8 +52,8 @@ func (p *policySource) compile(ctx context.Context, a *app) (*policy.Policy, err
 }
 
 // readPolicy compiles a policy from files; empty names are left out.
-func readPolicy(text, schema, entities, zone string) (*policy.Policy, error) {
-	d, err := readDocument(text, schema, entities, zone)
+func readPolicy(text, schema, entities, limits, zone string) (*policy.Policy, error) {
+	d, err := readDocument(text, schema, entities, limits, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +65,12 @@ func readPolicy(text, schema, entities, zone string) (*policy.Policy, error) {
 }
 
 // readDocument reads a policy document from files; empty names are left out.
-func readDocument(text, schema, entities, zone string) (policy.Document, error) {
+func readDocument(text, schema, entities, limits, zone string) (policy.Document, error) {
 	d := policy.Document{Format: policy.Format, Zone: zone}
 	for _, part := range []struct {
 		file string
 		into *string
-	}{{text, &d.Text}, {schema, &d.Schema}, {entities, &d.Entities}} {
+	}{{text, &d.Text}, {schema, &d.Schema}, {entities, &d.Entities}, {limits, &d.Limits}} {
 		if part.file == "" {
 			continue
 		}
@@ -97,7 +98,7 @@ what must be said to it. One row:
   source = "10.20.1.5"                # where the caller is
   time = 2026-11-24T12:00:00+09:00
   reason = "ward round"
-  expect = "allow"                    # or "deny"
+  expect = "allow"                    # or "deny", or "grant": denied for want of one
   rules = ["ward-by-day"]             # optional: what decides it
 
 Also: context, labels, grants, node_region, node_hsm, caller_region. A row that does
@@ -161,7 +162,7 @@ func testPolicy(file string) ([]policy.Outcome, error) {
 		}
 		return filepath.Join(filepath.Dir(file), name)
 	}
-	p, err := readPolicy(beside(cases.Text), beside(cases.Schema), beside(cases.Entities), cases.Zone)
+	p, err := readPolicy(beside(cases.Text), beside(cases.Schema), beside(cases.Entities), beside(cases.Limits), cases.Zone)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +181,9 @@ func findings(x policy.Explanation) []string {
 	}
 	for _, e := range x.Errors {
 		lines = append(lines, "error, which denies: "+oneLine(e))
+	}
+	for _, r := range x.Rates {
+		lines = append(lines, "rate "+oneLine(r.Name)+": "+oneLine(r.String()))
 	}
 	return lines
 }
@@ -235,6 +239,9 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 				if len(x.Rules) > 0 {
 					by = "by " + oneLine(strings.Join(x.Rules, ", "))
 				}
+				if len(x.Needs) > 0 {
+					by = "needs a grant: " + oneLine(strings.Join(x.Needs, ", or "))
+				}
 				fmt.Fprintf(w, "%s: %s\n", answer, by)
 				for _, line := range findings(x) {
 					fmt.Fprintln(w, "  "+line)
@@ -253,7 +260,7 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 	f.StringVar(&k.CallerRegion, "caller-region", "", "where the caller says it is")
 	f.StringVar(&at, "time", "", "when, as 2026-11-24T12:00:00+09:00 (default: now)")
 	f.StringVar(&k.Reason, "reason", "", "the reason that the caller states")
-	f.StringArrayVar(&k.Grants, "grant", nil, "the id of a grant that fits; may be repeated")
+	f.StringArrayVar(&k.Grants, "grant", nil, "an approval that the request's grant meets; may be repeated")
 	from.add(a, c)
 	required(c, "principal", "key")
 	return c
@@ -264,10 +271,10 @@ func (a *app) policyMatrixCommand() *cobra.Command {
 	var keys []string
 	c := &cobra.Command{
 		Use:   "matrix [--key NAME]...",
-		Short: "Say who may open what: always, sometimes or never",
+		Short: "Say who may open what: always, sometimes, with a grant or never",
 		Long: `Says, for every principal that the entities name and every key, whether the policy
 lets it unwrap always, sometimes (it depends on context, time, place, reason or
-grants), or never. Without --key: the keys that the policy names.
+grants), with a grant (and never without), or never. Without --key: the keys that the policy names.
 
 It is worked out by partial evaluation, not by trying requests: "never" and
 "always" are certain, "sometimes" may be less than it says.`,
@@ -307,7 +314,8 @@ func (a *app) policyLintCommand() *cobra.Command {
 key, policies that nobody can meet, names that the entities do not have, permits for
 operators. With the policy in force it also asks which nodes hold each key,
 and names the rules that leave a key fewer nodes than its threshold: they permit
-what can never be opened. Anything found is exit code 11.`,
+what can never be opened. It then says what each rate comes to in the cluster: nodes
+count by themselves, and t of them agree. Anything found is exit code 11.`,
 		Example: "  warifu policy lint\n  warifu policy lint --text policy.cedar --entities entities.json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -335,6 +343,9 @@ what can never be opened. Anything found is exit code 11.`,
 				}
 				if len(found) == 0 {
 					fmt.Fprintln(w, "nothing found")
+				}
+				for _, line := range p.Bounds(keys) {
+					fmt.Fprintln(w, oneLine(line))
 				}
 				if from.text != "" {
 					fmt.Fprintln(w, "regions of nodes were not looked at: that takes the policy in force")

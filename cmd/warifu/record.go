@@ -9,6 +9,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/client/agefile"
 	"warifu.dev/client/home"
 	"warifu.dev/internal/secret"
 )
@@ -85,6 +86,7 @@ type recorded struct {
 	app     *app
 	home    *home.Home
 	cluster *client.Client
+	unwrap  agefile.Unwrapper // the cluster, or a grant at it
 }
 
 // Unwrap implements [agefile.Unwrapper].
@@ -97,7 +99,7 @@ func (r recorded) Unwrap(ctx context.Context, envelope []byte, context api.Conte
 	if missing == nil {
 		r.cluster.Use(kept)
 	}
-	dek, err := r.cluster.Unwrap(ctx, envelope, context, reason)
+	dek, err := r.unwrap.Unwrap(ctx, envelope, context, reason)
 	if err == nil && missing != nil {
 		if k, err := r.cluster.RecordByID(ctx, id); err == nil { // it is in memory
 			r.app.tryKeep(r.home, k)
@@ -106,14 +108,29 @@ func (r recorded) Unwrap(ctx context.Context, envelope []byte, context api.Conte
 	return dek, err
 }
 
-// opener makes what opens envelopes. The caller closes its client.
-func (a *app) opener() (recorded, error) {
+// opener makes what opens envelopes, by a grant if one is named. The caller closes its
+// client.
+func (a *app) opener(grant string) (recorded, error) {
+	var id api.Digest
+	var err error
+	if grant != "" {
+		if id, err = parseHash("--grant", grant); err != nil {
+			return recorded{}, err
+		}
+	}
 	h, err := a.loadHome()
 	if err != nil {
 		return recorded{}, err
 	}
 	c, err := a.connectFrom(h)
-	return recorded{a, h, c}, err
+	if err != nil {
+		return recorded{}, err
+	}
+	r := recorded{a, h, c, c}
+	if grant != "" {
+		r.unwrap = c.Granted(id)
+	}
+	return r, nil
 }
 
 // tryKeep is [keepRecord] where it is a convenience: what was asked for is done

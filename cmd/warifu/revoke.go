@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) revokeCommand() *cobra.Command {
-	return group("revoke", "Write a change that takes a principal, certificate, key or authority out of use",
+	return group("revoke", "Write a change that takes a principal, certificate, key, grant or authority out of use",
 		`Writes a change that denies everything that what it names has a part in, for
 custodians to sign. A node denies by it from the moment it has seen it; change
 submit also hands it to every node directly. It lasts until custodians lift it.`,
@@ -22,6 +22,8 @@ submit also hands it to every node directly. It lasts until custodians lift it.`
 			"app.crt", func(_ *cobra.Command, s string) (string, error) { return keyHashOf(s) }),
 		a.revokeVerb(authority.SubjectKey, "KEY", "Deny every use of a threshold key, in all its versions",
 			"photos", a.keyIDOf),
+		a.revokeVerb(authority.SubjectGrant, "ID", "Deny every use of a grant",
+			"6b1f...", func(_ *cobra.Command, s string) (string, error) { return s, nil }),
 		a.revokeVerb(authority.SubjectCA, "NAME", "Deny every certificate under the authority of this name",
 			"trial", func(_ *cobra.Command, s string) (string, error) { return s, nil }),
 		a.revokeStatusCommand())

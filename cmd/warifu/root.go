@@ -29,6 +29,7 @@ enough independent nodes agree, and by nobody else.
 
   users       encrypt, decrypt, wrap, unwrap      key list, key show
   custodians  custodian, genesis, unseal          propose, proposals, approve
+  approvers   grant
   operators   status, client init                 policy show, audit tail
   whoever     policy put, key create, ca put      write a change for custodians to sign
               change, submit                      show, sign and hand in what is in files
@@ -49,6 +50,7 @@ enough independent nodes agree, and by nobody else.
 		a.revokeCommand(),
 		a.sealCommand(),
 		a.liftCommand(),
+		a.grantCommand(),
 		a.identityCommand(),
 		a.clientCommand(),
 		a.statusCommand(),

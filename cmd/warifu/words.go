@@ -55,6 +55,7 @@ type policyView struct {
 	Text     string     `json:"text"`
 	Schema   string     `json:"schema,omitempty"`
 	Entities string     `json:"entities,omitempty"`
+	Limits   string     `json:"limits,omitempty"`
 	Zone     string     `json:"zone,omitempty"`
 	Describe string     `json:"describe,omitempty"`
 	Broken   string     `json:"does_not_compile,omitempty"`
@@ -181,7 +182,7 @@ func viewPolicy(body []byte) (*policyView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Zone: d.Zone, document: d}
+	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Limits: d.Limits, Zone: d.Zone, document: d}
 	p, err := policy.Compile(d)
 	if err != nil {
 		v.Broken = err.Error()
@@ -338,7 +339,7 @@ func (v *policyView) words(a *app, w io.Writer) {
 func (v *policyView) whole(w io.Writer) {
 	fmt.Fprintln(w, "This becomes the whole policy of the cluster:")
 	fmt.Fprintln(w, indented(v.Text))
-	for _, part := range []struct{ name, text string }{{"entities", v.Entities}, {"schema", v.Schema}} {
+	for _, part := range []struct{ name, text string }{{"entities", v.Entities}, {"limits", v.Limits}, {"schema", v.Schema}} {
 		if part.text != "" {
 			fmt.Fprintf(w, "%s:\n%s\n", part.name, indented(part.text))
 		}

@@ -78,7 +78,7 @@ FILE, nobody is called.`,
 }
 
 func (a *app) unwrapCommand() *cobra.Command {
-	var in, out, reason string
+	var in, out, reason, grant string
 	var pairs []string
 	var replace bool
 	c := &cobra.Command{
@@ -105,7 +105,7 @@ it was wrapped under, pair by pair.`,
 			if err != nil {
 				return err
 			}
-			by, err := a.opener()
+			by, err := a.opener(grant)
 			if err != nil {
 				return err
 			}
@@ -124,6 +124,7 @@ it was wrapped under, pair by pair.`,
 	addFileFlags(c, &in, &out, &replace)
 	addContextFlag(c, &pairs)
 	addReasonFlag(c, &reason)
+	addGrantFlag(c, &grant)
 	a.addCallerFlags(c)
 	return c
 }
