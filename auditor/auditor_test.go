@@ -3,6 +3,8 @@ package auditor
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -503,6 +505,69 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 	}
 }
 
+// Where the policy asks for a grant, who could is who had one that those approved whom
+// the policy in force names, for this key and in its time.
+func TestWhoCouldAsksForGrants(t *testing.T) {
+	w := newWorld(t)
+	doctor, stranger := signerOf(t, newKey(t)), signerOf(t, newKey(t))
+	limits := fmt.Sprintf("[[approver]]\nname = \"sato\"\nkey = %q\n[[approval]]\nname = \"one\"\ncount = 1\nof = [\"sato\"]\n", base64.RawURLEncoding.EncodeToString(doctor.PublicKey()))
+	rule := `@id("granted") permit (principal, action, resource) when { context.grants.contains("one") };`
+	w.put(authority.KindPolicy, policy.Document{Text: rule, Entities: entities, Limits: limits}.Encode(), api.Digest{})
+	w.put(authority.KindCA, w.ca("trial"), api.Digest{})
+	key, other := w.key("payroll"), w.key("other")
+	start := w.clock
+	grant := func(principal string, key api.KeyID, by *authority.Signer, nodes ...string) api.Digest {
+		e := authority.NewGrant(authority.Grant{
+			Cluster: w.genesis.Cluster, Key: key, Principal: principal, Action: authority.ActionUnwrap, Reason: "study 12",
+			NotBefore: start + 600_000, NotAfter: start + 1200_000, Uses: 2, Nonce: [16]byte{byte(w.index)},
+		})
+		if err := authority.SignGrant(rand.Reader, e, by); err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range nodes {
+			s, err := authority.SignStatement(rand.Reader, signerOf(t, w.keys[node]), w.genesis.Cluster, node, authority.KindGrant, authority.GrantPost{Entry: e.Encode()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.take(s)
+		}
+		return e.ID()
+	}
+	id := grant(alice, key.Record.Key, doctor, "n1", "n2")
+	grant(bob, key.Record.Key, stranger, "n1")
+	grant(bob, other.Record.Key, doctor, "n1")
+	w.tick(15 * time.Minute)
+	during := w.clock
+	w.put(authority.KindRevoke, authority.Revoke{Subject: authority.Subject{Kind: authority.SubjectGrant, Name: id.String()}}, api.Digest{})
+	named := w.release(60, alice, "payroll", key.Record.Key, "granted", "n1", "n2", "n3")
+	named.Grant, named.Slot, named.RequestID = id, 1, [16]byte{61}
+	w.record(named, "n1", "n2", "n3")
+	f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0, key, other)
+	if r := mustVerify(t, f, Given{}); sound(r) != "" {
+		t.Fatal(sound(r))
+	}
+	for what, tt := range map[string]struct {
+		at   int64
+		want string
+	}{
+		"before its time": {start + 300_000, "alice no, ungranted, bob no, ungranted; never 1"},
+		"in its time":     {during - 1, "alice with a grant, bob no, ungranted; never 1"},
+		"revoked":         {during + 1, "alice no, ungranted, bob no, ungranted; never 1"},
+	} {
+		could, _, err := f.WhoCould(Given{}, "payroll", tt.at)
+		if err != nil || says(could) != tt.want {
+			t.Errorf("%s: %q, want %q, %v", what, says(could), tt.want, err)
+		}
+		if want := []string{"one"}; what == "in its time" && (len(could.Who[0].Grants) != 1 || could.Who[0].Grants[0].ID != id || could.Who[0].Grants[0].Uses != 2 || !slices.Equal(could.Who[0].Grants[0].Meets, want)) {
+			t.Errorf("%+v", could.Who[0])
+		}
+	}
+	found, _, err := f.Query(Given{}, Question{Reason: "granted"})
+	if err != nil || len(found) != 2 || len(found[0].Grants()) != 0 || !slices.Equal(found[1].Grants(), []string{id.String()}) || found[1].Nodes[0].Slot != 1 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
 // says is an answer in one line.
 func says(w *WhoCould) string {
 	var parts []string
@@ -561,6 +626,13 @@ func TestDoubtsAboutTheLedgerAreSaid(t *testing.T) {
 	}
 	if last := r.History.Entries[len(r.History.Entries)-1]; last.Index != w.index-5 || len(last.Nodes) != 4 {
 		t.Errorf("%+v", last)
+	}
+	untimed := w.taken(w.sign(authority.KindCA, wire.Encode(w.ca("other")), api.Digest{}))
+	untimed.LedgerTime = 0
+	w.record(untimed, w.ids()...)
+	f, _ = w.export(filepath.Join(t.TempDir(), "untimed"), 0, key)
+	if r := mustVerify(t, f, Given{}); !strings.Contains(strings.Join(r.History.Doubts, "; "), "no log says at which ledger time the ca") {
+		t.Errorf("none tells when: %q", r.History.Doubts)
 	}
 	w.put(authority.KindPolicy, document(byDay), api.Digest{42})
 	f, _ = w.export(filepath.Join(t.TempDir(), "gap"), 0, key)
@@ -667,6 +739,7 @@ func FuzzParseManifest(f *testing.F) {
 func FuzzParseLines(f *testing.F) {
 	f.Add(FormatLines([][]byte{{1}, {2, 3}}))
 	f.Add([]byte("AA==\n\n"))
+	f.Add([]byte("0\r\r\r000"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		lines, err := ParseLines(b)
 		if err != nil {

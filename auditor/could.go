@@ -17,6 +17,8 @@ import (
 const (
 	CouldYes     = "yes"             // whatever it had said
 	CouldMaybe   = "under condition" // it depends on the context, the place, the time, a reason, grants
+	CouldGranted = "with a grant"    // with one of those that were in force
+	CouldNoGrant = "no, ungranted"   // it took a grant, and none was in force
 	CouldRevoked = "no, revoked"     // the policy would have permitted it
 )
 
@@ -25,7 +27,18 @@ type Could struct {
 	Principal string          `json:"principal"`
 	Verdict   string          `json:"could"`
 	Clauses   []policy.Clause `json:"rules,omitempty"`
+	Grants    []Granted       `json:"grants,omitempty"`
 	Revoked   *api.Digest     `json:"revoked_by,omitempty"`
+}
+
+// Granted is a grant in force.
+type Granted struct {
+	ID        api.Digest `json:"id"`
+	Reason    string     `json:"reason"`
+	Uses      uint32     `json:"uses"`
+	NotBefore int64      `json:"not_before_ms"`
+	NotAfter  int64      `json:"not_after_ms"`
+	Meets     []string   `json:"meets"` // approvals of the policy in force
 }
 
 // WhoCould answers which principals could have unwrapped with a key at a time.
@@ -193,11 +206,51 @@ func (w *WhoCould) judgePolicy(s *InForce) {
 		if v == policy.Sometimes {
 			c.Verdict = CouldMaybe
 		}
+		if without, _ := p.Possible(principal, r, "grants"); without == policy.Never {
+			c.Verdict = CouldNoGrant
+			if c.Grants = w.granted(s, p, principal, r); len(c.Grants) > 0 {
+				c.Verdict = CouldGranted
+			}
+		}
 		if by := s.denied(authority.Subject{Kind: authority.SubjectPrincipal, Name: principal}); by != nil {
 			c.Verdict, c.Revoked = CouldRevoked, &by.ID
 		}
 		w.Who = append(w.Who, c)
 	}
+}
+
+// granted lists the grants that would have carried a principal's request.
+func (w *WhoCould) granted(s *InForce, p *policy.Policy, principal string, r policy.Request) []Granted {
+	var out []Granted
+	listed := map[api.Digest]bool{} // several nodes may have put one grant
+	for _, e := range s.Grants {
+		g, err := authority.ParseGrant(e.Grant)
+		id := e.Grant.ID()
+		if err != nil || listed[id] || g.Principal != principal || w.KeyID == nil || g.Key != *w.KeyID || w.At < g.NotBefore || w.At > g.NotAfter {
+			continue
+		}
+		if s.denied(authority.Subject{Kind: authority.SubjectGrant, Name: id.String()}) != nil {
+			continue
+		}
+		r.Grants = approvedBy(e.Grant, p)
+		if v, _ := p.Possible(principal, r, "grants"); v == policy.Never {
+			continue
+		}
+		listed[id] = true
+		out = append(out, Granted{ID: id, Reason: g.Reason, Uses: g.Uses, NotBefore: g.NotBefore, NotAfter: g.NotAfter, Meets: r.Grants})
+	}
+	return out
+}
+
+// approvedBy lists the approvals of a policy that a grant's signatures meet, sorted.
+func approvedBy(e *authority.Entry, p *policy.Policy) []string {
+	var signed []string
+	for _, who := range p.Approvers() {
+		if len(authority.Approvers(e, [][]byte{who.Key})) > 0 {
+			signed = append(signed, who.Name)
+		}
+	}
+	return p.Met(signed)
 }
 
 func caOf(e *Entry) (*x509.Certificate, error) {

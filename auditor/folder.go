@@ -173,7 +173,7 @@ func ParseLines(b []byte) ([][]byte, error) {
 	var out [][]byte
 	for i, line := range lines {
 		one, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(one) == 0 {
+		if err != nil || len(one) == 0 || base64.StdEncoding.EncodeToString(one) != line { // the decoder overlooks carriage returns
 			return nil, fmt.Errorf("%w: line %d is not base64", ErrNoExport, i+1)
 		}
 		out = append(out, one)

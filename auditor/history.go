@@ -1,6 +1,7 @@
 package auditor
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -13,8 +14,12 @@ import (
 	"warifu.dev/internal/wire"
 )
 
-// maxEntries bounds the ledger entries of one export: 200 years of ten changes a week.
-const maxEntries = 1 << 17
+// Bounds of the ledger entries of one export, against a node that fills its log with
+// such: 200 years of ten changes a week, and two thousand policies of the largest size.
+const (
+	maxEntries    = 1 << 17
+	maxEntryBytes = 512 << 20
+)
 
 // Entry is a signed ledger entry that the ledger took, as nodes recorded it.
 type Entry struct {
@@ -25,14 +30,13 @@ type Entry struct {
 	Nodes  []string          // in whose logs it stands, sorted
 	Change *authority.Change // nil for what nodes signed
 	Key    api.KeyID         // of an activation: the key that was born
-	raw    []byte
+	Grant  *authority.Entry  // of a grant: as its approvers signed it
 }
 
 // History is what the ledger took, in its order.
 type History struct {
 	Entries []*Entry
 	Doubts  []string // what nodes say differently, or too few of them say
-	genesis *authority.Genesis
 }
 
 // placed is where a node says that an entry was taken.
@@ -41,27 +45,52 @@ type placed struct {
 	time  int64
 }
 
-// told is what nodes say of one entry.
+// recorded is a record in a node's log.
+type recorded struct {
+	node  string
+	index uint64
+}
+
+// told is what nodes say of one entry. Its id is of what is signed alone, so that one
+// entry may stand in logs with other signatures.
 type told struct {
-	entry *Entry
-	by    map[placed][]string
+	kind string
+	by   map[placed][]string
+	as   map[string][]recorded // by the whole entry
+}
+
+// best is where most nodes say that the entry was taken.
+func (t *told) best() placed {
+	var best placed
+	for at, nodes := range t.by {
+		more := len(nodes) - len(t.by[best])
+		if more > 0 || more == 0 && (at.index < best.index || at.index == best.index && at.time < best.time) {
+			best = at
+		}
+	}
+	return best
 }
 
 // chronicle collects entries from the logs of all nodes.
 type chronicle struct {
-	genesis *authority.Genesis
+	genesis *authority.VerifiedGenesis
 	told    map[api.Digest]*told
-	judged  map[[32]byte]error // by the hash of a whole entry: nodes hold the same ones
+	checked map[[32]byte]error // by the hash of a whole entry: nodes hold the same ones
+	bytes   int                // of all entries
 }
 
-func newChronicle(g *authority.Genesis) *chronicle {
-	return &chronicle{genesis: g, told: map[api.Digest]*told{}, judged: map[[32]byte]error{}}
+func newChronicle(g *authority.VerifiedGenesis) *chronicle {
+	return &chronicle{genesis: g, told: map[api.Digest]*told{}, checked: map[[32]byte]error{}}
 }
+
+// entryKinds are those of the records of entries that the ledger took.
+var entryKinds = map[audit.Kind]bool{audit.Change: true, audit.Activate: true, audit.Grant: true}
 
 // take reads the ledger entry in a record, if it is one of an entry that the ledger
-// took. The error says that the node put something in its log that is none.
+// took. The error says that the node put something in its log that is none. Whether
+// custodians signed a change is asked when it is known who they were.
 func (c *chronicle) take(node string, r *audit.Indexed) error {
-	if r.Kind != audit.Change && r.Kind != audit.Activate || len(r.Record.Entry) == 0 {
+	if !entryKinds[r.Kind] || len(r.Record.Entry) == 0 {
 		return nil
 	}
 	raw := r.Record.Entry
@@ -73,83 +102,132 @@ func (c *chronicle) take(node string, r *audit.Indexed) error {
 		return fmt.Errorf("%w: it is recorded under the id %x", authority.ErrEntry, r.EntryID)
 	}
 	sum := sha256.Sum256(raw)
-	verdict, known := c.judged[sum]
+	verdict, known := c.checked[sum]
 	if !known {
-		if len(c.judged) >= maxEntries {
-			return fmt.Errorf("%w: more than %d of them", authority.ErrEntry, maxEntries)
+		if c.bytes += len(raw); len(c.checked) >= maxEntries || c.bytes > maxEntryBytes {
+			return fmt.Errorf("%w: more than %d of them, or than %d MiB", authority.ErrEntry, maxEntries, maxEntryBytes>>20)
 		}
-		verdict = c.judge(e)
-		c.judged[sum] = verdict
+		verdict = c.check(e)
+		c.checked[sum] = verdict
 	}
 	if verdict != nil {
 		return verdict
 	}
 	t := c.told[e.ID()]
 	if t == nil {
-		t = &told{entry: describe(e, raw), by: map[placed][]string{}}
+		t = &told{kind: e.Kind, by: map[placed][]string{}, as: map[string][]recorded{}}
 		c.told[e.ID()] = t
 	}
 	at := placed{r.LedgerIndex, r.LedgerTime}
 	if !slices.Contains(t.by[at], node) {
 		t.by[at] = append(t.by[at], node)
 	}
+	t.as[string(raw)] = append(t.as[string(raw)], recorded{node, r.Index})
 	return nil
 }
 
-// judge asks whether those signed an entry who may.
-func (c *chronicle) judge(e *authority.Entry) error {
-	if authority.IsChangeKind(e.Kind) {
-		_, err := authority.VerifyChange(c.genesis, e)
+// check holds an entry against all but the custodians.
+func (c *chronicle) check(e *authority.Entry) error {
+	if e.Author == "" {
+		_, err := authority.ParseChange(e)
 		return err
 	}
-	s, err := authority.VerifyStatement(c.genesis, e)
+	s, err := authority.VerifyStatement(&c.genesis.Genesis, e)
 	if err != nil {
 		return err
 	}
-	if s.Kind != authority.KindActivate {
-		return fmt.Errorf("%w: of the kind %q", authority.ErrStatement, s.Kind)
+	switch s.Kind {
+	case authority.KindActivate:
+		var a authority.Activate
+		return wire.Decode(s.Body, &a)
+	case authority.KindGrant:
+		_, err := grantIn(s)
+		return err
 	}
-	var a authority.Activate
-	return wire.Decode(s.Body, &a)
+	return fmt.Errorf("%w: of the kind %q", authority.ErrStatement, s.Kind)
 }
 
-// describe reads an entry that was judged.
-func describe(e *authority.Entry, raw []byte) *Entry {
-	d := &Entry{ID: e.ID(), Kind: e.Kind, raw: raw}
+// grantIn is the grant that a node put into the ledger. Who approved it, the policy
+// in force says when it is used.
+func grantIn(s *authority.Statement) (*authority.Entry, error) {
+	var p authority.GrantPost
+	if err := wire.Decode(s.Body, &p); err != nil {
+		return nil, err
+	}
+	e, err := authority.ParseEntry(p.Entry)
+	if err == nil {
+		_, err = authority.ParseGrant(e)
+	}
+	if err == nil {
+		err = authority.CheckApprovals(e)
+	}
+	return e, err
+}
+
+// describe reads an entry that was checked.
+func describe(id api.Digest, e *authority.Entry) *Entry {
+	d := &Entry{ID: id, Kind: e.Kind}
 	if c, err := authority.ParseChange(e); err == nil {
 		d.Change = c
 		return d
 	}
 	var s authority.Statement
 	var a authority.Activate
-	if wire.Decode(e.Body, &s) == nil && wire.Decode(s.Body, &a) == nil {
+	if wire.Decode(e.Body, &s) != nil {
+		return d
+	}
+	if s.Kind == authority.KindGrant {
+		d.Grant, _ = grantIn(&s)
+	} else if wire.Decode(s.Body, &a) == nil {
 		d.Key = authority.KeyIDOf(a.Session)
 	}
 	return d
 }
 
 // history orders what was told. Where nodes differ the most of them are right, as
-// long as fewer than the cluster's t lie.
-func (c *chronicle) history() *History {
-	h := &History{genesis: c.genesis}
+// long as fewer than the cluster's t lie. Changes are held against the custodians of
+// their time; liars are the records of those that nobody signed who might.
+func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError) {
+	h, liars = &History{}, map[string]*audit.DamagedError{}
 	t := int(c.genesis.Root.T)
-	for id, told := range c.told {
-		e := told.entry
-		var best placed
-		all := map[string]bool{}
-		for at, nodes := range told.by {
-			for _, n := range nodes {
-				all[n] = true
+	ids := make([]api.Digest, 0, len(c.told))
+	for id := range c.told {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b api.Digest) int {
+		return cmp.Or(cmp.Compare(c.told[a].best().index, c.told[b].best().index), bytes.Compare(a[:], b[:]))
+	})
+	custodians := &c.genesis.Genesis
+	for _, id := range ids {
+		told := c.told[id]
+		var e *Entry
+		signed := map[string]bool{}
+		for raw, records := range told.as {
+			entry, err := authority.ParseEntry([]byte(raw))
+			if err == nil && entry.Author == "" {
+				_, err = authority.VerifyChange(custodians, entry)
 			}
-			was := len(told.by[best])
-			if len(nodes) > was || len(nodes) == was && (was == 0 || at.index < best.index || at.index == best.index && at.time < best.time) {
-				best = at
+			for _, r := range records {
+				if err == nil {
+					signed[r.node] = true
+				} else if liars[r.node] == nil || r.index < liars[r.node].Index {
+					liars[r.node] = &audit.DamagedError{Index: r.index, Segment: "records", Why: fmt.Sprintf("what it holds as a ledger entry is none: %v", err)}
+				}
+			}
+			if err == nil {
+				e = describe(id, entry)
 			}
 		}
-		e.Index, e.Time = best.index, best.time
-		e.Nodes = sortedKeys(all)
+		if e == nil {
+			continue
+		}
+		best := told.best()
+		e.Index, e.Time, e.Nodes = best.index, best.time, sortedKeys(signed)
 		if len(told.by) > 1 {
 			h.doubt("nodes differ in where the ledger took the %s %s; most say at index %d", e.Kind, id, e.Index)
+		}
+		if e.Time == 0 {
+			h.doubt("no log says at which ledger time the %s %s was taken: it counts as in force from the start", e.Kind, id)
 		}
 		if len(told.by[best]) < t {
 			h.doubt("the %s %s stands in too few logs to be sure that the ledger took it at index %d: in %s; %d would do",
@@ -157,11 +235,8 @@ func (c *chronicle) history() *History {
 		}
 		h.Entries = append(h.Entries, e)
 	}
-	slices.SortFunc(h.Entries, func(a, b *Entry) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID.String(), b.ID.String()))
-	})
 	slices.Sort(h.Doubts)
-	return h
+	return h, liars
 }
 
 func (h *History) doubt(format string, args ...any) {
@@ -176,6 +251,7 @@ type InForce struct {
 	Orders  map[string]*authority.Order // by the name of the key
 	Born    map[api.KeyID]*Entry
 	Denials map[authority.Subject][]*Entry // revokes and seals in force
+	Grants  []*Entry                       // whatever their time, and whoever approved them
 	Doubts  []string                       // gaps that the entries themselves show
 }
 
@@ -192,7 +268,11 @@ func (h *History) At(ms int64) *InForce {
 		s.Last = e
 		byID[e.ID] = e
 		if e.Change == nil {
-			s.Born[e.Key] = e
+			if e.Grant != nil {
+				s.Grants = append(s.Grants, e)
+			} else {
+				s.Born[e.Key] = e
+			}
 			continue
 		}
 		if err := s.apply(e, byID); err != nil {

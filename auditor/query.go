@@ -64,6 +64,8 @@ type At struct {
 	Rules    []string `json:"rules,omitempty"`
 	Policy   [32]byte `json:"-"`
 	Ledger   uint64   `json:"ledger_index"`
+	Grant    string   `json:"grant,omitempty"` // id of the grant that the request named
+	Slot     uint32   `json:"use,omitempty"`   // which of its uses
 }
 
 // Asked is one envelope of one request, as all nodes that were asked tell of it.
@@ -117,6 +119,18 @@ func (a *Asked) Rules() []string {
 	return slices.Compact(out)
 }
 
+// Grants are those that the request named, at any of the nodes, sorted.
+func (a *Asked) Grants() []string {
+	var out []string
+	for _, n := range a.Nodes {
+		if n.Grant != "" {
+			out = append(out, n.Grant)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // decisions collects what nodes decided.
 type decisions struct {
 	question Question
@@ -147,7 +161,10 @@ func (d *decisions) take(node string, r audit.Indexed) error {
 	}
 	at := At{
 		Node: node, Index: r.Index, Time: r.Time, Decision: decision, Code: r.Code, Why: r.Why, Rules: r.Rules,
-		Policy: r.PolicyDigest, Ledger: r.LedgerIndex,
+		Policy: r.PolicyDigest, Ledger: r.LedgerIndex, Slot: r.Slot,
+	}
+	if r.Grant != [32]byte{} {
+		at.Grant = hex.EncodeToString(r.Grant[:])
 	}
 	if decision == Withheld { // of what the record before it says was released
 		for i := len(a.Nodes) - 1; i >= 0; i-- {

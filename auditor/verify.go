@@ -141,7 +141,7 @@ func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
 		return nil, err
 	}
 	report := &Report{Notes: f.notes}
-	c := newChronicle(g)
+	c := newChronicle(f.Genesis)
 	for i := range g.Roster {
 		n := &g.Roster[i]
 		r := f.verifyNode(n, given, kept[n.ID], func(r audit.Indexed) error {
@@ -155,7 +155,13 @@ func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
 		})
 		report.Nodes = append(report.Nodes, r)
 	}
-	report.History = c.history()
+	var liars map[string]*audit.DamagedError
+	report.History, liars = c.history()
+	for i := range report.Nodes {
+		if r := &report.Nodes[i]; r.Damage == nil && liars[r.Node] != nil {
+			r.Damage = liars[r.Node]
+		}
+	}
 	return report, nil
 }
 

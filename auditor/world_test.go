@@ -156,8 +156,11 @@ func (w *world) sign(kind string, body []byte, base api.Digest) *authority.Entry
 // taken is the record that a node makes of an entry that the ledger took.
 func (w *world) taken(e *authority.Entry) audit.Record {
 	kind := audit.Change
-	if e.Author != "" {
+	switch e.Kind {
+	case authority.KindActivate:
 		kind = audit.Activate
+	case authority.KindGrant:
+		kind = audit.Grant
 	}
 	return audit.Record{Kind: kind, LedgerIndex: w.index, LedgerTime: w.clock, EntryID: e.ID(), Action: e.Kind, Entry: e.Encode()}
 }

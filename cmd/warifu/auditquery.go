@@ -151,7 +151,11 @@ func (v *askedView) decided() string {
 // rule says by which rules it was decided; where none did, what else nodes wrote down.
 func (v *askedView) rule() string {
 	if len(v.Rules) > 0 {
-		return strings.Join(v.Rules, ", ")
+		parts := slices.Clone(v.Rules)
+		for _, id := range v.asked.Grants() {
+			parts = append(parts, "grant "+short(id))
+		}
+		return strings.Join(parts, ", ")
 	}
 	var out []string
 	for _, why := range v.said(auditor.Refused, func(at auditor.At) string { return at.Why }) {

@@ -22,9 +22,10 @@ else, which principals could have unwrapped with a key at a ledger time: the pol
 force then, with its principals and groups, less what was revoked or sealed.
 
 "yes" is whatever the request had said. "under condition" depends on what no entry
-holds: the envelope's context, the source, the time of day, a reason, grants. The rules
-it hangs on are listed as they were signed. What entries cannot tell is said at the
-end.`,
+holds: the envelope's context, the source, the time of day, a reason. The rules it
+hangs on are listed as they were signed. "with a grant" is by one that was in force
+then, approved by those whom the policy in force names. What entries cannot tell is
+said at the end.`,
 		Example: "  warifu audit who-could march --key patient-records --at 2026-03-14T02:00:00+09:00",
 		Args:    exactly("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -100,6 +101,12 @@ func couldWords(w io.Writer, could *auditor.WhoCould) {
 	}
 	if could.Never > 0 {
 		fmt.Fprintf(w, "never: %s that the policy names\n", plural(could.Never, "principal"))
+	}
+	for _, c := range could.Who {
+		for _, g := range c.Grants {
+			fmt.Fprintf(w, "\ngrant %s of %s, for %s: %s, from %s to %s\n  because %s\n  approved for %s\n", g.ID, oneLine(c.Principal), could.Key,
+				plural(int(g.Uses), "use"), instant(g.NotBefore), instant(g.NotAfter), oneLine(g.Reason), oneLine(strings.Join(g.Meets, ", ")))
+		}
 	}
 	said := map[string]bool{}
 	for _, c := range could.Who {
