@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,12 +114,15 @@ type member struct {
 	dir  string // nodes/ID; data, token and log are in it
 	pin  string
 	line authority.Node
+	// listens is where the node itself listens, by channel.
+	listens map[Channel]string
 	// relays stand in front of the node, by channel; none without a tap.
 	relays map[Channel]*Relay
 
 	mu   sync.Mutex
-	proc *process // guarded by mu; nil while none runs
-	end  bool     // it is this package that ends it; guarded by mu
+	held []net.PacketConn // its ports, until it first runs; guarded by mu
+	proc *process         // guarded by mu; nil while none runs
+	end  bool             // it is this package that ends it; guarded by mu
 }
 
 // Start makes the cluster and returns when every node serves. After a failure
@@ -140,6 +144,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	}
 	for _, n := range cfg.Nodes {
 		c.nodes[n.ID] = &member{Node: n, dir: filepath.Join(cfg.Dir, "nodes", n.ID)}
+	}
+	if err := c.choosePorts(); err != nil {
+		return nil, err
 	}
 	if err := c.each(func(m *member) error { return c.makeNode(ctx, m) }); err != nil {
 		return nil, err
@@ -177,6 +184,30 @@ func (c *Cluster) each(do func(*member) error) error {
 	return errors.Join(errs...)
 }
 
+// choosePorts chooses where the nodes listen, and holds each port until its node runs.
+func (c *Cluster) choosePorts() error {
+	for _, m := range c.nodes {
+		m.listens = map[Channel]string{}
+		for _, channel := range []Channel{ToClients, ToPeers} {
+			socket, err := ports.Listen("127.0.0.1")
+			if err != nil {
+				return err
+			}
+			m.held = append(m.held, socket)
+			m.listens[channel] = socket.LocalAddr().String()
+		}
+	}
+	return nil
+}
+
+// letGo makes a node's ports free for it; m.mu is held.
+func (m *member) letGo() {
+	for _, socket := range m.held {
+		_ = socket.Close()
+	}
+	m.held = nil
+}
+
 // makeNode makes a node's token and directory, and keeps its roster line.
 func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 	data := c.Dir(m.ID)
@@ -186,7 +217,7 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 	var pin [8]byte
 	rand.Read(pin[:])
 	m.pin = hex.EncodeToString(pin[:])
-	client, peer := "127.0.0.1:0", "127.0.0.1:0"
+	client, peer := m.listens[ToClients], m.listens[ToPeers]
 	if c.cfg.Tap != nil {
 		m.relays = map[Channel]*Relay{}
 		for channel, address := range map[Channel]*string{ToClients: &client, ToPeers: &peer} {
@@ -226,17 +257,16 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 	return c.hide(m)
 }
 
-// hide makes the node listen on ports of its own, behind its relays.
+// hide makes the node listen behind its relays, whose addresses its roster line has.
 func (c *Cluster) hide(m *member) error {
 	var lines strings.Builder
 	for channel, r := range m.relays {
-		socket, err := ports.Listen("127.0.0.1")
+		address, err := net.ResolveUDPAddr("udp", m.listens[channel])
 		if err != nil {
 			return err
 		}
-		defer socket.Close() // after the other is chosen, so that they differ
-		fmt.Fprintf(&lines, "listen_%s = %q\n", channel, socket.LocalAddr())
-		r.aim(socket.LocalAddr())
+		fmt.Fprintf(&lines, "listen_%s = %q\n", channel, address)
+		r.aim(address)
 	}
 	path := filepath.Join(c.Dir(m.ID), "node.toml")
 	old, err := os.ReadFile(path)
@@ -328,6 +358,9 @@ func (c *Cluster) Custodian() (*client.Client, error) {
 func (c *Cluster) Close() error {
 	err := c.each(func(m *member) error {
 		err := c.signalAndWait(m, killed)
+		m.mu.Lock()
+		m.letGo()
+		m.mu.Unlock()
 		for _, r := range m.relays {
 			err = errors.Join(err, r.Close())
 		}

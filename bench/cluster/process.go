@@ -100,6 +100,7 @@ func (c *Cluster) run(m *member) error {
 	if m.proc != nil {
 		return fmt.Errorf("%s runs already", m.ID)
 	}
+	m.letGo()
 	log, err := os.OpenFile(c.LogPath(m.ID), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

@@ -6,8 +6,8 @@
 // is Linux's, 49152 to 65535 is that of RFC 6335.
 //
 // A node that was made holds no port until it runs. So the choice goes round with the
-// clock, a port each millisecond: nodes that are made on one machine one after the
-// other get ports that differ, where any two drawn at random may be the same.
+// clock, two ports each hundredth of a second: nodes that are made on one machine one
+// after the other get ports that differ, where any two drawn at random may be the same.
 package ports
 
 import (
@@ -31,7 +31,7 @@ const tries = 200
 // Listen opens a socket on a port of host that is free now.
 func Listen(host string) (net.PacketConn, error) {
 	var last error
-	begin := int(time.Now().UnixMilli() % (Last - First + 1))
+	begin := int(time.Now().UnixMilli() / 10 * 2 % (Last - First + 1))
 	for i := range tries {
 		port := First + (begin+i)%(Last-First+1)
 		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(port)))
