@@ -210,7 +210,9 @@ func (n *Node) takePiece(ctx context.Context, custodian, source string, q *api.U
 	if errors.As(err, &refused) {
 		r.Code, r.Why = string(refused.Code), refused.Sentence
 	}
-	n.note(ctx, r)
+	if err == nil || n.cap.Allow(custodian, n.now()) {
+		n.note(ctx, r)
+	}
 	if err != nil {
 		return nil, err
 	}

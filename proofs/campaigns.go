@@ -38,6 +38,11 @@ var campaigns = []campaign{
 		says: regexp.MustCompile(`(?m)^[0-9]+ deaths at [0-9]+ steps of 5 nodes, each node started again, and all agreed$`),
 	},
 	{
+		name: "flood", what: "strangers, applications, another cluster's custodians and replays flood running ceremonies",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=1h", "-run=^TestACeremonyEndsUnderAFlood$", "./bench/cluster", "-flood=25000", "-flood-timed"}, patient: time.Hour,
+		says: regexp.MustCompile(`(?m)^flood: 100000 calls, each refused by name; .*$`),
+	},
+	{
 		name: "releases", what: "strace watches a thousand releases",
 		command: []string{"go", "test", "-v", "-count=1", "-timeout=30m", "-run=^TestEveryReleaseIsSyncedBeforeItIsSent$", "./bench/cluster"}, patient: 30 * time.Minute,
 		says: regexp.MustCompile(`[0-9]+ releases, [0-9]+ synced before sent.*`),

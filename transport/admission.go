@@ -70,30 +70,28 @@ type halfOpen struct {
 	n      atomic.Int64
 	limits Limits
 
+	claimed, proven arrivals // by the address on their packets, and by one that was proven
+
 	mu   sync.Mutex
 	from map[netip.Prefix]int // those of proven addresses; guarded by mu; no zeros
 }
 
-// sourceOf is the network that an attempt comes from, if that is proven: anybody
-// can write another's address on a packet, and must not use up what is theirs.
-func sourceOf(info *quic.ClientInfo) (netip.Prefix, bool) {
-	if info == nil || !info.AddrVerified {
-		return netip.Prefix{}, false
+// suspicious is the transport's VerifySourceAddress: whether an address must first
+// prove that it receives what we send there.
+func (h *halfOpen) suspicious(from net.Addr) bool {
+	if h.n.Load() >= int64(h.limits.RetryAbove) {
+		return true
 	}
-	u, ok := info.RemoteAddr.(*net.UDPAddr)
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	a, bits := u.AddrPort().Addr().Unmap(), 32
-	if a.Is6() {
-		bits = 64 // what one machine is given
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	return p, err == nil
+	source, ok := sourceOf(from)
+	return ok && !h.claimed.count(time.Now(), source, h.limits.HandshakesPerSource/2)
 }
 
-// enter counts an attempt of a source, or says that it has too many.
+// enter counts a handshake of an address that is proven, or says that it has too many.
+// What anybody can write on a packet uses up nothing that is another's.
 func (h *halfOpen) enter(source netip.Prefix) bool {
+	if !h.proven.count(time.Now(), source, h.limits.HandshakesPerSource) {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.from[source] >= h.limits.HalfOpenPerSource {
@@ -128,7 +126,11 @@ func (h *halfOpen) begin(ctx context.Context, info *quic.ClientInfo) (context.Co
 		h.n.Add(-1)
 		return nil, errHalfOpen
 	}
-	source, proven := sourceOf(info)
+	var source netip.Prefix
+	proven := info != nil && info.AddrVerified
+	if proven {
+		source, proven = sourceOf(info.RemoteAddr)
+	}
 	if proven && !h.enter(source) {
 		h.n.Add(-1)
 		return nil, errHalfOpen
@@ -148,11 +150,6 @@ func (h *halfOpen) finish(qc *quic.Conn) {
 	if hs, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
 		hs.finish()
 	}
-}
-
-// suspicious is the transport's VerifySourceAddress.
-func (h *halfOpen) suspicious(net.Addr) bool {
-	return h.n.Load() >= int64(h.limits.RetryAbove)
 }
 
 // How long a connection must have been silent to make room for a new one of the

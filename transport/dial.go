@@ -115,12 +115,20 @@ func dialQUIC(ctx context.Context, tr *quic.Transport, conf DialConfig) (*quic.C
 		MaxIncomingUniStreams: -1,
 	})
 	switch {
+	case refusedAtOnce(err):
+		return nil, fmt.Errorf("dial %s: %w: %w", conf.Addr, ErrUnreachable, ErrBusy)
 	case errors.Is(err, ErrPinned):
 		return nil, fmt.Errorf("dial %s: %w", conf.Addr, err)
 	case err != nil:
 		return nil, fmt.Errorf("dial %s: %w: %w", conf.Addr, ErrUnreachable, err)
 	}
 	return qc, nil
+}
+
+// refusedAtOnce tells whether the server took no handshake.
+func refusedAtOnce(err error) bool {
+	var e *quic.TransportError
+	return errors.As(err, &e) && e.Remote && e.ErrorCode == quic.ConnectionRefused
 }
 
 // resolve finds the UDP address that host:port means. Of several it takes an

@@ -16,6 +16,10 @@ type Limits struct {
 	// receive there, an IPv6 network of 64 bits being one address. It is well below
 	// HalfOpen, so that no single machine keeps all others out.
 	HalfOpenPerSource int
+	// HandshakesPerSource is how many handshakes such an address may begin in a
+	// second; what is over is refused before any cryptography. It leaves most of a
+	// core to a node that several machines call without end.
+	HandshakesPerSource int
 	// RetryAbove is the number of handshakes in progress above which an address
 	// must first prove that it receives what we send to it (Retry, RFC 9000,
 	// section 8.1.2). It costs the caller a round trip, so it is for floods.
@@ -39,17 +43,18 @@ type Limits struct {
 // DefaultLimits returns what a zero field of [Limits] means.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections:       1024,
-		ConnectionsPerKey: 32,
-		HalfOpen:          1024,
-		HalfOpenPerSource: 128,
-		RetryAbove:        32,
-		InFlight:          128,
-		InFlightTotal:     2048,
-		MaxRequest:        300 << 10, // a ledger entry of 256 KiB, with its frame and its request
-		MaxAnswer:         1 << 20,   // a page of the audit log
-		Timeout:           30 * time.Second,
-		Idle:              60 * time.Second,
+		Connections:         1024,
+		ConnectionsPerKey:   32,
+		HalfOpen:            1024,
+		HalfOpenPerSource:   128,
+		RetryAbove:          32,
+		HandshakesPerSource: 64,
+		InFlight:            128,
+		InFlightTotal:       2048,
+		MaxRequest:          300 << 10, // a ledger entry of 256 KiB, with its frame and its request
+		MaxAnswer:           1 << 20,   // a page of the audit log
+		Timeout:             30 * time.Second,
+		Idle:                60 * time.Second,
 	}
 }
 
@@ -86,6 +91,7 @@ func (l Limits) or(d Limits) Limits {
 		{&l.ConnectionsPerKey, &d.ConnectionsPerKey},
 		{&l.HalfOpen, &d.HalfOpen},
 		{&l.HalfOpenPerSource, &d.HalfOpenPerSource},
+		{&l.HandshakesPerSource, &d.HandshakesPerSource},
 		{&l.RetryAbove, &d.RetryAbove},
 		{&l.InFlight, &d.InFlight},
 		{&l.InFlightTotal, &d.InFlightTotal},

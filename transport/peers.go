@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -71,6 +72,7 @@ type Peers struct {
 	ln      *quic.Listener
 	opening *halfOpen
 	slots   *slots
+	away    *turnedAway
 	service *service
 	raft    *RaftListener
 
@@ -125,6 +127,7 @@ func NewPeers(conf PeerConfig) (*Peers, error) {
 		ln:      ln,
 		opening: opening,
 		slots:   &slots{limits: conf.Limits},
+		away:    &turnedAway{log: conf.Log},
 		links:   make(map[linkName]*link),
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
@@ -180,13 +183,15 @@ func (p *Peers) Run(ctx context.Context) error {
 	return fmt.Errorf("listen for peers at %s: %w", p.Addr(), err)
 }
 
+var errStranger = errors.New("this key is not in the roster")
+
 // welcome answers one connection, if its key is a peer's.
 func (p *Peers) welcome(qc *quic.Conn) {
 	caller := callerOf(qc)
 	id, ok := p.conf.Identify(caller.SPKI)
 	if !ok {
-		p.conf.Log.Warn("a stranger calls as a peer", "remote", caller.Remote, "spki", caller.SPKI.String())
-		_ = qc.CloseWithError(AdmissionRefused, "this key is not in the roster")
+		p.away.note(time.Now(), "a stranger calls as a peer", caller, errStranger)
+		_ = qc.CloseWithError(AdmissionRefused, errStranger.Error())
 		return
 	}
 	caller.PeerID = id

@@ -44,6 +44,9 @@ var (
 	ErrPinned = errors.New("the server's key is not the pinned one")
 	// ErrUnreachable: no connection could be made.
 	ErrUnreachable = errors.New("unreachable")
+	// ErrBusy, beside ErrUnreachable: the server takes no more handshakes now, of
+	// this address or of anybody.
+	ErrBusy = errors.New("it takes no more handshakes now")
 	// ErrUnknownPeer: the roster has no peer of that id.
 	ErrUnknownPeer = errors.New("no such peer in the roster")
 	// ErrTooLarge: the frame is longer than the limit of its kind.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -55,6 +56,7 @@ type Server struct {
 	ln      *quic.Listener
 	opening *halfOpen
 	slots   *slots
+	away    *turnedAway
 	service *service
 }
 
@@ -95,6 +97,7 @@ func Listen(conf ServerConfig) (*Server, error) {
 		ln:      ln,
 		opening: opening,
 		slots:   &slots{limits: conf.Limits},
+		away:    &turnedAway{log: conf.Log},
 		service: newService(conf.Handler, conf.Limits, conf.Log, admitted),
 	}, nil
 }
@@ -132,13 +135,13 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) welcome(ctx context.Context, qc *quic.Conn) {
 	caller := callerOf(qc)
 	if err := s.conf.Admit(caller); err != nil {
-		s.conf.Log.Info("a caller is not admitted", "remote", caller.Remote, "spki", caller.SPKI.String(), "error", err)
+		s.away.note(time.Now(), "a caller is not admitted", caller, err)
 		_ = qc.CloseWithError(AdmissionRefused, closeReason(admissionReason(err)))
 		return
 	}
 	caller.evict = func() { _ = qc.CloseWithError(CloseDone, "a new connection of the same key took this one's place") }
 	if err := s.slots.take(caller); err != nil {
-		s.conf.Log.Warn("a caller is turned away", "remote", caller.Remote, "spki", caller.SPKI.String(), "error", err)
+		s.away.note(time.Now(), "a caller is turned away", caller, err)
 		_ = qc.CloseWithError(CloseOverloaded, closeReason(err.Error()))
 		return
 	}

@@ -657,7 +657,7 @@ func TestRetryUnderLoad(t *testing.T) {
 
 // R29: one machine that opens handshakes and leaves them does not keep others out.
 func TestOneSourceDoesNotTakeEveryHandshake(t *testing.T) {
-	h := &halfOpen{limits: Limits{HalfOpen: 10, HalfOpenPerSource: 3}}
+	h := &halfOpen{limits: Limits{HalfOpen: 10, HalfOpenPerSource: 3, HandshakesPerSource: 100}}
 	begin := func(address string, proven bool) (context.CancelFunc, error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		u := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address))
@@ -706,7 +706,78 @@ func TestOneSourceDoesNotTakeEveryHandshake(t *testing.T) {
 	}
 }
 
-// Custodians come through when everybody else has all that there is.
+// R29: an address that begins handshakes without end is asked to prove that it is
+// there, and then refused before any of them costs much; no other address is.
+func TestHandshakesOfOneSourceAreCounted(t *testing.T) {
+	now := time.Unix(5, 0)
+	var a arrivals
+	one, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+	for i := range 5 {
+		if got := a.count(now, one, 3); got != (i < 3) {
+			t.Fatalf("handshake %d: %v", i+1, got)
+		}
+	}
+	if !a.count(now, other, 3) || !a.count(now.Add(time.Second), one, 3) {
+		t.Error("one address's handshakes count as another's, or for ever")
+	}
+	for i := range uint32(maxSources + 10) {
+		b := [4]byte(binary.BigEndian.AppendUint32(nil, i))
+		if !a.count(now.Add(2*time.Second), netip.PrefixFrom(netip.AddrFrom4(b), 32), 1) {
+			t.Fatalf("source %d", i)
+		}
+	}
+	if len(a.counts) > maxSources {
+		t.Errorf("%d sources are kept", len(a.counts))
+	}
+
+	// The real thing: this address may begin two in a second, and hears why not more.
+	to := startServer(t, func(conf *ServerConfig) { conf.Limits.HandshakesPerSource = 2 })
+	busy := 0
+	for range 12 {
+		c, err := Dial(t.Context(), to)
+		switch {
+		case err == nil:
+			_ = c.Close()
+		case errors.Is(err, ErrBusy) && errors.Is(err, ErrUnreachable):
+			busy++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if busy == 0 {
+		t.Error("twelve handshakes in a row are taken")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		c, err := Dial(t.Context(), to)
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("later: %v", err)
+		}
+	}
+}
+
+// A flood of strangers does not fill the log.
+func TestTheLogCountsThoseWhoAreTurnedAway(t *testing.T) {
+	var out bytes.Buffer
+	away := &turnedAway{log: slog.New(slog.NewTextHandler(&out, nil))}
+	c := &Caller{Remote: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1)}}
+	now := time.Unix(5, 0)
+	for range turnedAwayPerSecond + 7 {
+		away.note(now, "not admitted", c, ErrUnknownCA)
+	}
+	if got := strings.Count(out.String(), "not admitted"); got != turnedAwayPerSecond {
+		t.Errorf("%d lines", got)
+	}
+	away.note(now.Add(time.Second), "not admitted", c, ErrUnknownCA)
+	if !strings.Contains(out.String(), "omitted=7") {
+		t.Errorf("what was left out is not counted:\n%s", &out)
+	}
+}
+
+// R29: custodians come through when everybody else has all that there is.
 func TestTheFewAreNotKeptOutByTheMany(t *testing.T) {
 	few, key := certificate(t, "custodian")
 	atWork := make(chan struct{}, 1)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +84,12 @@ var floodKinds = map[string][]api.Code{
 	"replays":                       {api.CodeRefusedEntry, api.CodePiece, api.CodeStale},
 }
 
+// floodSources are where they call from: other machines than the nodes and those who
+// have a part in the ceremonies.
+var floodSources = map[string]string{
+	"strangers": "127.0.0.2", "custodians of another cluster": "127.0.0.3", "applications": "127.0.0.4", "replays": "127.0.0.5",
+}
+
 // floodWorkers is how many callers of a kind call at a time.
 const floodWorkers = 4
 
@@ -115,13 +122,22 @@ func TestACeremonyEndsUnderAFlood(t *testing.T) {
 	}
 	serve()
 
+	watch := warifutest.NewDirect(c.Genesis(), selfSignedBy(t, c.CustodianKeys()[0].SignKey().(*ecdsa.PrivateKey)), nil)
+	t.Cleanup(watch.Close)
 	born := 0
 	round := func() (birth, opening time.Duration) {
 		t.Helper()
 		born++
+		name := fmt.Sprintf("flooded-%d", born)
 		began := time.Now()
-		if _, err := c.CreateKey(within(t, patience), fmt.Sprintf("flooded-%d", born)); err != nil {
+		if err := c.OrderKey(within(t, patience), name, 30); err != nil {
 			t.Fatal(err)
+		}
+		for !isBorn(t, watch, c.IDs()[0], name) {
+			if birth = time.Since(began); birth > patience {
+				t.Fatalf("%s is not born in %v", name, birth)
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		birth = time.Since(began)
 		if err := c.Kill(apart); err != nil {
@@ -179,6 +195,20 @@ func TestACeremonyEndsUnderAFlood(t *testing.T) {
 		fmt.Printf("flood: %d calls, each refused by name; births took %v (undisturbed %v), unseals %v (undisturbed %v)\n",
 			len(floodKinds)**floodCalls, median(births), median(quietBirths), median(openings), median(quietOpenings))
 	}
+}
+
+// isBorn asks a node for a key's record, which is there when the key may be used.
+func isBorn(t *testing.T, asks *warifutest.Direct, node, name string) bool {
+	b, err := asks.Call(t.Context(), node, api.MethodKeyRecord, wire.Encode(api.KeyRecordRequest{Name: name}))
+	if err != nil {
+		return false
+	}
+	var a api.KeyRecordAnswer
+	if err := wire.Decode(b, &a); err != nil {
+		t.Fatal(err)
+	}
+	r, err := authority.ParseSignedRecord(a.Record)
+	return err == nil && len(r.Signatures) >= 3
 }
 
 func median(of []time.Duration) time.Duration {
@@ -379,7 +409,10 @@ func flood(file string) error {
 
 // floodAs calls so many times, and counts the names of the answers.
 func floodAs(kind string, g *authority.VerifiedGenesis, cert tls.Certificate, o *floodOrders, calls int) map[string]int {
-	direct := warifutest.NewDirect(g, cert, nil)
+	direct := warifutest.NewDirect(g, cert, func(_ context.Context, addr string) (net.PacketConn, string, error) {
+		socket, err := net.ListenPacket("udp", net.JoinHostPort(floodSources[kind], "0"))
+		return socket, addr, err
+	})
 	defer direct.Close()
 	ids := make([]string, len(g.Roster))
 	for i, n := range g.Roster {
@@ -412,6 +445,8 @@ func floodAs(kind string, g *authority.VerifiedGenesis, cert tls.Certificate, o 
 			counts[fmt.Sprintf("method %d is answered", method)]++
 		case errors.As(err, &refusal):
 			counts[refusal.Code]++
+		case errors.Is(err, transport.ErrBusy):
+			counts[string(api.CodeOverloaded)]++
 		default:
 			counts[noAnswer]++
 			time.Sleep(100 * time.Millisecond)
