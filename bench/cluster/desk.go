@@ -68,7 +68,11 @@ func (c *Cluster) bear() error {
 		g.Custodians = append(g.Custodians, authority.Custodian{Name: name, Sign: sign, Open: open})
 	}
 	for _, kind := range authority.ChangeKinds() {
-		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: uint32(c.cfg.Required)})
+		count := c.cfg.Required
+		if kind == authority.KindSeal {
+			count = 1 // as warifu genesis new has it: a seal only stops releases
+		}
+		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: uint32(count)})
 	}
 	for _, n := range c.cfg.Nodes {
 		g.Roster = append(g.Roster, c.nodes[n.ID].line)
