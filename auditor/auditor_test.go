@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -300,6 +301,76 @@ func TestADamagedLogAnswersNothing(t *testing.T) {
 	}
 }
 
+// Of 10,000 records in five logs, one that is altered, dropped, moved, there twice or
+// cut off is named by its node and its index, and no other node is.
+func TestDamageIsNamedByNodeAndIndex(t *testing.T) {
+	w := newWorld(t)
+	const each = 2_000
+	for _, id := range w.ids() {
+		for n := 0; n < each; n += 100 {
+			var records []audit.Record
+			for i := range 100 {
+				records = append(records, audit.Record{Time: w.clock + int64(n+i), Node: id, Kind: audit.Release, RequestID: [16]byte{byte(n), byte(i)}, KeyName: "payroll"})
+			}
+			if _, err := w.logs[id].Append(context.Background(), records...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "export")
+	f, _ := w.export(dir, 0)
+	if r := mustVerify(t, f, Given{}); sound(r) != "" || r.Nodes[4].Held != each {
+		t.Fatal(sound(r))
+	}
+	const header, hash = 20, 32
+	for what, alter := range map[string]func(frames [][]byte, i int) [][]byte{
+		"altered": func(frames [][]byte, i int) [][]byte { frames[i][header+9] ^= 1; return frames },
+		"dropped": func(frames [][]byte, i int) [][]byte { return slices.Delete(frames, i, i+1) },
+		"swapped": func(frames [][]byte, i int) [][]byte {
+			frames[i], frames[i+400] = frames[i+400], frames[i]
+			return frames
+		},
+		"doubled": func(frames [][]byte, i int) [][]byte { return slices.Insert(frames, i, frames[i-1]) },
+		"cut off": func(frames [][]byte, i int) [][]byte { return frames[:i] },
+		"another's": func(frames [][]byte, i int) [][]byte {
+			b, err := os.ReadFile(filepath.Join(nodeDir(dir, "n1"), "records"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := 0
+			for range i {
+				at += header + int(binary.BigEndian.Uint32(b[at:])) + hash
+			}
+			frames[i] = b[at : at+len(frames[i])]
+			return frames
+		},
+	} {
+		for node, i := range map[string]int{"n2": 1, "n3": 999, "n5": 1_599} {
+			name := filepath.Join(nodeDir(dir, node), "records")
+			whole, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var frames [][]byte
+			for b := slices.Clone(whole); len(b) > 0; {
+				n := header + int(binary.BigEndian.Uint32(b)) + hash
+				frames, b = append(frames, b[:n:n]), b[n:]
+			}
+			if err := os.WriteFile(name, slices.Concat(alter(frames, i)...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			bad := mustVerify(t, f, Given{}).Damaged()
+			var damage *audit.DamagedError
+			if len(bad) != 1 || bad[0].Node != node || !errors.As(bad[0].Damage, &damage) || damage.Unplaced || damage.Index != uint64(i) {
+				t.Errorf("record %d of %s %s: %+v", i, node, what, bad)
+			}
+			if err := os.WriteFile(name, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // With a time given, only records from then on are taken, and of those before it the
 // entries that the ledger took: who could have unwrapped is known all the same.
 func TestSinceKeepsTheEntries(t *testing.T) {
@@ -467,7 +538,7 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 	}
 	moment("bob under condition; never 2; n1, n2 were sealed; enough holders were left")
 	seals = append(seals, w.put(authority.KindSeal, authority.Seal{Subject: authority.Subject{Kind: authority.SubjectNode, Name: "n3"}}, api.Digest{}))
-	moment("nobody: n1, n2, n3 were sealed: 2 holders were left, and it takes 3; bob under condition; never 2")
+	moment("nobody: n1, n2, n3 were sealed: 2 holders were left, and it takes 3; bob no, too few; never 2")
 	for _, s := range seals {
 		w.put(authority.KindLift, authority.Lift{Lifts: s}, api.Digest{})
 	}
@@ -490,6 +561,17 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 			if got := says(could); !fits(got, want[i]) {
 				t.Errorf("at %d, of %s:\n%s, want\n%s", i, name, got, want[i])
 			}
+		}
+	}
+	// Where nodes are counts: here all are in one region.
+	for _, tt := range []struct{ region, want string }{{"jp-east", "bob under condition"}, {"sg", "bob no, too few"}} {
+		w, key := newWorld(t), (*authority.SignedRecord)(nil)
+		w.put(authority.KindPolicy, document(strings.Replace(byDay, "context.time", fmt.Sprintf("context.nodeRegion == %q && context.time", tt.region), 1)), api.Digest{})
+		w.put(authority.KindCA, w.ca("trial"), api.Digest{})
+		key = w.key("payroll")
+		f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0, key)
+		if could, _, err := f.WhoCould(Given{}, "payroll", w.clock); err != nil || !strings.HasPrefix(says(could), tt.want) {
+			t.Errorf("nodes in %s: %s, %v", tt.region, says(could), err)
 		}
 	}
 	could, _, err := f.WhoCould(Given{}, "payroll", times[2])

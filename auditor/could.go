@@ -19,6 +19,7 @@ const (
 	CouldMaybe   = "under condition" // it depends on the context, the place, the time, a reason, grants
 	CouldGranted = "with a grant"    // with one of those that were in force
 	CouldNoGrant = "no, ungranted"   // it took a grant, and none was in force
+	CouldTooFew  = "no, too few"     // fewer holders than it takes would have said yes, where they are
 	CouldRevoked = "no, revoked"     // the policy would have permitted it
 )
 
@@ -101,7 +102,7 @@ func (f *Folder) whoCould(h *History, key string, at int64) *WhoCould {
 	w.Order = s.Orders[w.Key]
 	w.judgeKey(s)
 	w.judgeAdmission(s)
-	w.judgePolicy(s)
+	w.judgePolicy(f, s)
 	w.unknown("ledger time may be up to %d s behind the nodes' clocks: what was decided so shortly after a change may have been decided before it", AnchorPeriod/1000)
 	w.unknown("which certificates an authority gave to whom, and who held their keys, no entry says")
 	return w
@@ -176,7 +177,7 @@ func (w *WhoCould) judgeAdmission(s *InForce) {
 }
 
 // judgePolicy asks the policy that was in force.
-func (w *WhoCould) judgePolicy(s *InForce) {
+func (w *WhoCould) judgePolicy(f *Folder, s *InForce) {
 	if s.Policy == nil {
 		w.nobody("no policy was in force")
 		return
@@ -212,11 +213,31 @@ func (w *WhoCould) judgePolicy(s *InForce) {
 				c.Verdict = CouldGranted
 			}
 		}
+		if w.Order != nil && f.willing(s, p, principal, r, w.Order) < int(w.Order.T) {
+			c.Verdict = CouldTooFew
+		}
 		if by := s.denied(authority.Subject{Kind: authority.SubjectPrincipal, Name: principal}); by != nil {
 			c.Verdict, c.Revoked = CouldRevoked, &by.ID
 		}
 		w.Who = append(w.Who, c)
 	}
+}
+
+// willing counts the holders that were not sealed, and that could have said yes in the
+// region that genesis has for them.
+func (f *Folder) willing(s *InForce, p *policy.Policy, principal string, r policy.Request, o *authority.Order) int {
+	count := 0
+	for _, holder := range o.Holders {
+		n := f.Genesis.NodeByID(holder)
+		if n == nil || s.denied(authority.Subject{Kind: authority.SubjectNode, Name: holder}) != nil {
+			continue
+		}
+		r.NodeRegion = n.Region
+		if v, _ := p.Possible(principal, r, "nodeRegion"); v != policy.Never {
+			count++
+		}
+	}
+	return count
 }
 
 // granted lists the grants that would have carried a principal's request.

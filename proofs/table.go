@@ -661,7 +661,8 @@ var promises = []promise{
 				"TestACopyGoesOnAndNoticesAnotherLog", "TestACopyTakesNothingElse", "TestHashesAreThoseOfTheTree",
 			}},
 			{"auditor", []string{
-				"TestAnExportGoesOnWhereItBrokeOff", "TestAMissingNodeIsNamed", "TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
+				"TestAnExportGoesOnWhereItBrokeOff", "TestDamageIsNamedByNodeAndIndex", "TestAMissingNodeIsNamed",
+				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
 				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestDoubtsAboutTheLedgerAreSaid", "TestWhatWasNotAskedForIsNotTaken",
 			}},
@@ -827,6 +828,11 @@ var promises = []promise{
 				name: "who could: one who is revoked",
 				file: "auditor/could.go", old: "Name: principal}); by != nil {", new: "Name: principal}); by != nil && w == nil {",
 				room: "auditor", test: "TestWhoCouldFollowsTheSignedEntries", says: "at 3, of payroll",
+			},
+			{
+				name: "who could: one to whom too few nodes would have said yes where they are",
+				file: "auditor/could.go", old: "f.willing(s, p, principal, r, w.Order) < int(w.Order.T)", new: "f.willing(s, p, principal, r, w.Order) < 0",
+				room: "auditor", test: "TestWhoCouldFollowsTheSignedEntries", says: "nodes in sg: bob under condition",
 			},
 			{
 				name: "who could: one with a grant that strangers approved",
