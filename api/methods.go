@@ -84,7 +84,7 @@ type ItemAnswer struct {
 	Partial     []byte `cbor:"4,keyasint,omitempty"` // x_i·u, 65 bytes
 	Proof       []byte `cbor:"5,keyasint,omitempty"` // share proof, when asked
 	Endorsement []byte `cbor:"6,keyasint,omitempty"` // 16 bytes
-	NextSlot    uint32 `cbor:"7,keyasint,omitempty"` // with a refusal "slot": the first slot that is free here, or 0
+	NextSlot    uint32 `cbor:"7,keyasint,omitempty"` // with a refusal "slot": the one that this envelope has here, or the first that is free
 }
 
 // SubmitRequest hands one ledger entry to a node, which passes it to the leader.

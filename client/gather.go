@@ -37,7 +37,7 @@ type pending struct {
 	wire     api.UnwrapItem
 	partials map[uint64]map[string]partial // by epoch, by node: never mixed (R10)
 	reasons  []NodeReason
-	nextSlot uint32 // the first that a holder says is free, of those that have the asked one bound to something else; or 0
+	nextSlot uint32 // the first that a holder offers, of those that have the asked one bound to something else; or 0
 	result   *Result
 	done     bool
 }

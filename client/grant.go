@@ -21,33 +21,25 @@ const maxSlotTries = 16
 type Granted struct {
 	client *Client
 	grant  api.Digest
-
-	mu   sync.Mutex
-	slot uint32 // to be tried first; guarded by mu
 }
 
 // Granted names the grant by which envelopes are to be opened.
 func (c *Client) Granted(grant api.Digest) *Granted {
-	return &Granted{client: c, grant: grant, slot: 1}
+	return &Granted{client: c, grant: grant}
 }
 
-// Unwrap is [Client.Unwrap] by the grant. It begins with the first use, or where the
-// last call ended, and goes on to the use that holders say is free: they keep no
-// count of each other's. A failure may also be [ErrGrant].
+// Unwrap is [Client.Unwrap] by the grant. It asks for the first use, and goes on to the
+// one that holders offer: that which this envelope has already, or a free one. They
+// keep no count of each other's. A failure may also be [ErrGrant].
 func (g *Granted) Unwrap(ctx context.Context, envelope []byte, context api.Context, reason string) (secret.Bytes, error) {
-	g.mu.Lock()
-	slot := g.slot
-	g.mu.Unlock()
 	item, id := Item{Envelope: envelope, Context: context}, newRequestID()
+	slot := uint32(1)
 	for tries := 1; ; tries++ {
 		r, next := g.try(ctx, id, item, reason, slot)
 		if r.Err == nil || next == 0 || ctx.Err() != nil || tries == maxSlotTries {
 			return r.DEK, r.Err
 		}
 		slot = next
-		g.mu.Lock()
-		g.slot = max(g.slot, slot)
-		g.mu.Unlock()
 	}
 }
 

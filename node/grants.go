@@ -91,7 +91,7 @@ func (n *Node) grants(s *session, who class, q *api.GrantsRequest) (*api.GrantsA
 			answer.More++
 			continue
 		}
-		answer.Grants = append(answer.Grants, api.GrantState{ID: put.ID, Entry: put.Entry, Index: put.Index, Used: uint32(n.gate.Used(put.ID))})
+		answer.Grants = append(answer.Grants, api.GrantState{ID: put.ID, Entry: put.Entry, Index: put.Index, Used: uint32(n.slots.Used(put.ID))})
 	}
 	return answer, nil
 }

@@ -151,7 +151,7 @@ func (it *item) boundElsewhere(next uint32) *api.Error {
 	if next == 0 {
 		return api.Refuse(api.CodeGrant, "all %d uses of the grant are bound to other requests at this node", it.grant.Uses)
 	}
-	return api.Retry(api.CodeSlot, "use %d of the grant is bound to another request at this node; %d is free", it.request.Use.Slot, next)
+	return api.Retry(api.CodeSlot, "use %d of the grant is bound to another request at this node; ask for use %d", it.request.Use.Slot, next)
 }
 
 // spend charges the rates, and binds the slots of those items that every step has let
@@ -194,9 +194,6 @@ func (g *Gate) spend(a *asked, items []*item) {
 		}
 	}
 }
-
-// Used is how many uses of a grant are bound at this node.
-func (g *Gate) Used(grant api.Digest) int { return g.cfg.Slots.used(grant) }
 
 // ApprovedBy lists the approvals of a policy that a grant's signatures meet, sorted.
 // An unwrap asks the same, among other things.

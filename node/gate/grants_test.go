@@ -304,7 +304,12 @@ func TestAUseIsBoundToOneRequest(t *testing.T) {
 			t.Fatalf("use 3: %+v", got)
 		}
 	}
-	if used := d.gate.Used(id); used != 2 {
+	b.Use.Slot = 1 // asked for again, it is told which use it has
+	if got := d.one(t, app, b); got.Refusal == nil || got.Refusal.Code != api.CodeSlot || got.NextSlot != 2 {
+		t.Fatalf("the second one again: %+v", got)
+	}
+	b.Use.Slot = 2
+	if used := d.gate.cfg.Slots.Used(id); used != 2 {
 		t.Errorf("%d are bound", used)
 	}
 	d.open(t, false) // a restart

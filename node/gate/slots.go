@@ -82,7 +82,8 @@ func OpenSlots(hook disk.Hook, dir string, fresh bool) (*Slots, error) {
 }
 
 // free says whether a use may be bound: its slot is free, or bound to this very
-// request. If not, next is the first free slot of the grant, or 0.
+// request. If not, next is the slot that this request has, or else the first free
+// one of the grant, or 0.
 func (s *Slots) free(u use) (ok bool, next uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,15 +99,19 @@ func (s *Slots) isFree(u use) (ok bool, next uint32) {
 		return true, 0
 	}
 	for slot := uint32(1); slot <= u.uses; slot++ {
-		if _, taken := of.by[slot]; !taken {
+		by, taken := of.by[slot]
+		if taken && by == u.request {
 			return false, slot
 		}
+		if !taken && next == 0 {
+			next = slot
+		}
 	}
-	return false, 0
+	return false, next
 }
 
-// used is how many slots of a grant are bound.
-func (s *Slots) used(grant api.Digest) int {
+// Used is how many slots of a grant are bound.
+func (s *Slots) Used(grant api.Digest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if of := s.bound[grant]; of != nil {

@@ -168,7 +168,7 @@ func TestSlotsAreBounded(t *testing.T) {
 	if err := fill(100, 200); !errors.Is(err, errNoRoom) {
 		t.Fatalf("got %v", err)
 	}
-	if s.count != before || s.used(api.Digest{100}) != 0 {
+	if s.count != before || s.Used(api.Digest{100}) != 0 {
 		t.Fatalf("%d are counted, %d were", s.count, before)
 	}
 	for _, of := range s.bound {
@@ -178,7 +178,7 @@ func TestSlotsAreBounded(t *testing.T) {
 	if err := fill(100, 200); err != nil {
 		t.Fatalf("with room: %v", err)
 	}
-	if s.count != before || s.used(api.Digest{100}) != authority.MaxUses {
+	if s.count != before || s.Used(api.Digest{100}) != authority.MaxUses {
 		t.Fatalf("%d are counted", s.count)
 	}
 	if b := encodeSlots(s.bound); len(b) > 1<<20 {
@@ -220,7 +220,7 @@ func TestSlotsThatAreGone(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = OpenSlots(nil, dir, true); err != nil || s.used(api.Digest{1}) != 1 {
+	if s, err = OpenSlots(nil, dir, true); err != nil || s.Used(api.Digest{1}) != 1 {
 		t.Fatalf("as it was: %v", err)
 	}
 }
