@@ -437,3 +437,34 @@ func TestADenyOfAGrantBetweenRecordAndRelease(t *testing.T) {
 func digestOf(request api.UnwrapItem, envelope *tdh2.Envelope) api.Digest {
 	return (&item{request: request, envelope: envelope}).requestDigest()
 }
+
+// What a node has bound it forgets when the ledger says that it is past, not when its
+// own clock does: that may go back.
+func TestAUseIsForgottenByLedgerTime(t *testing.T) {
+	d := newDoctors(t)
+	short, long := d.grant(), d.grant()
+	long.NotAfter = inTheHour + 3_600_000
+	state, first := d.put(t, d.committed, "n2", short, d.signers[0], d.signers[1])
+	state, second := d.put(t, state, "n2", long, d.signers[0], d.signers[1])
+	d.committed, d.tail = state, state
+	if got := d.one(t, app, d.file(t, "a", first, 1)); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+	d.now = time.UnixMilli(inTheHour + 1)
+	if got := d.one(t, app, d.file(t, "b", second, 1)); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+	d.now = time.UnixMilli(trial.Created)
+	if got := d.one(t, app, d.file(t, "c", first, 1)); got.Refusal == nil || got.Refusal.Code != api.CodeSlot {
+		t.Fatalf("when the clock has gone back: %+v", got)
+	}
+	d.now = time.UnixMilli(inTheHour + 1)
+	d.committed = d.at(t, d.committed, inTheHour+1)
+	d.tail = d.committed
+	if got := d.one(t, app, d.file(t, "d", second, 2)); got.Refusal != nil {
+		t.Fatal(got.Refusal)
+	}
+	if n := d.gate.cfg.Slots.Used(first); n != 0 {
+		t.Errorf("%d uses of what is past by every clock are kept", n)
+	}
+}
