@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"warifu.dev/api"
@@ -83,7 +82,7 @@ type deny struct {
 type denies struct {
 	kept atomic.Pointer[Kept] // read by everybody
 
-	mu    sync.Mutex
+	mu    turn
 	hook  disk.Hook
 	path  string
 	file  *os.File     // guarded by mu

@@ -35,6 +35,10 @@ type tailStore[S any, R any] struct {
 	// read again. So nothing is written any more until the log is opened again, which
 	// looks at what is there.
 	torn atomic.Pointer[error]
+
+	// writing is held while the log writes: Raft deletes what a snapshot holds on a
+	// goroutine of its own.
+	writing turn
 }
 
 // errTorn means that a deletion has failed, and that the log takes nothing until
@@ -43,6 +47,8 @@ var errTorn = errors.New("consensus: the log failed to delete entries, and has t
 
 // write stores, unless a deletion has failed: see torn.
 func (t *tailStore[S, R]) write(logs []*raft.Log) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	if torn := t.torn.Load(); torn != nil {
 		return *torn
 	}
@@ -51,6 +57,8 @@ func (t *tailStore[S, R]) write(logs []*raft.Log) error {
 
 // remove deletes, once: see torn.
 func (t *tailStore[S, R]) remove(first, last uint64) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	if torn := t.torn.Load(); torn != nil {
 		return *torn
 	}

@@ -63,6 +63,8 @@ type snapshots[S any, R any] struct {
 	// node's log. It is called on Raft's main goroutine.
 	admit func(*certificate) error
 
+	filing turn
+
 	mu    sync.Mutex
 	newer int    // names the next temporary file; guarded by mu
 	have  *filed // guarded by mu
@@ -355,10 +357,10 @@ func (k *sink[S, R]) check() error {
 // file puts a checked snapshot in the place of the one before. A node's own may be
 // overtaken by one that a leader sent: the older one is not filed.
 func (s *snapshots[S, R]) file(k *sink[S, R]) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.have != nil && s.have.Index > k.meta.Index {
-		return fmt.Errorf("%w: one of %d is filed", ErrBehind, s.have.Index)
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	if have := s.last(); have != nil && have.Index > k.meta.Index {
+		return fmt.Errorf("%w: one of %d is filed", ErrBehind, have.Index)
 	}
 	path := filepath.Join(s.dir, snapshotName)
 	if err := s.disk.Before(disk.Rename, path); err != nil {
@@ -369,7 +371,9 @@ func (s *snapshots[S, R]) file(k *sink[S, R]) error {
 		return fmt.Errorf("file a snapshot: %w", err)
 	}
 	k.ended = true
+	s.mu.Lock()
 	s.have = k.meta
+	s.mu.Unlock()
 	if err := s.disk.Before(disk.Sync, s.dir); err != nil {
 		return err
 	}
