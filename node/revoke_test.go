@@ -289,6 +289,16 @@ func TestARevokeHandedOverDirectlyActsAtOnce(t *testing.T) {
 	if records, err := n.audit.Tail(9); err != nil || len(records) != 1 || records[0].Kind != audit.Revocation || records[0].EntryID != id {
 		t.Errorf("recorded: %+v, %v", records, err)
 	}
+	// R35: a lift that is stored ends nothing before it is committed.
+	next, res := r.State().Apply(r.State().Position().Index+1, r.Lift(id))
+	if res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	n.consensus = &stuck{fakeReplica: &fakeReplica{Cluster: r.Cluster, tail: next, kept: r.kept}, committed: r.State()}
+	if who, err := n.classOf(s); who != classRevoked || err != nil {
+		t.Errorf("by a lift that is not committed: %s, %v", who, err)
+	}
+	n.consensus = r
 	// Ordered later: the receipt then says where.
 	if res := r.Apply(entry); res.Err != nil {
 		t.Fatal(res.Err)

@@ -135,21 +135,20 @@ func (s *State) parseDenial(c *authority.Change) (authority.Subject, error) {
 
 // Denying is the state with what these entries deny beside it: refusals that are
 // no part of its content, its root or its chain, and that Apply does not carry on.
-// An entry that was lifted here denies nothing. With none left it is s itself.
+// It denies also what is lifted in this state, which may be a tail: a lift counts
+// when it is committed, and then nobody keeps the entry any more. With no entries
+// it is s itself.
 func (s *State) Denying(entries map[api.Digest]authority.Subject) *State {
+	if len(entries) == 0 {
+		return s
+	}
 	denies := map[authority.Subject]api.Digest{}
 	var trust [][]byte
 	for id, sub := range entries {
-		if s.LiftOf(id) != nil {
-			continue
-		}
 		denies[sub] = id
 		if movesTrust(sub) {
 			trust = append(trust, id[:])
 		}
-	}
-	if len(denies) == 0 {
-		return s
 	}
 	next := *s
 	next.beside = &beside{denies: denies, trust: s.lastCA}
