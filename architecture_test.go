@@ -62,7 +62,7 @@ var rooms = []struct {
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
 	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
 	{"bench/cluster", false, []string{"client", "warifutest/...", "api", "authority", "policy", "sharing/...", "hsm/...", "internal/ports"}},
-	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},
+	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},
 	{"warifutest/schedule", false, nil},
 	{"proofs", false, []string{"bench"}},
 	{"internal/disk", true, nil},

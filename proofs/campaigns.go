@@ -23,6 +23,16 @@ var campaigns = []campaign{
 		says: regexp.MustCompile(`(?m)^runs on real processes: 10, .* 0 violations$`),
 	},
 	{
+		name: "revokes", what: "20,000 revokes race 200,000 unwraps in simulated clusters that suffer",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=2h", "-run=^TestRevokesRaceUnwraps$", "./warifutest", "-races=10", "-revokes=2000", "-unwraps=20000"}, patient: 2 * time.Hour,
+		says: regexp.MustCompile(`(?m)^races: 10, .* 0 violations$`),
+	},
+	{
+		name: "revokes-processes", what: "revokes race unwraps while real processes are killed and stopped",
+		command: []string{"go", "test", "-v", "-count=1", "-timeout=1h", "-run=^TestRevokesRaceUnwrapsOnRealProcesses$", "./bench/cluster", "-revokes=1000", "-unwraps=10000", "-faults=50"}, patient: time.Hour,
+		says: regexp.MustCompile(`(?m)^races on real processes: 1, .* 0 violations$`),
+	},
+	{
 		name: "changes", what: "acknowledged changes survive crashes",
 		command: []string{"go", "test", "-v", "-count=1", "-timeout=4h", "-run=^TestAcknowledgedChangesSurviveCrashes$", "./bench/cluster", "-changes=100000", "-crash-every=15s"}, patient: 4 * time.Hour,
 		says: regexp.MustCompile(`(?m)^changes: 100000 acknowledged .* 0 lost$`),

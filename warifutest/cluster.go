@@ -20,6 +20,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/consensus"
 	"warifu.dev/transport/netsim"
 	"warifu.dev/warifutest/schedule"
 )
@@ -53,6 +54,9 @@ const KeyName = "payroll"
 type Options struct {
 	Seed    uint64 // of the network's chances
 	Verbose bool   // the nodes' debug lines are in the trace too
+	// Snapshots is when the nodes write their ledgers down whole; the zero value is
+	// the daemon's, under which no test lives long enough to see one.
+	Snapshots consensus.Policy
 	// Sealed is a cluster whose seals custodians open: no node serves when the test
 	// begins.
 	Sealed bool
@@ -76,6 +80,7 @@ type Cluster struct {
 	net     *netsim.Network
 	trace   *trace
 	level   slog.Level
+	policy  consensus.Policy // of snapshots
 	members map[string]*member
 	clients []*client.Client // guarded by mu
 	mu      sync.Mutex
@@ -116,6 +121,7 @@ func Run(t *testing.T, o Options, f func(t *testing.T, c *Cluster)) {
 func newCluster(t testing.TB, b *birth, dir string, o Options) *Cluster {
 	c := &Cluster{t: t, birth: b, dir: dir, began: time.Now(), members: map[string]*member{}}
 	c.trace = &trace{began: c.began}
+	c.policy = o.Snapshots
 	c.level = slog.LevelInfo
 	if o.Verbose {
 		c.level = slog.LevelDebug
@@ -186,6 +192,9 @@ func (c *Cluster) IDs() (ids []string) {
 	}
 	return ids
 }
+
+// Installs is how many snapshots have taken the place of a node's log so far.
+func (c *Cluster) Installs() int { return int(c.trace.installs.Load()) }
 
 // Trace writes a line into the trace.
 func (c *Cluster) Trace(format string, args ...any) { c.trace.add(format, args...) }

@@ -33,18 +33,22 @@ type Direct struct {
 	lines map[string]*line // by node; guarded by mu
 }
 
-// line is the connection with one node.
+// line is the connection with one node. Who waits for it waits on a channel: in the
+// bubble time passes meanwhile, and whoever has it may be dialling.
 type line struct {
-	mu   sync.Mutex
-	conn *transport.Conn // guarded by mu; nil until the first question
-	quit func()          // guarded by mu
+	held chan struct{}   // of room 1
+	conn *transport.Conn // guarded by held; nil until the first question
+	quit func()          // guarded by held
 }
+
+func (l *line) lock()   { l.held <- struct{}{} }
+func (l *line) unlock() { <-l.held }
 
 // NewDirect makes one that shows a certificate. It is closed by its Close.
 func NewDirect(g *authority.VerifiedGenesis, cert tls.Certificate, open client.OpenSocket) *Direct {
 	d := &Direct{cert: cert, open: open, g: g, lines: map[string]*line{}}
 	for _, n := range g.Roster {
-		d.lines[n.ID] = &line{}
+		d.lines[n.ID] = &line{held: make(chan struct{}, 1)}
 	}
 	return d
 }
@@ -54,9 +58,9 @@ func (d *Direct) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.lines {
-		l.mu.Lock()
+		l.lock()
 		l.drop()
-		l.mu.Unlock()
+		l.unlock()
 	}
 }
 
@@ -115,8 +119,8 @@ func (d *Direct) Call(ctx context.Context, node string, method uint16, body []by
 }
 
 func (d *Direct) connect(ctx context.Context, l *line, node string) (*transport.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.lock()
+	defer l.unlock()
 	if l.conn != nil && l.conn.Err() == nil {
 		return l.conn, nil
 	}

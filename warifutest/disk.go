@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,54 @@ import (
 type platter struct {
 	mu     sync.Mutex
 	faults []*diskFault // guarded by mu
+	holds  []*DiskHold  // guarded by mu
+}
+
+// DiskHold is a disk that does not come back from a change of some files.
+type DiskHold struct {
+	part string
+	met  atomic.Uint64
+	once sync.Once
+	free chan struct{}
+}
+
+// HoldDisk makes every change of a file of a node whose path contains part wait,
+// until it is released, or for ever if the node is crashed before.
+func (c *Cluster) HoldDisk(id, part string) *DiskHold {
+	h := &DiskHold{part: part, free: make(chan struct{})}
+	p := &c.members[id].disk
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds = append(p.holds, h)
+	return h
+}
+
+// Met is how many changes have waited.
+func (h *DiskHold) Met() uint64 { return h.met.Load() }
+
+// Release lets what waits go on; nothing waits any more. A second time does nothing.
+func (h *DiskHold) Release() { h.once.Do(func() { close(h.free) }) }
+
+// wait waits for every hold of a path, or until the node is gone.
+func (p *platter) wait(path string, gone <-chan struct{}) {
+	p.mu.Lock()
+	holds := slices.Clone(p.holds)
+	p.mu.Unlock()
+	for _, h := range holds {
+		select {
+		case <-h.free:
+			continue
+		default:
+		}
+		if !strings.Contains(path, h.part) {
+			continue
+		}
+		h.met.Add(1)
+		select {
+		case <-h.free:
+		case <-gone:
+		}
+	}
 }
 
 type diskFault struct {
@@ -89,6 +138,7 @@ func (in *incarnation) before(p *platter) disk.Hook {
 		if in.dead.Load() {
 			return syscall.EIO
 		}
+		p.wait(path, in.gone)
 		if err := p.before(op, path); err != nil {
 			return err
 		}

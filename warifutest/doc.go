@@ -15,9 +15,15 @@
 // [History] reads what the nodes left on disk, and [Judge] holds the one against
 // the other: each broken promise is a [Violation] with a name.
 //
+// A [RaceConfig] runs revokes against unwraps, and [CheckRevokes] searches what
+// clients saw for an order in which nothing is released that was revoked.
+//
 // A failure prints its seed and the trace of events. The seed repeats the faults
 // and the chances of the network. The order of goroutines is the scheduler's, so a
 // rare failure may take several runs of its seed.
+//
+// In the bubble, time stands still while somebody waits for a sync.Mutex. Whatever
+// is held while a simulated disk is slow, or a dial goes on, is a channel.
 //
 // Not simulated: PKCS#11 (the device is hsm/soft), and what a disk forgets of
 // unsynced writes at a crash.

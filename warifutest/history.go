@@ -97,6 +97,11 @@ func readAudit(g *authority.VerifiedGenesis, id, dir string) (records []audit.Re
 	return records, nil
 }
 
+// Audit reads the records of a node that does not run.
+func (c *Cluster) Audit(id string) ([]audit.Record, error) {
+	return readAudit(c.birth.genesis, id, filepath.Join(c.members[id].dir, "audit"))
+}
+
 // replay applies the whole log that some node has, and holds all others against it.
 func (h *History) replay(g *authority.VerifiedGenesis, until uint64) (found []Violation, err error) {
 	whole := ""

@@ -36,6 +36,7 @@ type incarnation struct {
 	done chan struct{} // closed when Run has returned
 	err  error         // of Run; read after done
 	dead atomic.Bool   // its disk takes nothing any more
+	gone chan struct{} // closed when dead is set
 }
 
 // clock is a wall clock that may be off.
@@ -97,14 +98,14 @@ func (c *Cluster) Start(id string) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	in := &incarnation{stop: stop, done: make(chan struct{})}
+	in := &incarnation{stop: stop, done: make(chan struct{}), gone: make(chan struct{})}
 	m.running = in
 	c.trace.add("start %s", id)
 	go func() {
 		in.err = node.Run(ctx, node.Options{
 			Dir: m.dir, Device: dev, Log: c.trace.logger(c.level),
 			Listen: func(address string) (net.PacketConn, error) { return c.net.Listen(id, address) },
-			Now:    m.clock.now, Disk: in.before(&m.disk),
+			Now:    m.clock.now, Disk: in.before(&m.disk), Snapshots: c.policy,
 			Boot: func() time.Duration { return age + time.Since(c.began) },
 		})
 		in.err = errors.Join(in.err, dev.Close())
@@ -175,6 +176,7 @@ func (c *Cluster) Crash(id string) error {
 	}
 	c.trace.add("crash %s", id)
 	in.dead.Store(true)
+	close(in.gone)
 	c.net.Unplug(id)
 	in.stop()
 	<-in.done

@@ -28,6 +28,7 @@ type stage struct {
 	*warifutest.Cluster
 	load      *warifutest.Load
 	custodian *client.Client
+	carrier   *warifutest.Direct // asks single nodes as a custodian
 	a, b      *warifutest.Direct
 	envelope  []byte
 }
@@ -35,7 +36,13 @@ type stage struct {
 // scenario runs f on a cluster that serves.
 func scenario(t *testing.T, f func(s *stage)) {
 	t.Helper()
-	warifutest.Run(t, warifutest.Options{Seed: 1, Verbose: *verbose}, func(t *testing.T, c *warifutest.Cluster) {
+	scenarioWith(t, warifutest.Options{}, f)
+}
+
+func scenarioWith(t *testing.T, o warifutest.Options, f func(s *stage)) {
+	t.Helper()
+	o.Seed, o.Verbose = 1, *verbose
+	warifutest.Run(t, o, func(t *testing.T, c *warifutest.Cluster) {
 		s := &stage{T: t, Cluster: c}
 		load, done, err := c.Load(1)
 		s.must(err)
@@ -49,6 +56,10 @@ func scenario(t *testing.T, f func(s *stage)) {
 			*d = warifutest.NewDirect(c.Genesis(), cert, c.Open)
 			defer (*d).Close()
 		}
+		cert, err := c.Desk().Custodian(0)
+		s.must(err)
+		s.carrier = warifutest.NewDirect(c.Genesis(), cert, c.Open)
+		defer s.carrier.Close()
 		_, key, err := c.Application(warifutest.AppA)
 		s.must(err)
 		s.envelope, err = key.Wrap(rand.Reader, nil, secret.New(make([]byte, 32)))

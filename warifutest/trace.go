@@ -1,10 +1,12 @@
 package warifutest
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +17,8 @@ const maxTrace = 20000
 // log.
 type trace struct {
 	began time.Time
+
+	installs atomic.Int64 // snapshots that took the place of a log, as the nodes say
 
 	mu    sync.Mutex
 	lines []string // guarded by mu
@@ -32,6 +36,9 @@ func (t *trace) add(format string, args ...any) {
 
 // Write implements io.Writer for loggers: one line each.
 func (t *trace) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("a snapshot has taken the place of the log")) {
+		t.installs.Add(1)
+	}
 	t.add("%s", strings.TrimSuffix(string(b), "\n"))
 	return len(b), nil
 }

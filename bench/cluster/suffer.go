@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
+	"warifu.dev/authority"
 	"warifu.dev/warifutest"
 	"warifu.dev/warifutest/schedule"
 )
@@ -140,4 +142,16 @@ func (c *Cluster) Load(seed uint64) (load *warifutest.Load, done func(), err err
 	cfg.Key = c.key
 	load, err = warifutest.NewLoad(cfg)
 	return load, done, err
+}
+
+// Race is a race of revokes against unwraps on this cluster; [Cluster.Furnish] comes
+// before. It is real time that passes, so that lanes and faults rest for less of it.
+func (c *Cluster) Race(seed uint64) warifutest.RaceConfig {
+	return warifutest.RaceConfig{
+		Subject: c, Sign: c.Sign, Client: c.Client, Key: c.key, Base: c.desk.policies, Seed: seed, Kinds: Kinds(),
+		Lanes: map[string]int{
+			authority.SubjectPrincipal: 8, authority.SubjectCertificate: 2, authority.SubjectKey: 1, authority.SubjectCA: 1,
+		},
+		Pause: time.Second, Calm: 2 * time.Second,
+	}
 }

@@ -16,6 +16,8 @@ var (
 	runs    = flag.Int("runs", 1, "how many random schedules of SIGKILL and SIGSTOP")
 	faults  = flag.Int("faults", 6, "how many of them must fire in each")
 	seed    = flag.Uint64("seed", 1, "of the first schedule")
+	revokes = flag.Int("revokes", 150, "how many revokes must be done, across SIGKILL and SIGSTOP")
+	unwraps = flag.Int("unwraps", 1500, "how many unwraps must have ended meanwhile")
 	changes = flag.Int("changes", 1500, "how many acknowledged changes, across crashes")
 	every   = flag.Duration("crash-every", 2*time.Second, "how long after one node is killed another one is")
 )
@@ -51,6 +53,27 @@ func TestRealProcessesSuffer(t *testing.T) {
 	}
 	fmt.Printf("runs on real processes: %d, %v, %d changes acknowledged, %d unwraps, %d refusals, %d violations\n",
 		*runs, tally, acked, unwraps, refusals, violations)
+}
+
+// R20: the same race as in the simulated cluster, while real processes are killed and
+// stopped: after a revoke is done, no request that begins later is released.
+func TestRevokesRaceUnwrapsOnRealProcesses(t *testing.T) {
+	c, _, _ := start(t, cluster.Config{})
+	race := c.Race(*seed)
+	race.Revokes, race.Unwraps, race.Faults = *revokes, *unwraps, *faults
+	r, err := race.Run(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	for i, v := range r.Violations {
+		if i < 20 {
+			t.Error(v)
+		}
+	}
+	if r.Opened*5 < r.Unwraps || r.Denied*5 < r.Unwraps {
+		t.Errorf("of %d unwraps %d opened and %d were denied", r.Unwraps, r.Opened, r.Denied)
+	}
+	fmt.Printf("races on real processes: 1, in %v: %v\n", r.Took.Round(time.Second), r)
 }
 
 // What was acknowledged is in the ledger of every node, whoever was killed
