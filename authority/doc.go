@@ -10,6 +10,9 @@
 // the custodians, and the signature of an approval is the one over the change, so that
 // nothing is believed of a proposal that would not be believed of the file.
 //
+// A grant is neither: approvers sign it whom the policy names, a node puts it into the
+// ledger, and who uses it counts the signatures.
+//
 // A signature is never part of an identifier: an entry's id is the hash of its
 // signed body, so that the same change signed by other custodians is the same
 // change.

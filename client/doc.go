@@ -22,5 +22,9 @@
 // partial is unproven is named, set aside, and replaced. If all t proofs hold, the
 // envelope is corrupt, and nobody is blamed.
 //
+// By a grant. Where the policy demands that people approve, [Granted] names what they
+// approved. Each envelope takes one of its uses, and each holder keeps its own count:
+// the client asks for the first use, and goes on to the one that holders offer.
+//
 // No node sees a data key, and neither does the network.
 package client

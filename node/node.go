@@ -164,6 +164,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if n.slots, err = gate.OpenSlots(o.Disk, o.Dir, len(recorded) == 0); err != nil {
 		return err
 	}
+	defer n.slots.Close()
 	if err := n.openAudit(o.Dir, key); err != nil {
 		return err
 	}

@@ -18,6 +18,10 @@
 // as the signed change it then is; if that is refused, the proposal has failed, under
 // a name that is part of the state. What has expired is forgotten.
 //
+// A grant is kept as a node has put it, with signatures that nothing here can judge:
+// only the policy knows its approvers, and the policy is never parsed here. Form,
+// times and the number of a node's grants are.
+//
 // A state is encoded whole for a snapshot. Its root covers all of it, so that a
 // state which is decoded has the link it had, or another one ([Decode]).
 //

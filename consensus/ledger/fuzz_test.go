@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"crypto/rand"
 	"testing"
 
 	"warifu.dev/authority"
@@ -50,6 +51,13 @@ func FuzzApplyOfAMember(f *testing.F) {
 	}
 	live := w.s.OrderNamed("payroll").Live
 	f.Add(authority.KindPost, wire.Encode(authority.Post{Session: live, Kind: 2, Body: []byte("x")}))
+	for _, k := range w.s.Keys() {
+		g := authority.NewGrant(w.grant(k.ID))
+		if err := authority.SignGrant(rand.Reader, g, w.custodians[0]); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(authority.KindGrant, wire.Encode(authority.GrantPost{Entry: g.Encode()}))
+	}
 	f.Fuzz(func(t *testing.T, kind string, body []byte) {
 		if len(kind) > authority.MaxKindLength || len(body) > authority.MaxEntrySize-1024 {
 			return

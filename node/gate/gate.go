@@ -121,7 +121,7 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	for i := range req.Items {
 		items[i] = g.decide(a, req.Items[i])
 	}
-	g.spend(a, items)
+	g.spend(ctx, a, items)
 	if err := g.record(ctx, caller, req, items, committed); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,7 +158,7 @@ func (it *item) boundElsewhere(next uint32) *api.Error {
 
 // spend charges the rates, and binds the slots of those items that every step has let
 // through, durably, before anything is recorded of them or leaves.
-func (g *Gate) spend(a *asked, items []*item) {
+func (g *Gate) spend(ctx context.Context, a *asked, items []*item) {
 	var uses []use
 	var of []*item
 	for _, it := range items {
@@ -182,9 +184,11 @@ func (g *Gate) spend(a *asked, items []*item) {
 	}
 	ledgerTime, now := a.committed.Time(), g.cfg.Now().UnixMilli()
 	over := func(notAfter int64) bool { return ledgerTime > notAfter && now > notAfter }
-	ok, err := g.cfg.Slots.bind(uses, over)
+	ok, err := g.cfg.Slots.bind(ctx, uses, over)
 	for i, it := range of {
 		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+			it.refusal = api.Retry(api.CodeOverloaded, "the use of the grant was not durable in time")
 		case err != nil:
 			it.why = "grant: " + err.Error()
 			it.refusal = api.Retry(api.CodeGrant, "this node cannot make the use of a grant durable")

@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -406,6 +408,47 @@ func TestAFullDiskGivesNoUse(t *testing.T) {
 				t.Fatalf("after a restart: %+v", got)
 			}
 		})
+	}
+}
+
+// A disk that hangs holds up those alone that ask by grants, and no longer than they
+// wait; when it goes on, what was written counts. R26
+func TestAHangingDiskGivesNoUse(t *testing.T) {
+	d, id := withGrant(t)
+	hangs := make(chan struct{})
+	d.disk = func(op disk.Op, _ string) error {
+		if op == disk.Sync {
+			<-hangs
+		}
+		return nil
+	}
+	a, b := d.file(t, "a", id, 1), d.file(t, "b", id, 1)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		answer, err := d.askWith(ctx, app, a)
+		cancel()
+		if err == nil {
+			t.Fatalf("got %+v", answer.Items[0].Refusal)
+		}
+		var refused *api.Error
+		if !errors.As(err, &refused) || refused.Code != api.CodeOverloaded { // nor can the refusal be recorded in time
+			t.Fatalf("got %v", err)
+		}
+	}
+	if len(d.recorder.kinds()) != 0 {
+		t.Fatalf("recorded: %v", d.recorder.kinds())
+	}
+	if got := d.one(t, app, b); got.Refusal == nil || got.Refusal.Code != api.CodeSlot {
+		t.Fatalf("another, meanwhile: %+v", got)
+	}
+	close(hangs)
+	d.gate.cfg.Slots.Close()
+	d.open(t, false)
+	if got := d.one(t, app, b); got.Refusal == nil || got.Refusal.Code != api.CodeSlot {
+		t.Fatalf("another: %+v", got)
+	}
+	if got := d.one(t, app, a); got.Refusal != nil {
+		t.Fatal(got.Refusal)
 	}
 }
 

@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -37,9 +38,10 @@ var errNoRoom = errors.New("as many uses of grants are bound as may be")
 // approve are few. It is safe for concurrent use.
 type Slots struct {
 	write func(content []byte) error // replaces the file, durably
+	turn  chan struct{}              // of room 1: who holds it writes
 
 	mu    sync.Mutex
-	bound map[api.Digest]*bound // by grant; guarded by mu
+	bound map[api.Digest]*bound // by grant, also what is being written; guarded by mu
 	count int                   // of slots; guarded by mu
 }
 
@@ -63,6 +65,7 @@ type use struct {
 func OpenSlots(hook disk.Hook, dir string, fresh bool) (*Slots, error) {
 	s := &Slots{
 		write: func(content []byte) error { return keyring.WriteFile(hook, dir, slotsName, content) },
+		turn:  make(chan struct{}, 1),
 		bound: map[api.Digest]*bound{},
 	}
 	b, err := keyring.ReadFile(dir, slotsName)
@@ -122,13 +125,63 @@ func (s *Slots) Used(grant api.Digest) int {
 
 // bind binds uses and returns when they are durable. Those whose slot is bound to
 // another request, since before or by an earlier one of the list, are left out: ok
-// says of each whether it is bound. With an error none is, and nothing may leave by
-// them. What over says is past for good makes room.
-func (s *Slots) bind(list []use, over func(notAfter int64) bool) (ok []bool, err error) {
+// says of each whether it is bound. With an error nothing may leave by them. What over
+// says is past for good makes room. When ctx ends, a write that hangs is left alone,
+// and those that come after it wait in vain.
+func (s *Slots) bind(ctx context.Context, list []use, over func(notAfter int64) bool) (ok []bool, err error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	type outcome struct {
+		ok  []bool
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() { // ends with its write; Close waits for it
+		defer func() { <-s.turn }()
+		ok, err := s.bindInTurn(list, over)
+		done <- outcome{ok, err}
+	}()
+	select {
+	case o := <-done:
+		return o.ok, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *Slots) bindInTurn(list []use, over func(notAfter int64) bool) (ok []bool, err error) {
+	ok, added, content, err := s.add(list, over)
+	if err == nil && len(added) > 0 {
+		err = failpoint.Step("gate/bind-slot", func() error { return s.write(content) })
+	}
+	if err == nil {
+		return ok, nil
+	}
+	// What is on disk may have them or not; nobody has acted on them, and the next
+	// write says what holds.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range added {
+		if of := s.bound[u.grant]; of != nil {
+			delete(of.by, u.slot)
+			s.count--
+			if len(of.by) == 0 {
+				delete(s.bound, u.grant)
+			}
+		}
+	}
+	return nil, fmt.Errorf("bind a use of a grant: %w", err)
+}
+
+// add binds uses in memory, and returns those that are new, and what the file has to
+// be for them.
+func (s *Slots) add(list []use, over func(notAfter int64) bool) (ok []bool, added []use, content []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ok = make([]bool, len(list))
-	var added []use
 	for i, u := range list {
 		if ok[i], _ = s.isFree(u); !ok[i] {
 			continue
@@ -143,36 +196,21 @@ func (s *Slots) bind(list []use, over func(notAfter int64) bool) (ok []bool, err
 			added = append(added, u)
 		}
 	}
-	if len(added) == 0 {
-		return ok, nil
-	}
 	s.count += len(added)
 	for id, of := range s.bound {
-		if over(of.notAfter) {
+		if len(added) > 0 && over(of.notAfter) {
 			s.count -= len(of.by)
 			delete(s.bound, id)
 		}
 	}
-	err = errNoRoom
-	if s.count <= MaxSlots {
-		err = failpoint.Step("gate/bind-slot", func() error { return s.write(encodeSlots(s.bound)) })
+	if s.count > MaxSlots {
+		return nil, added, nil, errNoRoom
 	}
-	if err == nil {
-		return ok, nil
-	}
-	// What is on disk may have them or not; nobody has acted on them, and the next
-	// write says what holds.
-	for _, u := range added {
-		if of := s.bound[u.grant]; of != nil {
-			delete(of.by, u.slot)
-			s.count--
-			if len(of.by) == 0 {
-				delete(s.bound, u.grant)
-			}
-		}
-	}
-	return nil, fmt.Errorf("bind a use of a grant: %w", err)
+	return ok, added, encodeSlots(s.bound), nil
 }
+
+// Close returns when no write is under way, and lets no other begin.
+func (s *Slots) Close() { s.turn <- struct{}{} }
 
 // slotsFile is the file's content, before its sum: grants by id, slots by number.
 type slotsFile struct {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ func notOver(int64) bool { return false }
 
 // inMemory are slots that rest nowhere.
 func inMemory() *Slots {
-	return &Slots{write: func([]byte) error { return nil }, bound: map[api.Digest]*bound{}}
+	return &Slots{write: func([]byte) error { return nil }, turn: make(chan struct{}, 1), bound: map[api.Digest]*bound{}}
 }
 
 // holders are the honest ones, each with its own slots of one grant of u uses.
@@ -40,7 +41,7 @@ func newHolders(honest, u int) *holders {
 // ask asks one holder for a request in a slot.
 func (h *holders) ask(node, request, slot int) bool {
 	u := use{grant: api.Digest{1}, notAfter: 1, slot: uint32(slot), uses: uint32(h.u), request: api.Digest{byte(request), byte(request >> 8)}}
-	ok, err := h.nodes[node].bind([]use{u}, notOver)
+	ok, err := h.nodes[node].bind(context.Background(), []use{u}, notOver)
 	if err != nil || !ok[0] {
 		return false
 	}
@@ -156,7 +157,7 @@ func TestSlotsAreBounded(t *testing.T) {
 		for i := range uint32(authority.MaxUses) {
 			list = append(list, use{grant: api.Digest{grant}, notAfter: notAfter, slot: i + 1, uses: authority.MaxUses, request: api.Digest{1}})
 		}
-		_, err := s.bind(list, func(notAfter int64) bool { return notAfter < 100 })
+		_, err := s.bind(context.Background(), list, func(notAfter int64) bool { return notAfter < 100 })
 		return err
 	}
 	for i := range byte(MaxSlots / authority.MaxUses) {
@@ -196,7 +197,7 @@ func TestSlotsThatAreGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.bind([]use{{grant: api.Digest{1}, slot: 1, uses: 1, request: api.Digest{2}}}, notOver); err != nil {
+	if _, err := s.bind(context.Background(), []use{{grant: api.Digest{1}, slot: 1, uses: 1, request: api.Digest{2}}}, notOver); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, slotsName)
