@@ -164,6 +164,9 @@ type KeySummary struct {
 type ClusterAnswer struct {
 	Genesis []byte   `cbor:"1,keyasint"`           // encoded authority.SignedGenesis
 	Claims  [][]byte `cbor:"2,keyasint,omitempty"` // newer address claims
+	// Succession is every change that replaced custodians, oldest first; see
+	// authority.Follow.
+	Succession [][]byte `cbor:"3,keyasint,omitempty"`
 }
 
 // StatusAnswer is one node's view of itself and of the ledger.

@@ -835,3 +835,33 @@ func FuzzParseLines(f *testing.F) {
 		}
 	})
 }
+
+// What later custodians signed is verified under them, and they along what those
+// before them signed; who was never one signs nothing.
+func TestReplacedCustodiansAreFollowed(t *testing.T) {
+	for sentence, tt := range map[string]struct {
+		signs func(old, new []*authority.Signer) []*authority.Signer
+		good  bool
+	}{
+		"the new ones": {func(_, new []*authority.Signer) []*authority.Signer { return new }, true},
+		"two strangers": {func(_, _ []*authority.Signer) []*authority.Signer {
+			return []*authority.Signer{signerOf(t, newKey(t)), signerOf(t, newKey(t))}
+		}, false},
+		"one old, one new": {func(old, new []*authority.Signer) []*authority.Signer { return []*authority.Signer{old[0], new[1]} }, false},
+	} {
+		w := newWorld(t)
+		old := w.custodians
+		new := []*authority.Signer{signerOf(t, newKey(t)), signerOf(t, newKey(t))}
+		by := authority.Custody{Required: w.genesis.Required}
+		for i, s := range new {
+			by.Custodians = append(by.Custodians, authority.Custodian{Name: fmt.Sprintf("new%d", i+1), Sign: s.PublicKey(), Open: "age1test"})
+		}
+		w.put(authority.KindCustodians, by, api.Digest{})
+		w.custodians = tt.signs(old, new)
+		w.put(authority.KindPolicy, document(byDay), api.Digest{})
+		f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0)
+		if s := sound(mustVerify(t, f, Given{})); (s == "") != tt.good {
+			t.Errorf("%s: %q", sentence, s)
+		}
+	}
+}

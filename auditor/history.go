@@ -197,7 +197,7 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 	slices.SortFunc(ids, func(a, b api.Digest) int {
 		return cmp.Or(cmp.Compare(c.told[a].best().index, c.told[b].best().index), bytes.Compare(a[:], b[:]))
 	})
-	custodians := &c.genesis.Genesis
+	custodians, put := &c.genesis.Genesis, api.Digest{}
 	for _, id := range ids {
 		told := c.told[id]
 		var e *Entry
@@ -233,10 +233,30 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 			h.doubt("the %s %s stands in too few logs to be sure that the ledger took it at index %d: in %s; %d would do",
 				e.Kind, id, e.Index, strings.Join(e.Nodes, ", "), t)
 		}
+		if e.Kind == authority.KindCustodians && len(told.by[best]) >= t {
+			next, err := succeed(custodians, put, e.Change)
+			if err != nil {
+				h.doubt("the custodians that %s puts cannot follow those in force: %v", id, err)
+			} else {
+				custodians, put = next, id
+			}
+		}
 		h.Entries = append(h.Entries, e)
 	}
 	slices.Sort(h.Doubts)
 	return h, liars
+}
+
+// succeed puts other custodians in the place of those that put has put.
+func succeed(in *authority.Genesis, put api.Digest, c *authority.Change) (*authority.Genesis, error) {
+	by, err := authority.ParseCustody(c)
+	if err == nil && c.Base != put {
+		err = fmt.Errorf("%w: they replace those of another change", authority.ErrCustody)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return in.Succeeded(by)
 }
 
 func (h *History) doubt(format string, args ...any) {

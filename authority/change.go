@@ -20,11 +20,13 @@ const (
 	KindRevoke  = "revoke" // [Revoke]
 	KindLift    = "lift"   // [Lift]
 	KindSeal    = "seal"   // [Seal]
+
+	KindCustodians = "custodians" // [Custody]
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
-	return []string{KindCA, KindGenesis, KindKey, KindLift, KindPolicy, KindRevoke, KindSeal}
+	return []string{KindCA, KindCustodians, KindGenesis, KindKey, KindLift, KindPolicy, KindRevoke, KindSeal}
 }
 
 // IsChangeKind says whether custodians sign this kind.
@@ -35,7 +37,7 @@ var ErrChange = errors.New("not a usable change")
 
 // Change is one object of authority. What it means stands in Body, by kind:
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
-// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal].
+// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

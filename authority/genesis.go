@@ -200,12 +200,45 @@ func (g *Genesis) Check() error {
 		return fmt.Errorf("%w: unknown unseal mode %q", ErrGenesis, g.Unseal)
 	case g.Unseal == UnsealHSM && g.UnsealCount != 0:
 		return fmt.Errorf("%w: %d custodians for the unseal mode %s, which needs none", ErrGenesis, g.UnsealCount, g.Unseal)
-	case g.Unseal == UnsealCustodians && (g.UnsealCount < MinUnsealCount || int64(g.UnsealCount) > int64(len(g.Custodians))):
-		return fmt.Errorf("%w: any %d of %d custodians cannot open a seal; it is at least %d", ErrGenesis, g.UnsealCount, len(g.Custodians), MinUnsealCount)
-	case len(g.Custodians) < 1 || len(g.Custodians) > MaxCustodians:
-		return fmt.Errorf("%w: %d custodians, from 1 to %d are possible", ErrGenesis, len(g.Custodians), MaxCustodians)
 	case len(g.Roster) < MinT || len(g.Roster) > MaxNodes:
 		return fmt.Errorf("%w: %d nodes, from %d to %d are possible", ErrGenesis, len(g.Roster), MinT, MaxNodes)
+	}
+	if err := g.checkCustodians(); err != nil {
+		return err
+	}
+	for _, n := range g.Roster {
+		if err := api.CheckName(n.Region); err != nil {
+			return fmt.Errorf("%w: region of %s: %w", ErrGenesis, n.ID, err)
+		}
+		if n.Claim.Node != n.ID {
+			return fmt.Errorf("%w: the address of %s is claimed by %q", ErrGenesis, n.ID, n.Claim.Node)
+		}
+		if err := n.Claim.Verify(n.Key); err != nil {
+			return fmt.Errorf("%w: the address of %s: %w", ErrGenesis, n.ID, err)
+		}
+	}
+	if g.Root.Purpose != PurposeRoot || g.Root.Cluster != g.Cluster {
+		return fmt.Errorf("%w: its order is not for this cluster's root key", ErrGenesis)
+	}
+	if err := g.Root.Check(); err != nil {
+		return fmt.Errorf("%w: root key: %w", ErrGenesis, err)
+	}
+	for _, h := range g.Root.Holders {
+		if g.NodeByID(h) == nil {
+			return fmt.Errorf("%w: holder %s of the root key is not on the roster", ErrGenesis, h)
+		}
+	}
+	return nil
+}
+
+// checkCustodians holds the custodians, their keys beside those of the nodes, and what
+// is required of them against every rule.
+func (g *Genesis) checkCustodians() error {
+	if len(g.Custodians) < 1 || len(g.Custodians) > MaxCustodians {
+		return fmt.Errorf("%w: %d custodians, from 1 to %d are possible", ErrGenesis, len(g.Custodians), MaxCustodians)
+	}
+	if g.Unseal == UnsealCustodians && (g.UnsealCount < MinUnsealCount || int64(g.UnsealCount) > int64(len(g.Custodians))) {
+		return fmt.Errorf("%w: any %d of %d custodians cannot open a seal; it is at least %d", ErrGenesis, g.UnsealCount, len(g.Custodians), MinUnsealCount)
 	}
 	names, keys := map[string]bool{}, map[Fingerprint]bool{}
 	once := func(what, name string, key []byte) error {
@@ -233,15 +266,6 @@ func (g *Genesis) Check() error {
 		if err := once("node", n.ID, n.Key); err != nil {
 			return err
 		}
-		if err := api.CheckName(n.Region); err != nil {
-			return fmt.Errorf("%w: region of %s: %w", ErrGenesis, n.ID, err)
-		}
-		if n.Claim.Node != n.ID {
-			return fmt.Errorf("%w: the address of %s is claimed by %q", ErrGenesis, n.ID, n.Claim.Node)
-		}
-		if err := n.Claim.Verify(n.Key); err != nil {
-			return fmt.Errorf("%w: the address of %s: %w", ErrGenesis, n.ID, err)
-		}
 	}
 	if !slices.IsSortedFunc(g.Required, func(a, b RequiredCount) int { return bytes.Compare([]byte(a.Kind), []byte(b.Kind)) }) {
 		return fmt.Errorf("%w: the required counts are not sorted", ErrGenesis)
@@ -253,21 +277,13 @@ func (g *Genesis) Check() error {
 		if r.Count < 1 || int(r.Count) > len(g.Custodians) {
 			return fmt.Errorf("%w: %d of %d custodians cannot be required for %s", ErrGenesis, r.Count, len(g.Custodians), r.Kind)
 		}
+		if int(r.Count) > g.RequiredFor(KindCustodians) {
+			return fmt.Errorf("%w: %d custodians are required for %s, and %d, who are fewer, could replace them all", ErrGenesis, r.Count, r.Kind, g.RequiredFor(KindCustodians))
+		}
 	}
 	for _, k := range ChangeKinds() {
 		if g.RequiredFor(k) == 0 {
 			return fmt.Errorf("%w: no required count for the kind %s", ErrGenesis, k)
-		}
-	}
-	if g.Root.Purpose != PurposeRoot || g.Root.Cluster != g.Cluster {
-		return fmt.Errorf("%w: its order is not for this cluster's root key", ErrGenesis)
-	}
-	if err := g.Root.Check(); err != nil {
-		return fmt.Errorf("%w: root key: %w", ErrGenesis, err)
-	}
-	for _, h := range g.Root.Holders {
-		if g.NodeByID(h) == nil {
-			return fmt.Errorf("%w: holder %s of the root key is not on the roster", ErrGenesis, h)
 		}
 	}
 	return nil
@@ -294,12 +310,18 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 }
 
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
-// document does not say.
+// document does not say. To replace custodians it takes, unless the document says, as
+// many as any other kind does: who could replace them could sign everything.
 func (g *Genesis) RequiredFor(kind string) int {
+	most := 0
 	for _, r := range g.Required {
 		if r.Kind == kind {
 			return int(r.Count)
 		}
+		most = max(most, int(r.Count))
+	}
+	if kind == KindCustodians {
+		return most
 	}
 	return 0
 }
@@ -317,7 +339,7 @@ func countSignatures(g *Genesis, sigs []Signature, need int, t tag.Tag, body []b
 	for _, s := range sigs {
 		c := g.CustodianByKey(s.Signer)
 		if c == nil {
-			return fmt.Errorf("%w: %s is not a custodian", ErrSignature, s.Signer)
+			return fmt.Errorf("%w: %w: %s", ErrSignature, ErrNotCustodian, s.Signer)
 		}
 		if seen[s.Signer] {
 			return fmt.Errorf("%w: %s signed twice", ErrSignature, c.Name)

@@ -244,7 +244,7 @@ func speaker(g *Genesis, cluster api.ClusterID, f Fingerprint) (*Custodian, erro
 	}
 	who := g.CustodianByKey(f)
 	if who == nil {
-		return nil, fmt.Errorf("%w: %s is not a custodian", ErrSignature, f)
+		return nil, fmt.Errorf("%w: %w: %s", ErrSignature, ErrNotCustodian, f)
 	}
 	return who, nil
 }

@@ -33,6 +33,9 @@ type KeyRecord struct {
 type SignedRecord struct {
 	Record     KeyRecord   `cbor:"1,keyasint"`
 	Signatures []Signature `cbor:"2,keyasint,omitempty"`
+	// Succession is how the custodians who signed the order came to be: see [Follow].
+	// It is empty when those of genesis did.
+	Succession [][]byte `cbor:"3,keyasint,omitempty"`
 }
 
 // Encode returns the canonical encoding.
@@ -68,8 +71,8 @@ type VerifiedRecord struct {
 // from the record.
 func (r *VerifiedRecord) Order() *Order { return &r.order }
 
-// Verify believes the record of a named key, or says why not. The order is
-// verified first; t and the holders are taken from it, and only then are
+// Verify believes the record of a named key, or says why not. The order is verified
+// first, under the custodians who were in force then; t and the holders are taken from it, and only then are
 // signatures counted. That W = Δ·Y is left to the caller, who has the group.
 func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	r := &s.Record
@@ -77,7 +80,11 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
 	}
-	c, err := VerifyChange(&g.Genesis, e)
+	custodians, err := Follow(g, s.Succession)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	c, err := VerifyChange(custodians.Genesis, e)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
 	}

@@ -25,6 +25,9 @@ var (
 	ErrPublicKey = errors.New("not an uncompressed P-256 public key of 65 bytes")
 	// ErrSignature means a signature does not verify, or its signer is not one who may sign here.
 	ErrSignature = errors.New("bad signature")
+	// ErrNotCustodian means that the signer is no custodian in force. It comes with
+	// [ErrSignature]; whoever is behind may only not know the signer yet.
+	ErrNotCustodian = errors.New("the signer is not a custodian")
 	// ErrTooFewSignatures means fewer distinct custodians signed than the kind requires.
 	ErrTooFewSignatures = errors.New("too few signatures")
 )

@@ -32,6 +32,7 @@ const (
 // session is what admission learned of one connection.
 type session struct {
 	custodian string // name, for the class custodian
+	key       authority.Fingerprint
 	principal string // SPIFFE ID, for all others
 	source    netip.Addr
 	leaf      *x509.Certificate
@@ -52,7 +53,7 @@ const reverify = time.Minute
 const maxVerified = 8
 
 // admit decides, at the handshake, whether a caller is anybody this cluster
-// knows: a custodian by its key, an application by a CA that the ledger names.
+// knows: a custodian in force by its key, an application by a CA that the ledger names.
 func (n *Node) admit(c *transport.Caller) error {
 	s := &session{leaf: c.Chain[0], chain: c.Chain}
 	if u, ok := c.Remote.(*net.UDPAddr); ok {
@@ -60,7 +61,8 @@ func (n *Node) admit(c *transport.Caller) error {
 	}
 	if pub, ok := s.leaf.PublicKey.(*ecdsa.PublicKey); ok && len(c.Chain) == 1 {
 		if b, err := pub.Bytes(); err == nil {
-			if cust := n.genesis.CustodianByKey(authority.FingerprintOf(b)); cust != nil {
+			s.key = authority.FingerprintOf(b)
+			if cust := n.consensus.Committed().Custody().CustodianByKey(s.key); cust != nil {
 				s.custodian = cust.Name
 				c.Identity, c.Few = s, true
 				return nil
@@ -89,6 +91,8 @@ var (
 	errNotStanding = errors.New("the certificate no longer names this principal")
 	// errRevoked means the principal, or a key in its chain, is revoked.
 	errRevoked = errors.New("revoked")
+	// errReplaced means that the custodian was one, and is none any more.
+	errReplaced = errors.New("the custodians were replaced, and this one is none of them")
 )
 
 // standing asks a state whether an application is still admitted: neither it nor a
@@ -148,6 +152,8 @@ func (n *Node) classOf(s *session) (class, error) {
 			err = s.standing(state, now)
 		} else if _, is := state.Revoked(s.subjects()...); is {
 			err = errRevoked
+		} else if state.Custody().CustodianByKey(s.key) == nil {
+			err = errReplaced
 		}
 		if errors.Is(err, errRevoked) {
 			return classRevoked, nil

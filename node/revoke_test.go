@@ -1,7 +1,10 @@
 package node
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +132,47 @@ func TestACustodiansCertificateCanBeRevoked(t *testing.T) {
 	}
 	if res := r.Apply(r.Order("demo")); res.Err != nil {
 		t.Error(res.Err)
+	}
+}
+
+// One who was replaced is refused on the connection that is open, and at the door; the
+// new one is let in, and was a stranger before.
+func TestAReplacedCustodianIsServedNoMore(t *testing.T) {
+	n, r := fakeNode(t)
+	dora, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doraSigns, err := authority.NewSigner(dora)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := calls(selfSigned(t, r.CustodianKeys[2]))
+	if err := n.admit(open); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.admit(calls(selfSigned(t, dora))); err == nil {
+		t.Error("a stranger is let in")
+	}
+	by := authority.Custody{Custodians: slices.Clone(r.Genesis.Custodians), Required: r.Genesis.Required}
+	by.Custodians[2] = authority.Custodian{Name: "dora", Sign: doraSigns.PublicKey(), Open: "age1test"}
+	if res := r.Apply(r.Change(authority.KindCustodians, wire.Encode(by), api.Digest{})); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	if who, err := n.classOf(open.Identity.(*session)); codeOf(err) != api.CodeUnauthenticated {
+		t.Errorf("on the open connection the class is %q, %v", who, err)
+	}
+	if err := n.admit(calls(selfSigned(t, r.CustodianKeys[2]))); err == nil {
+		t.Error("it is let in again")
+	}
+	for _, key := range []*ecdsa.PrivateKey{dora, r.CustodianKeys[0]} {
+		c := calls(selfSigned(t, key))
+		if err := n.admit(c); err != nil {
+			t.Fatal(err)
+		}
+		if who, err := n.classOf(c.Identity.(*session)); who != classCustodian || err != nil {
+			t.Errorf("the class is %q, %v", who, err)
+		}
 	}
 }
 

@@ -213,8 +213,8 @@ func refusal(err error) error {
 }
 
 func (n *Node) cluster() *api.ClusterAnswer {
-	a := &api.ClusterAnswer{Genesis: n.genesis.Signed().Encode()}
 	s := n.consensus.Committed()
+	a := &api.ClusterAnswer{Genesis: n.genesis.Signed().Encode(), Succession: s.Succession(len(s.Successors()))}
 	for _, m := range n.genesis.Roster {
 		if c := s.Claim(m.ID); c != nil && c.Counter > m.Claim.Counter {
 			a.Claims = append(a.Claims, wire.Encode(c))
@@ -232,7 +232,7 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	if k == nil || k.Purpose == authority.PurposeRoot {
 		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
 	}
-	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures}
+	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures, Succession: s.Succession(int(s.OrderByHash(k.Order).Custody))}
 	return &api.KeyRecordAnswer{Record: r.Encode()}, nil
 }
 

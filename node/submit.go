@@ -57,14 +57,16 @@ var forEver = []error{
 
 // foresee answers for entries that are in the ledger already, and refuses those
 // that neither the committed state nor the tail would take. A node that does not
-// lead may be behind: it refuses only what no state ever takes.
+// lead may be behind, and not know of new custodians yet: it refuses only what no
+// state ever takes.
 func foresee(committed, tail *ledger.State, entry []byte, leads bool) (*api.SubmitAnswer, error) {
 	next := committed.Position().Index + 1
 	_, result := committed.Apply(next, entry)
 	if errors.Is(result.Err, ledger.ErrTaken) {
 		return answerOf(result)
 	}
-	if result.Err == nil || !leads && !slices.ContainsFunc(forEver, func(e error) bool { return errors.Is(result.Err, e) }) {
+	never := slices.ContainsFunc(forEver, func(e error) bool { return errors.Is(result.Err, e) }) && !errors.Is(result.Err, authority.ErrNotCustodian)
+	if result.Err == nil || !leads && !never {
 		return nil, nil
 	}
 	if _, again := tail.Apply(tail.Position().Index+1, entry); again.Err == nil || errors.Is(again.Err, ledger.ErrTaken) {

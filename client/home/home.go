@@ -24,6 +24,7 @@ const (
 	CertificateFile = "identity.crt"
 	KeyFile         = "identity.key"
 	RecordsDir      = "records"
+	CustodyFile     = "custodians"
 )
 
 // Errors of a home directory.
@@ -53,6 +54,8 @@ type Home struct {
 	Dir     string
 	Region  string // where this client is; may be empty
 	Genesis *authority.VerifiedGenesis
+	// Custody is who holds authority, as far as it is known here.
+	Custody *authority.Succession
 }
 
 // Dir is where the home directory is when nobody says otherwise: $WARIFU_HOME,
@@ -91,7 +94,11 @@ func Open(dir string) (*Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Home{Dir: dir, Region: s.Region, Genesis: g}, nil
+	h := &Home{Dir: dir, Region: s.Region, Genesis: g}
+	if h.Custody, err = readCustody(filepath.Join(dir, CustodyFile), g); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // ParseSettings reads [SettingsFile]. Every refusal is an [ErrSettings].

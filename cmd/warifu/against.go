@@ -51,6 +51,12 @@ func addAgainstFlag(c *cobra.Command, against *string) {
 // file against, or what the cluster says is in force. That nobody can be asked is no
 // error, and is said. A change of another kind has nothing to compare.
 func (a *app) compare(ctx context.Context, v *changeView, g *authority.Genesis, against string) error {
+	if v.Custody != nil && against == "" {
+		if h, err := a.loadHome(); err == nil {
+			v.Custody.hold(v.Base, h.Custody)
+		}
+		return nil
+	}
 	if v.Policy == nil {
 		if against != "" {
 			return fail(exitUsage, "--against is for a change of the policy; this is one of the kind %s", v.Kind)

@@ -43,13 +43,13 @@ To ask the cluster, the passphrase is asked for as well: only the second time si
 			if err != nil {
 				return err
 			}
-			g := &h.Genesis.Genesis
 			ctx, cancel := context.WithTimeout(c.Context(), a.caller.timeout)
 			defer cancel()
 			e, err := a.toApprove(ctx, h, args[0])
 			if err != nil {
 				return err
 			}
+			g := h.Custody.Genesis
 			v, err := viewChange(e, g)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -64,7 +64,7 @@ To ask the cluster, the passphrase is asked for as well: only the second time si
 				v.words(a, a.out)
 				fmt.Fprintln(a.out)
 			}
-			signer, err := a.custodianSigner(g, "to approve this")
+			signer, err := a.custodianSigner(ctx, h, "to approve this")
 			if err != nil {
 				return err
 			}
@@ -116,16 +116,20 @@ func (a *app) toApprove(ctx context.Context, h *home.Home, name string) (*author
 		return nil, err
 	}
 	defer cluster.Close()
-	return openProposal(ctx, cluster, id)
+	g, err := a.askCustody(ctx, h, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return openProposal(ctx, cluster, g, id)
 }
 
 // openProposal fetches a change that can still be voted on.
-func openProposal(ctx context.Context, cluster *client.Client, id api.Digest) (*authority.Entry, error) {
+func openProposal(ctx context.Context, cluster *client.Client, g *authority.Genesis, id api.Digest) (*authority.Entry, error) {
 	p, e, _, err := cluster.Proposal(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if v := viewProposal(p, &cluster.Genesis().Genesis); e == nil || v.State != proposalOpen {
+	if v := viewProposal(p, g); e == nil || v.State != proposalOpen {
 		return nil, fail(exitAuthority, "the proposal is not open: %s", v.standing())
 	}
 	return e, nil

@@ -18,6 +18,7 @@
 //	against.go, diff.go    a new policy beside the one it replaces
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
 //	propose.go, approve.go the same collected in the ledger, vote by vote
+//	custody.go             who the custodians are, and who they will be
 //	passwd.go              a custodian's keys under another passphrase, in place or as a copy
 //	the others             one file for each noun on the command line
 //

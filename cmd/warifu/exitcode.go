@@ -138,6 +138,8 @@ var exitBySentinel = []struct {
 	{authority.ErrGrant, exitInput},
 	{authority.ErrEntry, exitInput},
 	{authority.ErrProposal, exitInput},
+	{authority.ErrCustody, exitInput},
+	{authority.ErrStranded, exitAuthority},
 	{authority.ErrStatement, exitInput},
 	{authority.ErrOrder, exitInput},
 	{authority.ErrRecord, exitInput},

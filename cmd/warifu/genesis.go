@@ -47,8 +47,9 @@ several lines; files may also be given without --node and --custodian.
 
 The root key, and with it the cluster, works with any T of its holders. --require
 is how many custodians must sign: a number for every kind of change, or
-kind=number for one (ca, genesis, key, lift, policy, revoke, seal); the default is
-a majority, and 1 for a seal, which only stops releases.
+kind=number for one (ca, custodians, genesis, key, lift, policy, revoke, seal); the
+default is a majority, and 1 for a seal, which only stops releases. To replace the
+custodians it takes as many as any other kind, at least.
 
 --unseal hsm+custodians keeps every node shut after a start until --unseal-count
 custodians have handed over their pieces (warifu unseal): a whole stolen node, with
@@ -67,7 +68,13 @@ its token and PIN, then opens nothing. With hsm, the default, its token is enoug
 				}
 			}
 			var err error
-			if g.Required, err = requiredCounts(counts, len(g.Custodians)); err != nil {
+			majority := func(kind string) int {
+				if kind == authority.KindSeal {
+					return 1
+				}
+				return len(g.Custodians)/2 + 1
+			}
+			if g.Required, err = requiredCounts(counts, majority); err != nil {
 				return err
 			}
 			if g.UnsealCount = unsealCount; mode == authority.UnsealCustodians && !c.Flags().Changed("unseal-count") {
@@ -156,35 +163,47 @@ func addLines(g *authority.Genesis, file string) error {
 	return nil
 }
 
-// requiredCounts reads the values of --require.
-func requiredCounts(counts []string, custodians int) ([]authority.RequiredCount, error) {
-	every := uint32(custodians/2 + 1)
-	byKind := map[string]uint32{authority.KindSeal: 1}
+// requiredCounts reads the values of --require; otherwise says what is required where
+// they say nothing. A number for every kind leaves the seal out, which only stops
+// releases; to replace custodians it takes as many as any other kind.
+func requiredCounts(counts []string, otherwise func(kind string) int) ([]authority.RequiredCount, error) {
+	every := 0
+	byKind := map[string]int{}
 	for _, s := range counts {
 		kind, number, one := strings.Cut(s, "=")
 		if !one {
 			number = s
 		}
-		n, err := strconv.ParseUint(number, 10, 32)
+		n, err := strconv.ParseUint(number, 10, 16)
 		if err != nil {
 			return nil, fail(exitUsage, "--require is COUNT or KIND=COUNT, not %q", s)
 		}
 		if !one {
-			every = uint32(n)
+			every = int(n)
 			continue
 		}
 		if !authority.IsChangeKind(kind) {
 			return nil, fail(exitUsage, "--require: no kind of change is called %q; they are %s", kind, strings.Join(authority.ChangeKinds(), ", "))
 		}
-		byKind[kind] = uint32(n)
+		byKind[kind] = int(n)
+	}
+	most := 0
+	for _, kind := range authority.ChangeKinds() {
+		if _, given := byKind[kind]; !given {
+			if byKind[kind] = otherwise(kind); every > 0 && kind != authority.KindSeal {
+				byKind[kind] = every
+			}
+		}
+		if kind != authority.KindCustodians {
+			most = max(most, byKind[kind])
+		}
+	}
+	if !slices.ContainsFunc(counts, func(s string) bool { return strings.HasPrefix(s, authority.KindCustodians+"=") }) {
+		byKind[authority.KindCustodians] = most
 	}
 	var out []authority.RequiredCount
 	for _, kind := range authority.ChangeKinds() {
-		n, given := byKind[kind]
-		if !given {
-			n = every
-		}
-		out = append(out, authority.RequiredCount{Kind: kind, Count: n})
+		out = append(out, authority.RequiredCount{Kind: kind, Count: uint32(byKind[kind])})
 	}
 	return out, nil
 }
@@ -308,8 +327,8 @@ func viewGenesis(s *authority.SignedGenesis, g *authority.Genesis) *genesisView 
 		Cluster: g.Cluster, Hash: s.Hash(), Spoken: saidWords(s.Hash()), Created: instant(g.Created), Unseal: g.Unseal, UnsealCount: g.UnsealCount,
 		Required: map[string]int{}, Root: viewOrder(&g.Root, g),
 	}
-	for _, r := range g.Required {
-		v.Required[r.Kind] = int(r.Count)
+	for _, kind := range authority.ChangeKinds() {
+		v.Required[kind] = g.RequiredFor(kind)
 	}
 	signers := viewSigners(s.Signatures, g, tag.GenesisSignature, s.Body)
 	for _, c := range g.Custodians {

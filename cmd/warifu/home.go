@@ -57,8 +57,8 @@ func readGenesis(name string) (*authority.SignedGenesis, *authority.Genesis, err
 	return s, g, nil
 }
 
-// knownGenesis is the document of --genesis, or the one pinned at home, or nil if
-// there is neither.
+// knownGenesis is the document of --genesis, or the one pinned at home as it reads with
+// the custodians who are known there, or nil if there is neither.
 func (a *app) knownGenesis(file string) (*authority.Genesis, error) {
 	if file != "" {
 		_, g, err := readGenesis(file)
@@ -71,7 +71,7 @@ func (a *app) knownGenesis(file string) (*authority.Genesis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &h.Genesis.Genesis, nil
+	return h.Custody.Genesis, nil
 }
 
 // needGenesis is [app.knownGenesis] where there must be one.

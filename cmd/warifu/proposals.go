@@ -92,7 +92,11 @@ func (a *app) proposalsListCommand() *cobra.Command {
 		Example: "  warifu proposals list --custodian alice.custodian\n  warifu proposals list -o json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cluster, err := a.connect()
+			h, err := a.loadHome()
+			if err != nil {
+				return err
+			}
+			cluster, err := a.connectFrom(h)
 			if err != nil {
 				return err
 			}
@@ -101,9 +105,13 @@ func (a *app) proposalsListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			g, err := a.askCustody(c.Context(), h, cluster)
+			if err != nil {
+				return err
+			}
 			views := []*proposalView{}
 			for i := range answer.Proposals {
-				views = append(views, viewProposal(&answer.Proposals[i], &cluster.Genesis().Genesis))
+				views = append(views, viewProposal(&answer.Proposals[i], g))
 			}
 			return a.show(views, func(w io.Writer) {
 				var rows [][]string
@@ -140,13 +148,20 @@ hands it in from any other.`,
 			if err != nil {
 				return err
 			}
-			cluster, err := a.connect()
+			h, err := a.loadHome()
+			if err != nil {
+				return err
+			}
+			cluster, err := a.connectFrom(h)
 			if err != nil {
 				return err
 			}
 			defer cluster.Close()
-			g := &cluster.Genesis().Genesis
 			p, e, _, err := cluster.Proposal(c.Context(), id)
+			if err != nil {
+				return err
+			}
+			g, err := a.askCustody(c.Context(), h, cluster)
 			if err != nil {
 				return err
 			}
@@ -208,12 +223,11 @@ vote is written to a file, and submitted with warifu submit. No node is asked th
 			if err != nil {
 				return err
 			}
-			g := &h.Genesis.Genesis
-			signer, err := a.custodianSigner(g, "to vote that "+short(id.String())+" be cancelled")
+			signer, err := a.custodianSigner(c.Context(), h, "to vote that "+short(id.String())+" be cancelled")
 			if err != nil {
 				return err
 			}
-			vote, err := authority.SignCancel(rand.Reader, g.Cluster, id, signer)
+			vote, err := authority.SignCancel(rand.Reader, h.Genesis.Cluster, id, signer)
 			if err != nil {
 				return err
 			}
@@ -227,7 +241,7 @@ vote is written to a file, and submitted with warifu submit. No node is asked th
 			defer cluster.Close()
 			ctx, cancel := context.WithTimeout(c.Context(), a.caller.timeout)
 			defer cancel()
-			s, err := a.say(ctx, cluster, g, vote, nil)
+			s, err := a.say(ctx, cluster, h.Custody.Genesis, vote, nil)
 			if err != nil {
 				return err
 			}
@@ -262,6 +276,8 @@ type said struct {
 
 	InForce []string `json:"in_force,omitempty"` // of a revoke or a seal: nodes that gave a receipt
 	Missing []string `json:"no_receipt,omitempty"`
+
+	about api.Digest // the change
 }
 
 // show prints it, after the change if there is one. A proposal that has failed is
@@ -284,7 +300,10 @@ func (s *said) show(a *app, v *changeView, next func(io.Writer)) error {
 		if s.Proposal != nil {
 			s.Proposal.words(w)
 		}
-		if next != nil && (s.Proposal == nil || s.Proposal.State == proposalOpen) {
+		switch {
+		case s.Proposal == nil:
+			fmt.Fprintf(w, "whoever called may not ask what came of it; a custodian in force may: warifu proposals show %s\n", s.about)
+		case next != nil && s.Proposal.State == proposalOpen:
 			next(w)
 		}
 	})
@@ -319,14 +338,15 @@ func (a *app) say(ctx context.Context, cluster *client.Client, g *authority.Gene
 	if err != nil {
 		return nil, err
 	}
+	s.about = id
 	for {
 		p, _, at, err := cluster.Proposal(ctx, id)
 		switch {
 		case err == nil && at >= answer.Index:
 			s.Proposal = viewProposal(p, g)
 			return s, nil
-		case ctx.Err() != nil, errors.Is(err, client.ErrDenied):
-			return s, nil // who carries a vote for a custodian may not ask
+		case ctx.Err() != nil, errors.Is(err, client.ErrDenied), errors.Is(err, client.ErrUnauthenticated):
+			return s, nil // who carries a vote for a custodian may not ask, nor one whose vote replaced itself
 		}
 		select {
 		case <-time.After(lookAgain):

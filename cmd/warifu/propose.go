@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"warifu.dev/authority"
+	"warifu.dev/client/home"
 
 	"github.com/spf13/cobra"
 )
@@ -40,7 +41,8 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.caPutCommand(), "", "ca", "ca put"),
 		revoke,
 		asProposal(a.sealCommand(), "", "seal", "seal"),
-		asProposal(a.liftCommand(), "", "lift", "lift"))
+		asProposal(a.liftCommand(), "", "lift", "lift"),
+		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"))
 }
 
 // asProposal gives a verb that writes a change the words of one that proposes it.
@@ -72,14 +74,14 @@ func (f *changeFlags) propose(a *app, e *authority.Entry, v *changeView) error {
 	}
 	ctx, cancel := context.WithTimeout(f.command.Context(), a.caller.timeout)
 	defer cancel()
-	if err := a.compare(ctx, v, &h.Genesis.Genesis, ""); err != nil {
+	if err := a.compare(ctx, v, h.Custody.Genesis, ""); err != nil {
 		return err
 	}
 	if a.format == formatTable {
 		v.words(a, a.out)
 		fmt.Fprintln(a.out)
 	}
-	signer, err := a.custodianSigner(&h.Genesis.Genesis, "to propose this")
+	signer, err := a.custodianSigner(ctx, h, "to propose this")
 	if err != nil {
 		return err
 	}
@@ -97,7 +99,7 @@ func (f *changeFlags) propose(a *app, e *authority.Entry, v *changeView) error {
 		return err
 	}
 	defer cluster.Close()
-	s, err := a.say(ctx, cluster, &h.Genesis.Genesis, entry, e)
+	s, err := a.say(ctx, cluster, h.Custody.Genesis, entry, e)
 	if err != nil {
 		return err
 	}
@@ -107,12 +109,22 @@ func (f *changeFlags) propose(a *app, e *authority.Entry, v *changeView) error {
 }
 
 // custodianSigner opens the custodian who calls, to sign with: one of this cluster's.
-func (a *app) custodianSigner(g *authority.Genesis, purpose string) (*authority.Signer, error) {
+// If it is not known here as one, the cluster is asked once more who they are.
+func (a *app) custodianSigner(ctx context.Context, h *home.Home, purpose string) (*authority.Signer, error) {
 	signer, name, err := openSigner(a.caller.custodianFile, a.caller.passphraseFile, purpose)
 	if err != nil {
 		return nil, err
 	}
-	if g.CustodianByKey(authority.FingerprintOf(signer.PublicKey())) == nil {
+	f := authority.FingerprintOf(signer.PublicKey())
+	if h.Custody.Genesis.CustodianByKey(f) == nil {
+		if cluster, err := a.connectFrom(h); err == nil {
+			defer cluster.Close()
+			if _, err := a.askCustody(ctx, h, cluster); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if h.Custody.Genesis.CustodianByKey(f) == nil {
 		return nil, fmt.Errorf("%w: %s is not a custodian of this cluster", authority.ErrSignature, name)
 	}
 	return signer, nil

@@ -61,15 +61,24 @@ of its holders have signed its record.`,
 				return a.submitSaid(c.Context(), h, args[0], e)
 			}
 			// The ledger would say the same; this says it without a call.
-			change, err := authority.VerifyChange(&h.Genesis.Genesis, e)
-			if err != nil {
+			change, err := authority.VerifyChange(h.Custody.Genesis, e)
+			if err != nil && !mayBeNews(err) {
 				return fail(exitAuthority, "%s: %w", args[0], err)
 			}
-			cluster, err := a.connect()
-			if err != nil {
-				return err
+			cluster, connected := a.connectFrom(h)
+			if connected != nil {
+				return connected
 			}
 			defer cluster.Close()
+			if err != nil { // the custodians may have been replaced since
+				g, asked := a.askCustody(c.Context(), h, cluster)
+				if asked != nil {
+					return asked
+				}
+				if change, err = authority.VerifyChange(g, e); err != nil {
+					return fail(exitAuthority, "%s: %w", args[0], err)
+				}
+			}
 			ctx, cancel := context.WithTimeout(c.Context(), a.caller.timeout)
 			defer cancel()
 			// What denies is handed to every node as well: it acts there at once, also
@@ -129,9 +138,7 @@ of its holders have signed its record.`,
 
 // submitSaid hands in a proposal or a vote that was signed elsewhere.
 func (a *app) submitSaid(ctx context.Context, h *home.Home, file string, e *authority.Entry) error {
-	g := &h.Genesis.Genesis
-	err := verifySaid(g, e)
-	if err != nil {
+	if err := verifySaid(h.Custody.Genesis, e); err != nil && !mayBeNews(err) {
 		return fail(exitAuthority, "%s: %w", file, err)
 	}
 	cluster, err := a.connectFrom(h)
@@ -141,6 +148,13 @@ func (a *app) submitSaid(ctx context.Context, h *home.Home, file string, e *auth
 	defer cluster.Close()
 	ctx, cancel := context.WithTimeout(ctx, a.caller.timeout)
 	defer cancel()
+	g, err := a.askCustody(ctx, h, cluster)
+	if err != nil {
+		return err
+	}
+	if err := verifySaid(g, e); err != nil {
+		return fail(exitAuthority, "%s: %w", file, err)
+	}
 	var change *authority.Entry
 	if id, err := authority.AboutChange(e); err == nil && e.Kind == authority.KindApprove {
 		if _, change, _, err = cluster.Proposal(ctx, id); err == nil && change != nil {

@@ -33,6 +33,7 @@ type changeView struct {
 	Key      *orderView    `json:"key,omitempty"`
 	Denies   *denialView   `json:"denies,omitempty"`
 	Lifts    *api.Digest   `json:"lifts,omitempty"`
+	Custody  *custodyView  `json:"custodians,omitempty"`
 	known    bool
 }
 
@@ -119,6 +120,8 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		if id, err = authority.ParseLift(c); err == nil {
 			v.Lifts = &id
 		}
+	case authority.KindCustodians:
+		v.Custody, err = viewCustody(c, g)
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -294,6 +297,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 	case v.Lifts != nil:
 		fmt.Fprintln(w, "What this revoke or seal denies is permitted again, as far as policy goes, and its id is never taken again:")
 		facts(w, "  id", v.Lifts.String())
+	case v.Custody != nil:
+		v.Custody.words(a, w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

@@ -56,7 +56,7 @@ type Result struct {
 // is unchanged. It never fails: a refusal is a [Result] with a reason.
 func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 	next := &State{
-		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, lastCA: s.lastCA,
+		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, lastCA: s.lastCA, custody: s.custody,
 	}
 	next.pass(s, index)
 	result := Result{Index: index}
@@ -209,6 +209,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeDenial(d, index, c, id); err != nil {
 			return err
 		}
+	case authority.KindCustodians:
+		if err := s.takeCustody(d, index, c, id, raw); err != nil {
+			return err
+		}
 	case authority.KindLift:
 		if err := s.takeLift(d, index, c, id); err != nil {
 			return err
@@ -257,7 +261,7 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 	if s.OrderNamed(o.Name) != nil {
 		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
 	}
-	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw)})
+	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(len(s.Successors()))})
 	d.put(pathName+o.Name, &named{Order: id})
 	return nil
 }

@@ -71,6 +71,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathRevoked:  decodeAs[revoked],
 	pathDenial:   decodeAs[Denial],
 	pathLifted:   decodeAs[Lifted],
+	pathCustody:  decodeAs[Successor],
 	pathProposal: decodeAs[Proposal],
 	pathTrust:    decodeAs[trustMoved],
 	pathStone:    decodeAs[milestone],
@@ -180,6 +181,9 @@ func Decode(g *authority.VerifiedGenesis, r io.Reader) (*State, error) {
 	s.link = s.last.link(h.Root)
 	if t := get[*trustMoved](s, pathTrust); t != nil {
 		s.lastCA = t.Change
+	}
+	if err := s.recallCustody(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -31,6 +31,7 @@ const (
 	pathRevoked  = "revoked/"  // + kind of subject + "/" + name → *revoked
 	pathDenial   = "denial/"   // + id → *Denial
 	pathLifted   = "lifted/"   // + id → *Lifted
+	pathCustody  = "custody/"  // + number → *Successor
 	pathProposal = "proposal/" // + id of the change → *Proposal
 	pathTrust    = "trust"     // → *trustMoved
 	pathStone    = "stone"     // → *milestone
@@ -46,6 +47,7 @@ type State struct {
 	last      step
 	link      api.Digest
 	lastCA    api.Digest // the change that touched the CAs in force last, their revocation included
+	custody   custody    // who holds authority
 	beside    *beside    // what is denied beside the content, or nil; see [State.Denying]
 }
 
@@ -79,15 +81,13 @@ func New(g *authority.VerifiedGenesis) *State {
 
 // empty is a state of this cluster without content.
 func empty(g *authority.VerifiedGenesis) *State {
-	return &State{genesis: g, values: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root)}
+	return &State{
+		genesis: g, values: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
+	}
 }
 
 // Genesis is the document this ledger began with.
 func (s *State) Genesis() *authority.VerifiedGenesis { return s.genesis }
-
-// Custody is the genesis document as it reads now: with the custodians who hold
-// authority, and the counts that are required of them.
-func (s *State) Custody() *authority.Genesis { return &s.genesis.Genesis }
 
 // Position is the last command chained: its Raft index and the link after it.
 func (s *State) Position() Position { return Position{Index: s.last.index, Link: s.link} }
@@ -270,7 +270,7 @@ func (d *draft) trial() *draft {
 // adopt takes over what a trial of d has written.
 func (d *draft) adopt(t *draft) {
 	d.txn, d.tree = t.txn, t.tree
-	d.s.lastCA = t.s.lastCA
+	d.s.lastCA, d.s.custody = t.s.lastCA, t.s.custody
 }
 
 func (d *draft) commit() {

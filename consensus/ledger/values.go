@@ -42,6 +42,7 @@ type Ordered struct {
 	Attempt uint64          `cbor:"4,keyasint"`           // the last one opened
 	Live    api.Digest      `cbor:"5,keyasint"`           // its session, while it runs
 	Key     api.KeyID       `cbor:"6,keyasint"`           // once born
+	Custody uint64          `cbor:"7,keyasint,omitempty"` // how often the custodians had been replaced when it was taken
 }
 
 // Session is one run of a ceremony.
