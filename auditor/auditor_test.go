@@ -698,6 +698,15 @@ func TestDoubtsAboutTheLedgerAreSaid(t *testing.T) {
 	if r := mustVerify(t, f, Given{}); len(r.History.Doubts) != 1 || !strings.Contains(r.History.Doubts[0], "in too few logs") || !strings.Contains(r.History.Doubts[0], "n1, n2") {
 		t.Errorf("two tell: %q", r.History.Doubts)
 	}
+	// What denies counts only if enough tell of it: it says too many rather than too few.
+	could, _, err := f.WhoCould(Given{}, "payroll", w.clock)
+	if err != nil || says(could) != "alice yes, bob under condition; never 1" || !strings.Contains(strings.Join(could.NotKnown, "; "), "too few logs have it") {
+		t.Errorf("a revoke of which two tell: %s, %q, %v", says(could), could.NotKnown, err)
+	}
+	could, _, err = f.WhoCould(Given{Without: []string{"n3", "n4", "n5"}}, "payroll", w.clock)
+	if err != nil || says(could) != "alice no, revoked, bob under condition; never 1" {
+		t.Errorf("where there are no other logs: %s, %v", says(could), err)
+	}
 	w.record(w.taken(e), "n3")
 	w.index += 5
 	w.record(w.taken(e), "n4")
@@ -718,7 +727,7 @@ func TestDoubtsAboutTheLedgerAreSaid(t *testing.T) {
 	}
 	w.put(authority.KindPolicy, document(byDay), api.Digest{42})
 	f, _ = w.export(filepath.Join(t.TempDir(), "gap"), 0, key)
-	could, _, err := f.WhoCould(Given{}, "payroll", w.clock)
+	could, _, err = f.WhoCould(Given{}, "payroll", w.clock)
 	if err != nil || !strings.Contains(strings.Join(could.NotKnown, "; "), "an entry between them is missing") {
 		t.Errorf("%q, %v", could.NotKnown, err)
 	}
@@ -862,6 +871,12 @@ func TestReplacedCustodiansAreFollowed(t *testing.T) {
 		f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0)
 		if s := sound(mustVerify(t, f, Given{})); (s == "") != tt.good {
 			t.Errorf("%s: %q", sentence, s)
+		}
+		if bad := mustVerify(t, f, Given{Without: []string{"n1", "n2", "n3"}}).Damaged(); (len(bad) == 0) != tt.good {
+			t.Errorf("%s, of two logs: %+v", sentence, bad)
+		}
+		if could, _, err := f.WhoCould(Given{}, "payroll", w.clock); err != nil || strings.Contains(strings.Join(could.NotKnown, "; "), "does not know what it does") {
+			t.Errorf("%s: %q, %v", sentence, could.NotKnown, err)
 		}
 	}
 }

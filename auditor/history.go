@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type Entry struct {
 	Change *authority.Change // nil for what nodes signed
 	Key    api.KeyID         // of an activation: the key that was born
 	Grant  *authority.Entry  // of a grant: as its approvers signed it
+	sure   bool              // enough logs have it
 }
 
 // History is what the ledger took, in its order.
@@ -77,6 +79,7 @@ type chronicle struct {
 	told    map[api.Digest]*told
 	checked map[[32]byte]error // by the hash of a whole entry: nodes hold the same ones
 	bytes   int                // of all entries
+	logs    int                // that are whole
 }
 
 func newChronicle(g *authority.VerifiedGenesis) *chronicle {
@@ -190,6 +193,7 @@ func describe(id api.Digest, e *authority.Entry) *Entry {
 func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError) {
 	h, liars = &History{}, map[string]*audit.DamagedError{}
 	t := int(c.genesis.Root.T)
+	need := min(t, c.logs) // where fewer are read, these have to do, and each entry is doubted
 	ids := make([]api.Digest, 0, len(c.told))
 	for id := range c.told {
 		ids = append(ids, id)
@@ -222,7 +226,7 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 			continue
 		}
 		best := told.best()
-		e.Index, e.Time, e.Nodes = best.index, best.time, sortedKeys(signed)
+		e.Index, e.Time, e.Nodes, e.sure = best.index, best.time, sortedKeys(signed), len(told.by[best]) >= need
 		if len(told.by) > 1 {
 			h.doubt("nodes differ in where the ledger took the %s %s; most say at index %d", e.Kind, id, e.Index)
 		}
@@ -233,7 +237,7 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 			h.doubt("the %s %s stands in too few logs to be sure that the ledger took it at index %d: in %s; %d would do",
 				e.Kind, id, e.Index, strings.Join(e.Nodes, ", "), t)
 		}
-		if e.Kind == authority.KindCustodians && len(told.by[best]) >= t {
+		if e.Kind == authority.KindCustodians && e.sure {
 			next, err := succeed(custodians, put, e.Change)
 			if err != nil {
 				h.doubt("the custodians that %s puts cannot follow those in force: %v", id, err)
@@ -323,6 +327,8 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 		err := follows(s.CAs[ca.Name])
 		s.CAs[ca.Name] = e
 		return err
+	case authority.KindCustodians:
+		return nil // whom they are, [chronicle.history] has followed
 	case authority.KindKey:
 		o, err := authority.ParseOrder(e.Change)
 		if err == nil {
@@ -331,6 +337,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 		return err
 	case authority.KindRevoke, authority.KindSeal:
 		sub, err := authority.ParseDenial(e.Change)
+		if err == nil && !e.sure {
+			err = errors.New("it counts for nothing here, as too few logs have it")
+		}
 		if err == nil {
 			s.Denials[sub] = append(s.Denials[sub], e)
 		}

@@ -155,6 +155,11 @@ func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
 		})
 		report.Nodes = append(report.Nodes, r)
 	}
+	for _, n := range report.Nodes {
+		if n.Absent == "" && n.Damage == nil {
+			c.logs++
+		}
+	}
 	var liars map[string]*audit.DamagedError
 	report.History, liars = c.history()
 	for i := range report.Nodes {

@@ -967,7 +967,8 @@ var promises = []promise{
 				"TestAnExportGoesOnWhereItBrokeOff", "TestDamageIsNamedByNodeAndIndex", "TestAMissingNodeIsNamed",
 				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
-				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestDoubtsAboutTheLedgerAreSaid", "TestWhatWasNotAskedForIsNotTaken",
+				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed",
+				"TestDoubtsAboutTheLedgerAreSaid", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
 			{"node", []string{
@@ -1136,6 +1137,11 @@ var promises = []promise{
 				name: "who could: one to whom too few nodes would have said yes where they are",
 				file: "auditor/could.go", old: "f.willing(s, p, principal, r, w.Order) < int(w.Order.T)", new: "f.willing(s, p, principal, r, w.Order) < 0",
 				room: "auditor", test: "TestWhoCouldFollowsTheSignedEntries", says: "nodes in sg: bob under condition",
+			},
+			{
+				name: "who could: a revoke of which too few nodes tell hides somebody",
+				file: "auditor/history.go", old: "if err == nil && !e.sure {", new: "if err == nil && e == nil {",
+				room: "auditor", test: "TestDoubtsAboutTheLedgerAreSaid", says: "a revoke of which two tell: alice no",
 			},
 			{
 				name: "who could: one with a grant that strangers approved",
