@@ -247,7 +247,7 @@ func TestASealWipesWhatIsOpen(t *testing.T) {
 		t.Error("the root share, the share, or its endorsement key is in memory")
 	}
 	if state, ring := n.secrets.current(); state != seal.Sealed || ring != nil || n.servingState() != sealedByCustodians {
-		t.Errorf("%s, %v, %s", state, ring, n.servingState())
+		t.Errorf("%s, open: %v, %s", state, ring != nil, n.servingState())
 	}
 	if s := n.status(); len(s.Warnings) < 1 || !strings.Contains(s.Warnings[0], res.ID.String()) {
 		t.Errorf("status names no seal: %v", s.Warnings)

@@ -521,8 +521,8 @@ func TestWhatAMemberSubmitsIsLimited(t *testing.T) {
 	}
 }
 
-// However many clients hand in changes, custodians are taken, and what is left of what
-// the leader takes from a node is the node's own.
+// R23: however many clients hand in changes, custodians are taken, and what is left of
+// what the leader takes from a node is the node's own.
 func TestClientsLeaveRoomForTheNodesOwnPosts(t *testing.T) {
 	n, r := fakeNode(t)
 	now := time.Now()
@@ -538,6 +538,11 @@ func TestClientsLeaveRoomForTheNodesOwnPosts(t *testing.T) {
 		}
 		if got := hand(&session{principal: "spiffe://demo/app"}, i); got != want {
 			t.Fatalf("change %d: %q, want %q", i+1, got, want)
+		}
+	}
+	for who, c := range map[bool]*transport.Caller{true: calls(selfSigned(t, r.CustodianKeys[0])), false: calls(selfSigned(t, newKey(t)))} {
+		if _ = n.admit(c); c.Few != who {
+			t.Errorf("a custodian (%v) is one of the few: %v", who, c.Few)
 		}
 	}
 	if got := hand(&session{custodian: "c1"}, 1000); got != "" {

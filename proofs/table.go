@@ -471,11 +471,31 @@ var promises = []promise{
 				"TestASignedLinkIsHeldAgainstOurs", "TestAForkIsSaidByName", "TestANodeSignsWhatItHasCommitted", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode",
 				"TestWhatAMemberSubmitsIsLimited", "TestAReplacedCustodianIsServedNoMore", "TestARevokeHandedOverDirectlyActsAtOnce", "TestOnlyWhatDeniesIsTakenOutsideTheLog", "TestAReceiptIsGivenForWhatIsInForceOnly",
 				"TestANodePutsGrantsThatAreApproved", "TestANodePutsSoManyGrants", "TestWhoSeesWhichGrants",
+				"TestClientsLeaveRoomForTheNodesOwnPosts",
 			}},
+			{"transport", []string{"TestOneSourceDoesNotTakeEveryHandshake", "TestHandshakesOfOneSourceAreCounted", "TestTheFewAreNotKeptOutByTheMany"}},
+			{"bench/cluster", []string{"TestACeremonyEndsUnderAFlood"}},
 			{"consensus/board", []string{"TestTheDigestCoversTheWholeBoard"}},
 			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "clients use up what the leader takes of a node's own posts",
+				file: "node/submit.go",
+				old:  "if of != nil && !of.allow(n.now(), unitsOf(len(entry)), clientUnitsPerSecond) {",
+				new:  "if of != nil && !of.allow(n.now(), 0, clientUnitsPerSecond) {",
+				room: "node", test: "TestClientsLeaveRoomForTheNodesOwnPosts", says: "want \"overloaded\"",
+			},
+			{
+				name: "a custodian waits behind everybody else's requests",
+				file: "transport/service.go", old: "if c.caller.Few {", new: "if c.caller.Few && false {",
+				room: "transport", test: "TestTheFewAreNotKeptOutByTheMany", says: "too many requests are in flight at this node",
+			},
+			{
+				name: "whoever writes another's address on packets uses up what is theirs",
+				file: "transport/admission.go", old: "proven := info != nil && info.AddrVerified\n", new: "proven := info != nil\n",
+				room: "transport", test: "TestOneSourceDoesNotTakeEveryHandshake", says: "attempt 5, from 192.0.2.1:5",
+			},
 			{
 				name: "a word in letters that pass for Latin ones is shown to a custodian as it is",
 				file: "cmd/warifu/lookalike.go", old: "posing := letters > 0 && like == letters", new: "posing := letters < 0 && like == letters",

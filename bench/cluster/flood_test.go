@@ -25,6 +25,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/quic-go/quic-go"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -414,6 +415,13 @@ func floodAs(kind string, g *authority.VerifiedGenesis, cert tls.Certificate, o 
 		return socket, addr, err
 	})
 	defer direct.Close()
+	socket, err := net.ListenPacket("udp", net.JoinHostPort(floodSources[kind], "0"))
+	if err != nil {
+		panic(err) // the loopback's own addresses
+	}
+	defer socket.Close()
+	atPeers := &quic.Transport{Conn: socket}
+	defer atPeers.Close()
 	ids := make([]string, len(g.Roster))
 	for i, n := range g.Roster {
 		ids[i] = n.ID
@@ -438,7 +446,12 @@ func floodAs(kind string, g *authority.VerifiedGenesis, cert tls.Certificate, o 
 		case kind == "replays":
 			method, body = api.MethodSubmit, post
 		}
-		_, err := direct.Call(context.Background(), node, method, body)
+		var err error
+		if kind == "strangers" && made%2 == 1 {
+			err = callAsPeer(g.NodeByID(node), cert, atPeers)
+		} else {
+			_, err = direct.Call(context.Background(), node, method, body)
+		}
 		var refusal *transport.Refusal
 		switch {
 		case err == nil:
@@ -455,6 +468,29 @@ func floodAs(kind string, g *authority.VerifiedGenesis, cert tls.Certificate, o 
 		made++
 	}
 	return counts
+}
+
+// callAsPeer calls the socket that is for the other nodes.
+func callAsPeer(n *authority.Node, cert tls.Certificate, from *quic.Transport) error {
+	key, err := authority.ParsePublicKey(n.Key)
+	if err != nil {
+		return err
+	}
+	spki, err := transport.SPKIOf(key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	conn, err := transport.Dial(ctx, transport.DialConfig{
+		Transport: from, Certificate: cert, ServerKey: spki, ALPN: transport.ALPNPeer, Addr: n.Claim.Peer,
+	})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Call(ctx, api.MethodPeerFresh, nil)
+	return err
 }
 
 func isCustodian(g *authority.VerifiedGenesis, cert tls.Certificate) bool {
