@@ -20,6 +20,9 @@ const (
 	MethodUnsealOffer uint16 = 12  // nil → UnsealOffer
 	MethodUnsealPiece uint16 = 13  // UnsealPiece → UnsealOffer
 	MethodProposals   uint16 = 14  // ProposalsRequest → ProposalsAnswer
+	MethodDrill       uint16 = 17  // nil → DrillChallenge
+	MethodDrillAnswer uint16 = 18  // DrillAnswer → SubmitAnswer
+	MethodDrills      uint16 = 19  // nil → DrillsAnswer
 	MethodGrants      uint16 = 16  // GrantsRequest → GrantsAnswer
 	MethodAuditHead   uint16 = 20  // nil → AuditHeadAnswer
 	MethodAuditPage   uint16 = 21  // AuditPageRequest → AuditPageAnswer
@@ -291,6 +294,35 @@ type Ballot struct {
 	Signer    Digest `cbor:"1,keyasint" json:"signer"` // SHA-256 of the custodian's key
 	Index     uint64 `cbor:"2,keyasint" json:"index"`
 	Signature []byte `cbor:"3,keyasint,omitempty" json:"-"` // of a proposal that alone is asked for
+}
+
+// DrillChallenge is a fresh nonce, encrypted to the asking custodian's opening key with
+// what it is about: cluster, node, custodian, and the last command applied.
+type DrillChallenge struct {
+	Node  string `cbor:"1,keyasint"`
+	Index uint64 `cbor:"2,keyasint"`
+	Link  Digest `cbor:"3,keyasint"`
+	Box   []byte `cbor:"4,keyasint"` // age
+}
+
+// DrillAnswer shows that the custodian has opened the challenge it was given last, and
+// that it can sign.
+type DrillAnswer struct {
+	Answer    Digest `cbor:"1,keyasint"`
+	Signature []byte `cbor:"2,keyasint"` // as of an authority.Drill
+}
+
+// DrillsAnswer says when each custodian in force drilled last.
+type DrillsAnswer struct {
+	Drills []DrillSummary `cbor:"1,keyasint,omitempty"`
+}
+
+// DrillSummary is one custodian's last drill.
+type DrillSummary struct {
+	Custodian Digest `cbor:"1,keyasint"` // SHA-256 of its signing key
+	Node      string `cbor:"2,keyasint"` // that vouches for it
+	Index     uint64 `cbor:"3,keyasint"` // where the ledger took it
+	Time      int64  `cbor:"4,keyasint"` // ledger time then, Unix milliseconds
 }
 
 // FreshRequest asks a voter how far its log reaches.

@@ -22,10 +22,11 @@ const (
 	KindAnchor   = "anchor"   // [Anchor]
 	KindAddress  = "address"  // [AddressClaim]
 	KindLock     = "lock"     // [Lock]
+	KindDrill    = "drill"    // [Drill]
 	KindGrant    = "grant"    // [GrantPost]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindGrant}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

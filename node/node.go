@@ -46,6 +46,7 @@ type Node struct {
 	peers     *transport.Peers
 	secrets   *secrets
 	unsealing unsealing
+	drills    drills
 	policies  policies
 	fresh     freshness
 	histories histories

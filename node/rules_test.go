@@ -441,7 +441,8 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
-		api.MethodGrants: "custodian application operator auditor",
+		api.MethodDrill: "custodian", api.MethodDrillAnswer: "custodian", api.MethodDrills: "custodian operator auditor",
+		api.MethodGrants:    "custodian application operator auditor",
 		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",
 	}
 	for method := range uint16(200) {

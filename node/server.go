@@ -60,6 +60,9 @@ var mayAsk = map[uint16][]class{
 
 	api.MethodUnsealOffer: {classCustodian},
 	api.MethodUnsealPiece: {classCustodian},
+	api.MethodDrill:       {classCustodian},
+	api.MethodDrillAnswer: {classCustodian},
+	api.MethodDrills:      {classCustodian, classOperator, classAuditor},
 }
 
 func permitted(method uint16, who class) error {
@@ -137,6 +140,24 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, err
 		}
 		return wire.Encode(a), nil
+	case api.MethodDrill:
+		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
+		}
+		a, err := n.challenge(s.key)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(a), nil
+	case api.MethodDrillAnswer:
+		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
+		}
+		return decodeThen(body, func(q *api.DrillAnswer) (*api.SubmitAnswer, error) {
+			return n.takeAnswer(ctx, s.key, n.handed.by(s), q)
+		})
+	case api.MethodDrills:
+		return wire.Encode(drillsAnswer(n.consensus.Committed())), nil
 	case api.MethodUnsealPiece:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)

@@ -24,7 +24,7 @@ func (a *app) custodianCommand() *cobra.Command {
 		"A custodian is one file under a passphrase with two keys: one signs, one opens\nwhat is encrypted to this custodian. Its public line goes into genesis.",
 		"  warifu custodian new alice --out alice.custodian\n  warifu custodian show alice.custodian\n  warifu custodian backup alice.custodian --out copy.custodian",
 		a.custodianNewCommand(), a.custodianShowCommand(), a.custodianPasswdCommand(), a.custodianBackupCommand(),
-		a.custodianListCommand(), a.custodianReplaceCommand())
+		a.custodianListCommand(), a.custodianReplaceCommand(), a.custodianDrillCommand())
 }
 
 func (a *app) custodianNewCommand() *cobra.Command {

@@ -64,14 +64,27 @@ type heldView struct {
 	Name        string `json:"name"`
 	Fingerprint string `json:"fingerprint"`
 	Open        string `json:"open"`
+	Drilled     string `json:"last_drill,omitempty"` // ledger time, and the node that vouches for it
 }
 
 func viewHeld(list []authority.Custodian) []heldView {
 	out := []heldView{}
 	for _, c := range list {
-		out = append(out, heldView{c.Name, authority.FingerprintOf(c.Sign).String(), c.Open})
+		out = append(out, heldView{Name: c.Name, Fingerprint: authority.FingerprintOf(c.Sign).String(), Open: c.Open})
 	}
 	return out
+}
+
+// drilled fills in the last drill.
+func (v *heldView) drilled(a *api.DrillsAnswer) {
+	if a == nil {
+		return
+	}
+	for _, d := range a.Drills {
+		if d.Custodian.String() == v.Fingerprint {
+			v.Drilled = fmt.Sprintf("%s, at %s", instant(d.Time), d.Node)
+		}
+	}
 }
 
 // custodyText says in lines who the custodians are, and what takes how many of them.
@@ -157,7 +170,8 @@ func (a *app) custodianListCommand() *cobra.Command {
 		Use: "list", Short: "List the custodians in force, and what takes how many of them",
 		Long: `Lists the custodians in force, and how many of them each kind of change takes. Who
 they are is verified from genesis on, replacement by replacement; several nodes are
-asked, since one could hold back the newest. It is kept in this client's home, for
+asked, since one could hold back the newest. When each has drilled last, one node
+says, to a custodian, an operator or an auditor. Who they are is kept in this client's home, for
 verbs that ask nobody: on a machine without network, its file custodians is what
 that machine needs.`,
 		Example: "  warifu custodian list\n  warifu custodian list -o json",
@@ -185,6 +199,13 @@ that machine needs.`,
 			if v.Replaced > 0 {
 				v.Change = &h.Custody.Last
 			}
+			drills, err := cluster.Drills(c.Context())
+			if err != nil && !errors.Is(err, client.ErrDenied) { // an application may not ask
+				return err
+			}
+			for i := range v.Custodians {
+				v.Custodians[i].drilled(drills)
+			}
 			var must []string
 			for _, kind := range authority.ChangeKinds() {
 				v.Required[kind] = g.RequiredFor(kind)
@@ -193,9 +214,9 @@ that machine needs.`,
 			return a.show(v, func(w io.Writer) {
 				var rows [][]string
 				for _, c := range v.Custodians {
-					rows = append(rows, []string{c.Name, c.Fingerprint, c.Open})
+					rows = append(rows, []string{c.Name, c.Fingerprint, c.Open, orWord(c.Drilled, "-")})
 				}
-				table(w, "CUSTODIAN FINGERPRINT OPENS", rows)
+				table(w, "CUSTODIAN FINGERPRINT OPENS LAST-DRILL", rows)
 				fmt.Fprintf(w, "must sign, of %d: %s\n", len(v.Custodians), strings.Join(must, ", "))
 				if v.Change != nil {
 					fmt.Fprintf(w, "put by the change %s, after %s\n", v.Change, plural(v.Replaced, "replacement"))

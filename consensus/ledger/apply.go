@@ -127,6 +127,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, st.Node, b, raw) })
 	case authority.KindAddress:
 		return takeBody(st, func(b *authority.AddressClaim) error { return s.takeAddress(d, st.Node, b) })
+	case authority.KindDrill:
+		return takeBody(st, func(b *authority.Drill) error { return s.takeDrill(d, index, st.Node, b) })
 	case authority.KindLock:
 		return takeBody(st, func(b *authority.Lock) error { return s.takeLock(d, st.Node, b) })
 	case authority.KindGrant:

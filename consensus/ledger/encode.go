@@ -71,6 +71,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathRevoked:  decodeAs[revoked],
 	pathDenial:   decodeAs[Denial],
 	pathLifted:   decodeAs[Lifted],
+	pathDrill:    decodeAs[Drilled],
 	pathCustody:  decodeAs[Successor],
 	pathProposal: decodeAs[Proposal],
 	pathTrust:    decodeAs[trustMoved],

@@ -96,7 +96,7 @@ func TestTheRootIsThatOfTheSet(t *testing.T) {
 func TestPathsCannotCollide(t *testing.T) {
 	prefixes := []string{
 		pathChange, pathPolicy, pathCA, pathOrder, pathName, pathSession, pathKey, pathAnchor, pathAddress, pathTime,
-		pathLock, pathRevoked, pathDenial, pathLifted, pathTrust, pathStone, pathProposal,
+		pathLock, pathRevoked, pathDenial, pathLifted, pathTrust, pathStone, pathProposal, pathCustody, pathDrill,
 	}
 	for i, a := range prefixes {
 		for j, b := range prefixes {

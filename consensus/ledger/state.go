@@ -31,6 +31,7 @@ const (
 	pathRevoked  = "revoked/"  // + kind of subject + "/" + name → *revoked
 	pathDenial   = "denial/"   // + id → *Denial
 	pathLifted   = "lifted/"   // + id → *Lifted
+	pathDrill    = "drill/"    // + fingerprint of a custodian → *Drilled
 	pathCustody  = "custody/"  // + number → *Successor
 	pathProposal = "proposal/" // + id of the change → *Proposal
 	pathTrust    = "trust"     // → *trustMoved

@@ -43,6 +43,7 @@ const (
 	Change            Tag = "warifu/v1/change"
 	ChangeSignature   Tag = "warifu/v1/change/signature"
 	ProposalSignature Tag = "warifu/v1/proposal/signature"
+	DrillSignature    Tag = "warifu/v1/drill/signature"
 	CancelSignature   Tag = "warifu/v1/proposal/cancel"
 	NodeEntry         Tag = "warifu/v1/node-entry"
 	NodeSignature     Tag = "warifu/v1/node-entry/signature"
@@ -74,6 +75,9 @@ const (
 	GrantUse     Tag = "warifu/v1/grant/use"
 	GrantSlots   Tag = "warifu/v1/grant/slots"
 )
+
+// DrillAnswer is the hash by which a custodian shows what it has opened (sharing/custodian).
+const DrillAnswer Tag = "warifu/v1/drill/answer"
 
 // Seals that custodians open (sharing/unseal, node, client).
 const (
