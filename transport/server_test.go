@@ -494,6 +494,9 @@ func TestOverloadIsNamed(t *testing.T) {
 					t.Error("overload is not retryable")
 				}
 			}
+			for deadline := time.Now().Add(10 * time.Second); atWork.Load() < 4 && time.Now().Before(deadline); {
+				time.Sleep(time.Millisecond) // the last of them may not have begun
+			}
 			close(release)
 			for range 4 {
 				if err := <-results; err != nil {
