@@ -888,11 +888,12 @@ var promises = []promise{
 		tried: "revokes race unwraps across every fault, simulated and real; each receipt held to, node by node",
 		trials: []trial{
 			{"warifutest", []string{
-				"TestWhatARevokePromises", "TestTheSearchFindsWhatTheComparisonFinds", "TestRevokesRaceUnwraps",
+				"TestWhatARevokePromises", "TestTheSearchFindsWhatTheComparisonFinds",
 				"TestARevokeIsInForceWhereItIsNotApplied", "TestAReceiptHoldsOverARestart", "TestAReceiptHoldsWhenItsEntryIsTruncated",
 				"TestNoReceiptBeforeTheDenyIsDurable", "TestARevokeReachesEveryConnection", "TestAReceiptHoldsOverCompactionAndAnInstall",
 				"TestADenyBetweenRecordAndPartialIsWithheld",
 			}},
+			{"warifutest", []string{"TestRevokesRaceUnwraps"}},
 			{"bench/cluster", []string{"TestRevokesRaceUnwrapsOnRealProcesses"}},
 			{"authority", []string{"TestARevokeIsDoneByTheCount"}},
 			{"client", []string{"TestAReceiptIsBelievedOfTheNodeThatWasAsked"}},

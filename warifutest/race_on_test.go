@@ -1,0 +1,5 @@
+//go:build race
+
+package warifutest_test
+
+const raceDetector = true
