@@ -98,7 +98,7 @@ func (s *State) takeGrant(d *draft, index uint64, node string, b *authority.Gran
 			case old.ID != id && old.NotAfter >= now:
 				next.List = append(next.List, old)
 			case old.ID == id && bytes.Equal(old.Entry, b.Entry):
-				return fmt.Errorf("%w: %s has put this grant", ErrOutOfTurn, node)
+				return &earlier{ErrTaken, old.Index}
 			}
 		}
 	}

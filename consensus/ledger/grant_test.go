@@ -65,7 +65,9 @@ func TestAGrantStandsInTheLedgerUntilItExpires(t *testing.T) {
 	if e, err := authority.ParseEntry(got[0].Entry); err != nil || e.ID() != id {
 		t.Fatalf("not the entry that was signed: %v", err)
 	}
-	w.refuse(put.Encode(), ledger.ErrOutOfTurn)
+	if r := w.refuse(put.Encode(), ledger.ErrTaken); r.Index != index {
+		t.Errorf("it was taken at %d, not %d", index, r.Index)
+	}
 	more, _ := w.granting("n1", g, w.custodians[0], w.custodians[1])
 	w.accept(more) // with another signature
 	if got := w.s.GrantsNamed(id); len(got) != 1 || got[0].Index != w.index {
