@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,14 +29,29 @@ const (
 // tries is how many ports are looked at, one after the other.
 const tries = 200
 
-// Listen opens a socket on a port of host that is free now.
+// count is of the ports that may be chosen.
+const count = Last - First + 1
+
+var (
+	mu   sync.Mutex
+	next int // to look at, after the one that this process chose last; guarded by mu
+)
+
+// Listen opens a socket on a port of host that is free now. A process that chooses
+// faster than the clock goes on from its last choice.
 func Listen(host string) (net.PacketConn, error) {
+	mu.Lock()
+	defer mu.Unlock()
 	var last error
-	begin := int(time.Now().UnixMilli() / 10 * 2 % (Last - First + 1))
+	begin := int(time.Now().UnixMilli() / 10 * 2 % count)
+	if ahead := (next - begin + count) % count; ahead < count/2 {
+		begin = next
+	}
 	for i := range tries {
-		port := First + (begin+i)%(Last-First+1)
-		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(port)))
+		at := (begin + i) % count
+		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(First+at)))
 		if err == nil {
+			next = (at + 1) % count
 			return socket, nil
 		}
 		if last = err; !errors.Is(err, syscall.EADDRINUSE) {
