@@ -45,6 +45,8 @@ type fakeNode struct {
 	claims  [][]byte                                            // guarded by mu
 	anchor  [][]byte                                            // guarded by mu; none: it refuses
 	receipt []byte                                              // encoded authority.SignedReceipt
+	custody [][]byte                                            // guarded by mu
+	puts    *api.ProposalsAnswer                                // what is proposed; guarded by mu; nil: it refuses
 	asked   []api.UnwrapRequest                                 // guarded by mu
 	delay   time.Duration                                       // guarded by mu
 	proofs  atomic.Int64
@@ -124,7 +126,16 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 	case api.MethodStatus:
 		return wire.Encode(api.StatusAnswer{Node: n.id, State: "serving"}), nil
 	case api.MethodCluster:
-		return wire.Encode(api.ClusterAnswer{Genesis: n.cluster.Genesis.Signed().Encode(), Claims: claims}), nil
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return wire.Encode(api.ClusterAnswer{Genesis: n.cluster.Genesis.Signed().Encode(), Claims: claims, Succession: n.custody}), nil
+	case api.MethodProposals:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.puts == nil {
+			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
+		}
+		return wire.Encode(n.puts), nil
 	case api.MethodKeyRecord:
 		var r api.KeyRecordRequest
 		if err := wire.Decode(body, &r); err != nil {

@@ -262,7 +262,7 @@ func (s sentenced) Error(args ...any) {
 	s.T.Error(append([]any{s.sentence + ":"}, args...)...)
 }
 
-// Cancelling takes as many votes as passing, and the id never passes afterwards:
+// R23: cancelling takes as many votes as passing, and the id never passes afterwards:
 // neither proposed again, nor whole with all signatures, nor handed to a node.
 func TestWhatWasCancelledNeverPasses(t *testing.T) {
 	w := newWorld(t)
@@ -352,7 +352,7 @@ func TestAChangeHandedInWholeEndsItsProposal(t *testing.T) {
 	w.refuse(w.approve(c, 1).Encode(), ledger.ErrPassed)
 }
 
-// One custodian fills its own room and nobody else's, and what has expired makes
+// R23: one custodian fills its own room and nobody else's, and what has expired makes
 // room and is gone from the state.
 func TestOneCustodianCannotShutOutTheOthers(t *testing.T) {
 	w := newWorld(t)
