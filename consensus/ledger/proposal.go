@@ -14,6 +14,9 @@ const (
 	// MaxProposalsOf bounds the proposals that one custodian has open: as many as a
 	// person can keep an eye on, and 2 MiB of state.
 	MaxProposalsOf = 8
+	// MaxEndedOf bounds those of one custodian that were cancelled or have failed, and
+	// have not expired: of a kind that one custodian passes, one cancels as well.
+	MaxEndedOf = 64
 	// MaxProposals is how many all custodians can have open. Each has room of its own,
 	// so that nobody shuts out the others.
 	MaxProposals = authority.MaxCustodians * MaxProposalsOf
@@ -31,7 +34,8 @@ const (
 var (
 	// ErrProposed means that another custodian has put this change before the others.
 	ErrProposed = errors.New("another custodian has proposed this change")
-	// ErrTooManyProposals means that the custodian has as many proposals open as it may.
+	// ErrTooManyProposals means that the custodian has as many proposals open as it may,
+	// or as many that ended without passing and have not expired.
 	ErrTooManyProposals = errors.New("this custodian has as many proposals open as one may")
 	// ErrTooFar means that the proposal would expire later than one may.
 	ErrTooFar = errors.New("the proposal would expire too far ahead")
@@ -150,16 +154,21 @@ func (s *State) takeProposal(d *draft, index uint64, e *authority.Entry) error {
 	case len(v.Entry.Body) > maxProposed:
 		return fmt.Errorf("%w: a change of %d bytes", ErrTooLarge, len(v.Entry.Body))
 	}
-	open := 0
+	open, ended := 0, 0
 	for _, p := range s.Proposals() {
 		if s.PastDue(p) {
 			d.remove(pathProposal + p.Change.String())
 		} else if p.State == ProposalOpen && p.By == v.By {
 			open++
+		} else if p.State != ProposalPassed && p.By == v.By { // what has passed is bounded as changes are
+			ended++
 		}
 	}
 	if open >= MaxProposalsOf {
 		return fmt.Errorf("%w: %d", ErrTooManyProposals, open)
+	}
+	if ended >= MaxEndedOf {
+		return fmt.Errorf("%w: %d were cancelled or have failed, and have not expired", ErrTooManyProposals, ended)
 	}
 	if err := s.bring(d.trial(), index, v.Entry, c, v.Entry.Encode()); err != nil {
 		return err

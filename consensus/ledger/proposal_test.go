@@ -376,6 +376,28 @@ func TestOneCustodianCannotShutOutTheOthers(t *testing.T) {
 	decodedAnywhere(t, w, 2)
 }
 
+// Of a kind that one custodian passes, one custodian cancels as well: whoever proposes
+// and cancels over and over fills its own room, and not the state.
+func TestWhatOneCustodianCancelsIsBounded(t *testing.T) {
+	w := newWorld(t)
+	seal := func() authority.Change {
+		return w.changeOf(authority.KindSeal, authority.Seal{Subject: authority.Subject{Kind: authority.SubjectCluster}})
+	}
+	for range ledger.MaxEndedOf {
+		c := seal()
+		w.accept(w.propose(c, 0, false))
+		w.accept(w.cancel(c, 0))
+		w.proposalIs(c, ledger.ProposalCancelled, 0, 1)
+	}
+	w.refuse(w.propose(seal(), 0, false).Encode(), ledger.ErrTooManyProposals)
+	w.accept(w.propose(w.change(), 1, true))
+	w.past(1001)
+	w.accept(w.propose(w.later("last"), 0, false))
+	if n := len(w.s.Proposals()); n != 1 {
+		t.Errorf("%d are left", n)
+	}
+}
+
 // A signature over a change is not one over a vote or a proposal, nor the other way round.
 func TestEachSignatureHasOnePurpose(t *testing.T) {
 	w := newWorld(t)
