@@ -56,6 +56,11 @@ var chain = Machine[string, string]{
 		name, is := strings.CutPrefix(string(entry), "revoke ")
 		return denyID(name), is
 	},
+	// "revoke x/1" and "revoke x/2" deny the same; without a stroke a name is its own.
+	Denied: func(_ string, entry []byte) string {
+		name, _, _ := strings.Cut(string(entry), "/")
+		return name
+	},
 	Standing: func(s string, id api.Digest) Standing {
 		name := string(bytes.TrimRight(id[:], "\x00"))
 		switch {

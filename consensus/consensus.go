@@ -154,6 +154,9 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close(), floor.close())
 	}
+	if cfg.Machine.Denied != nil {
+		denies.name = func(entry []byte) string { return cfg.Machine.Denied(c.Committed(), entry) }
+	}
 	c.store = &tailStore[S, R]{inner: log, states: c.states, floor: floor, denies: denies, roster: c.snapshots.roster, covered: c.snapshots.covered}
 	c.snapshots.admit = c.store.admit
 	if err := c.join(cfg); err != nil {
@@ -294,7 +297,7 @@ func (c *Consensus[S, R]) Kept() *Kept { return c.store.denies.kept.Load() }
 
 // Deny keeps an entry that denies something and was handed to this node outside
 // the log, and returns its id when that is durable. It acts before that. A node
-// that may not serve takes it too. [ErrNoDeny] and [ErrDenyLifted] refuse the entry;
+// that may not serve takes it too. [ErrNoDeny], [ErrDenyEnough] and [ErrDenyLifted] refuse the entry;
 // after [ErrDenies] the node has stopped serving.
 func (c *Consensus[S, R]) Deny(entry []byte) (api.Digest, error) {
 	id, is := c.states.denies(entry)
@@ -305,8 +308,13 @@ func (c *Consensus[S, R]) Deny(entry []byte) (api.Digest, error) {
 		c.states.halt.stop(err)
 		return api.Digest{}, err
 	}
-	if c.states.standing(id) == Lifted {
+	switch c.states.standing(id) {
+	case Lifted:
 		return api.Digest{}, ErrDenyLifted
+	case Absent:
+		if !c.store.denies.holds(id) {
+			return api.Digest{}, ErrDenyEnough
+		}
 	}
 	return id, nil
 }

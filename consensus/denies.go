@@ -46,6 +46,10 @@ const (
 	// maxDenies is how many are kept at once. When there are more, those that are
 	// committed make room: what is committed, the floor keeps.
 	maxDenies = 4096
+	// maxDeniesOfOne is how many of one name are kept that no state has: each has to be
+	// lifted, and the first already denies everything. One custodian may be enough to
+	// sign a seal, and must not fill the set with them.
+	maxDeniesOfOne = 16
 )
 
 // Reasons why an entry that was handed over is not kept.
@@ -53,6 +57,8 @@ var (
 	// ErrNoDeny means that the entry denies nothing: it is of another kind, not
 	// signed by those who may, expired, or does not decode.
 	ErrNoDeny = errors.New("consensus: the entry denies nothing")
+	// ErrDenyEnough means that as many entries that deny the same are kept as may be.
+	ErrDenyEnough = errors.New("consensus: as many entries as are kept deny the same")
 	// ErrDenyLifted means that a committed entry has lifted it.
 	ErrDenyLifted = errors.New("consensus: the deny was lifted, and is never taken again")
 )
@@ -80,7 +86,8 @@ type deny struct {
 // in it before the node answers for having seen it, and leaves it when a committed
 // entry has lifted it.
 type denies struct {
-	kept atomic.Pointer[Kept] // read by everybody
+	kept atomic.Pointer[Kept]      // read by everybody
+	name func(entry []byte) string // what an entry denies; nil: nothing has a name
 
 	mu    turn
 	hook  disk.Hook
@@ -229,8 +236,9 @@ func appendRecord(b []byte, before api.Digest, r deny) ([]byte, api.Digest) {
 }
 
 // keep adds entries that deny, and returns when they are durable. They act before:
-// a refusal is always legal. What standing says was lifted is left out. After an
-// error nothing is written any more, and the node must not serve.
+// a refusal is always legal. What standing says was lifted is left out, and so is
+// what denies what maxDeniesOfOne others deny already. After an error nothing is
+// written any more, and the node must not serve.
 func (d *denies) keep(list []deny, standing func(api.Digest) Standing) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,8 +247,9 @@ func (d *denies) keep(list []deny, standing func(api.Digest) Standing) error {
 		kept = map[api.Digest][]byte{}
 	}
 	var records []deny
+	enough := d.enough(kept, standing)
 	for _, one := range list {
-		if kept[one.id] == nil && standing(one.id) != Lifted {
+		if kept[one.id] == nil && standing(one.id) != Lifted && !enough(one.entry) {
 			one.entry = bytes.Clone(one.entry)
 			records = append(records, one)
 			kept[one.id] = one.entry
@@ -264,6 +273,25 @@ func (d *denies) keep(list []deny, standing func(api.Digest) Standing) error {
 	}
 	d.kept.Store(&Kept{Entries: kept})
 	return d.write(append(records, dropped...))
+}
+
+// enough counts the entries that are kept and that no state has, by what they deny,
+// and then each that is asked about: it says whether there is no room for that one.
+func (d *denies) enough(kept map[api.Digest][]byte, standing func(api.Digest) Standing) func(entry []byte) bool {
+	if d.name == nil {
+		return func([]byte) bool { return false }
+	}
+	count := map[string]int{}
+	for id, entry := range kept {
+		if standing(id) == Absent {
+			count[d.name(entry)]++
+		}
+	}
+	return func(entry []byte) bool {
+		name := d.name(entry)
+		count[name]++
+		return count[name] > maxDeniesOfOne
+	}
 }
 
 // settle drops what standing says was lifted. Of no denies it drops none.

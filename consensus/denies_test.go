@@ -223,6 +223,42 @@ func TestDenyTakesWhatIsHandedOver(t *testing.T) {
 	})
 }
 
+// Whoever may deny one thing, be it one custodian alone, hands over no more entries
+// that deny it than people can lift again, and takes no room from others. What is
+// committed has a bound of its own, and does not count.
+func TestWhatDeniesTheSameIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		leader := c.leader()
+		n := c.nodes[c.followers(leader)[0]]
+		for i := range maxDeniesOfOne {
+			if _, err := n.Deny(fmt.Appendf(nil, "revoke x/%d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if id, err := n.Deny([]byte("revoke x/more")); !errors.Is(err, ErrDenyEnough) || !id.IsZero() || n.HoldsDeny(denyID("x/more")) || n.Stopped() != nil {
+			t.Errorf("one more: %v, stopped %v", err, n.Stopped())
+		}
+		if _, err := n.Deny([]byte("revoke x/0")); err != nil {
+			t.Errorf("again one that is kept: %v", err)
+		}
+		if _, err := n.Deny([]byte("revoke y/0")); err != nil {
+			t.Errorf("of another: %v", err)
+		}
+		c.submit(leader, "revoke x/more")
+		c.agree("revoke x/more")
+		if !n.HoldsDeny(denyID("x/more")) {
+			t.Error("one more that is committed is not held")
+		}
+		c.submit(leader, "revoke x/0")
+		c.agree("revoke x/more", "revoke x/0")
+		if _, err := n.Deny([]byte("revoke x/now")); err != nil {
+			t.Errorf("when one is committed: %v", err)
+		}
+	})
+}
+
 // R35: a member of a higher term gives a follower a deny, takes it out of its log
 // again, and the follower is restarted where nobody can tell it anything.
 func TestADenyIsThereAfterTruncationAndARestart(t *testing.T) {

@@ -27,6 +27,9 @@ type Machine[S any, R any] struct {
 	// whomever it is handed over, and under which id: it has verified the
 	// signatures. With a nil Denies no entry does.
 	Denies func(s S, entry []byte) (id api.Digest, is bool)
+	// Denied names what such an entry denies: a node keeps so many entries of one name.
+	// It goes with Denies.
+	Denied func(s S, entry []byte) string
 	// Standing says what a state has on such an id. It goes with Denies.
 	Standing func(s S, id api.Digest) Standing
 }

@@ -33,6 +33,8 @@ func (n *Node) denyDirectly(ctx context.Context, q *api.SubmitRequest) (*api.Rec
 	case errors.Is(err, consensus.ErrNoDeny):
 		_, _, why := n.consensus.Committed().Denies(q.Entry)
 		return nil, api.Refuse(api.CodeRefusedEntry, "%v", why)
+	case errors.Is(err, consensus.ErrDenyEnough):
+		return nil, api.Refuse(api.CodeRefusedEntry, "%v", ledger.ErrTooMany)
 	case errors.Is(err, consensus.ErrDenyLifted):
 		return nil, api.Refuse(api.CodeRefusedEntry, "%v", ledger.ErrLifted)
 	case err != nil:

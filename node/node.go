@@ -261,6 +261,13 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 				id, _, err := s.Denies(e)
 				return id, err == nil
 			},
+			Denied: func(s *ledger.State, e []byte) string {
+				sub, err := s.DeniedBy(e)
+				if err != nil {
+					return ""
+				}
+				return sub.String()
+			},
 			Standing: standingOf,
 		},
 		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Policy: n.policy, Disk: n.disk,

@@ -390,6 +390,20 @@ func TestOnlyWhatDeniesIsTakenOutsideTheLog(t *testing.T) {
 	}
 }
 
+// full is a log that keeps no more denies of one subject.
+type full struct{ *fakeReplica }
+
+func (full) Deny([]byte) (api.Digest, error) { return api.Digest{}, consensus.ErrDenyEnough }
+
+func TestOneDenyTooManyIsRefusedByName(t *testing.T) {
+	n, r := fakeNode(t)
+	n.consensus = full{r}
+	_, err := n.denyDirectly(t.Context(), &api.SubmitRequest{Entry: r.Revoke(authority.Subject{Kind: authority.SubjectCA, Name: "apps"})})
+	if codeOf(err) != api.CodeRefusedEntry || !strings.Contains(err.Error(), ledger.ErrTooMany.Error()) {
+		t.Error(err)
+	}
+}
+
 // A node signs for nothing that it does not hold, or that it would not enforce.
 func TestAReceiptIsGivenForWhatIsInForceOnly(t *testing.T) {
 	n, r := fakeNode(t)
