@@ -195,6 +195,8 @@ func (g *Gate) spend(ctx context.Context, a *asked, items []*item) {
 		case !ok[i]:
 			_, next := g.cfg.Slots.free(uses[i])
 			it.refusal = it.boundElsewhere(next)
+		default: // the record says which use it is, and not which was named
+			it.request.Use = &api.Use{Grant: uses[i].grant, Slot: g.cfg.Slots.boundTo(uses[i])}
 		}
 	}
 }

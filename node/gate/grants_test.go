@@ -323,6 +323,31 @@ func TestAUseIsBoundToOneRequest(t *testing.T) {
 	}
 }
 
+// A holder that lies says that use after use is taken. Whoever follows it with one
+// envelope takes one use at the others, and the record says which.
+func TestOneEnvelopeTakesOneUse(t *testing.T) {
+	d, id := withGrant(t)
+	a, b := d.file(t, "a", id, 1), d.file(t, "b", id, 2)
+	for _, slot := range []uint32{1, 2} {
+		a.Use.Slot = slot
+		if got := d.one(t, app, a); got.Refusal != nil {
+			t.Fatalf("as use %d: %v", slot, got.Refusal)
+		}
+		if last := d.recorder.records[len(d.recorder.records)-1]; last.Kind != audit.Release || last.Slot != 1 {
+			t.Errorf("as use %d it is recorded as %s of use %d", slot, last.Kind, last.Slot)
+		}
+		if a.Use.Slot != slot {
+			t.Errorf("the caller's request now names use %d", a.Use.Slot)
+		}
+	}
+	if used := d.gate.cfg.Slots.Used(id); used != 1 {
+		t.Errorf("%d are bound", used)
+	}
+	if got := d.one(t, app, b); got.Refusal != nil {
+		t.Errorf("another envelope, in the other use: %v", got.Refusal)
+	}
+}
+
 // The same envelope in two items of one request takes one use; two envelopes in one
 // use are one too many.
 func TestUsesOfOneRequest(t *testing.T) {

@@ -113,6 +113,26 @@ func (s *Slots) isFree(u use) (ok bool, next uint32) {
 	return false, next
 }
 
+// slotOf is the slot that a request has, or 0.
+func (b *bound) slotOf(request api.Digest) uint32 {
+	for slot, by := range b.by {
+		if by == request {
+			return slot
+		}
+	}
+	return 0
+}
+
+// boundTo is the slot that the request of a use has, or 0.
+func (s *Slots) boundTo(u use) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.bound[u.grant]; of != nil {
+		return of.slotOf(u.request)
+	}
+	return 0
+}
+
 // Used is how many slots of a grant are bound.
 func (s *Slots) Used(grant api.Digest) int {
 	s.mu.Lock()
@@ -191,7 +211,7 @@ func (s *Slots) add(list []use, over func(notAfter int64) bool) (ok []bool, adde
 			of = &bound{notAfter: u.notAfter, by: map[uint32]api.Digest{}}
 			s.bound[u.grant] = of
 		}
-		if _, already := of.by[u.slot]; !already {
+		if of.slotOf(u.request) == 0 { // a request that names another free one keeps the one it has
 			of.by[u.slot] = u.request
 			added = append(added, u)
 		}

@@ -155,7 +155,7 @@ func TestSlotsAreBounded(t *testing.T) {
 	fill := func(grant byte, notAfter int64) error {
 		var list []use
 		for i := range uint32(authority.MaxUses) {
-			list = append(list, use{grant: api.Digest{grant}, notAfter: notAfter, slot: i + 1, uses: authority.MaxUses, request: api.Digest{1}})
+			list = append(list, use{grant: api.Digest{grant}, notAfter: notAfter, slot: i + 1, uses: authority.MaxUses, request: api.Digest{1, byte(i), byte(i >> 8)}})
 		}
 		_, err := s.bind(context.Background(), list, func(notAfter int64) bool { return notAfter < 100 })
 		return err
