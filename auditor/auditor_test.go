@@ -845,6 +845,42 @@ func FuzzParseLines(f *testing.F) {
 	})
 }
 
+// Custodians may have signed what the ledger then refused: a policy that came too late,
+// a second order of a name. One node that records it as taken puts nothing in the
+// place of what the others tell; and where there are no others, it is told.
+func TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell(t *testing.T) {
+	w, key := busy(t)
+	before, _ := w.export(filepath.Join(t.TempDir(), "before"), 0, key)
+	was, _, err := before.WhoCould(Given{}, "payroll", w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.index++
+	w.record(w.taken(w.sign(authority.KindPolicy, document(byDay), was.Change)), "n1")
+	w.index++
+	w.record(w.taken(w.sign(authority.KindCA, wire.Encode(w.ca("forged")), api.Digest{})), "n1")
+	w.index++
+	w.record(w.taken(w.sign(authority.KindKey, wire.Encode(authority.Order{
+		Cluster: w.genesis.Cluster, Purpose: authority.PurposeUnwrap, Name: "payroll", T: 2, F: 1, Holders: w.ids(), PhaseSeconds: 60,
+	}), api.Digest{})), "n1")
+	f, _ := w.export(filepath.Join(t.TempDir(), "after"), 0, key)
+	could, r, err := f.WhoCould(Given{}, "payroll", w.clock)
+	if err != nil || could.Change != was.Change || says(could) != says(was) || could.Order.T != was.Order.T {
+		t.Errorf("%s by the policy %s and the order of %d; before it was %s by %s of %d, %v",
+			says(could), could.Change, could.Order.T, says(was), was.Change, was.Order.T, err)
+	}
+	if n := strings.Count(strings.Join(could.NotKnown, "; "), "it counts for nothing here"); n != 2 {
+		t.Errorf("%d doubts say so: %q", n, could.NotKnown)
+	}
+	if t := r.History.threshold("payroll"); t != was.Order.T {
+		w.t.Errorf("the threshold is %d", t)
+	}
+	could, _, err = f.WhoCould(Given{Without: []string{"n2", "n3", "n4", "n5"}}, "payroll", w.clock)
+	if err != nil || could.Change == was.Change {
+		t.Errorf("where there are no other logs: %s, %v", could.Change, err)
+	}
+}
+
 // What later custodians signed is verified under them, and they along what those
 // before them signed; who was never one signs nothing.
 func TestReplacedCustodiansAreFollowed(t *testing.T) {

@@ -306,6 +306,10 @@ func (h *History) At(ms int64) *InForce {
 	return s
 }
 
+// errFewLogs is why what takes something away, or the place of something, does nothing.
+// What only adds counts: it says too many rather than too few.
+var errFewLogs = errors.New("it counts for nothing here, as too few logs have it")
+
 // apply is what the ledger does with a change of this kind.
 func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 	follows := func(before *Entry) error {
@@ -316,6 +320,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 	}
 	switch e.Kind {
 	case authority.KindPolicy:
+		if !e.sure && s.Policy != nil {
+			return errFewLogs
+		}
 		err := follows(s.Policy)
 		s.Policy = e
 		return err
@@ -324,6 +331,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 		if err := wire.Decode(e.Change.Body, &ca); err != nil {
 			return err
 		}
+		if !e.sure && s.CAs[ca.Name] != nil {
+			return errFewLogs
+		}
 		err := follows(s.CAs[ca.Name])
 		s.CAs[ca.Name] = e
 		return err
@@ -331,6 +341,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 		return nil // whom they are, [chronicle.history] has followed
 	case authority.KindKey:
 		o, err := authority.ParseOrder(e.Change)
+		if err == nil && !e.sure && s.Orders[o.Name] != nil {
+			err = errFewLogs
+		}
 		if err == nil {
 			s.Orders[o.Name] = o
 		}
@@ -338,7 +351,7 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 	case authority.KindRevoke, authority.KindSeal:
 		sub, err := authority.ParseDenial(e.Change)
 		if err == nil && !e.sure {
-			err = errors.New("it counts for nothing here, as too few logs have it")
+			err = errFewLogs
 		}
 		if err == nil {
 			s.Denials[sub] = append(s.Denials[sub], e)
