@@ -176,6 +176,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`(?m)^( *to read out +)[a-z]+( [a-z]+)*\n( +[a-z]+( [a-z]+)+\n)*`), "${1}24 words\n"},
 	{regexp.MustCompile(`\bat index [0-9]+`), "at index N"},
 	{regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[ _][0-9]{2}:[0-9]{2}:[0-9]{2}[ _]UTC`), "DATE TIME UTC"},
+	{regexp.MustCompile(`\b(shown to|UTC, at) [a-z0-9-]+`), "$1 NODE"},
 	{regexp.MustCompile(`\bage1[a-z0-9]{58}\b`), "AGE-KEY"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), "ADDRESS"},
 	{regexp.MustCompile(`(?m)^([a-z0-9-]+ +)(?:serving|stale|open) +-`), "${1}open  -"},
