@@ -212,7 +212,8 @@ func TestALiarWhoLeadsGrantsNothing(t *testing.T) {
 			entries = append(entries, command(f))
 		}
 	}
-	s.liar.says(func(q api.FreshRequest) *api.FreshAnswer { return s.liar.sign(q, api.FreshAnswer{}) })
+	liar := s.liar // which the siege does without at times
+	s.liar.says(func(q api.FreshRequest) *api.FreshAnswer { return liar.sign(q, api.FreshAnswer{}) })
 	s.liar.lead(s.honest...)
 	for _, id := range s.honest {
 		last := s.liar.last()
@@ -252,8 +253,9 @@ func TestWhatALiarWithholdsMakesTheOthersStale(t *testing.T) {
 	s.agree(s.honest...)
 	deny := s.narrowing("withheld")
 	last := s.liar.last()
+	liar := s.liar // which the siege does without at times
 	s.liar.says(func(q api.FreshRequest) *api.FreshAnswer {
-		return s.liar.sign(q, api.FreshAnswer{Index: last.Index}) // as far as n3 and n4 have it
+		return liar.sign(q, api.FreshAnswer{Index: last.Index}) // as far as n3 and n4 have it
 	})
 	s.liar.lead(s.honest...)
 	began := time.Now()
@@ -378,8 +380,9 @@ func TestLiesAboutALogStopNobody(t *testing.T) {
 		}
 	}
 	at := s.status("n1")
+	liar := s.liar // which the siege does without at times
 	s.liar.says(func(q api.FreshRequest) *api.FreshAnswer {
-		return s.liar.sign(q, api.FreshAnswer{Index: at.RaftIndex, Committed: at.Index, CommittedLink: api.Digest{1}})
+		return liar.sign(q, api.FreshAnswer{Index: at.RaftIndex, Committed: at.Index, CommittedLink: api.Digest{1}})
 	})
 	for _, id := range s.honest {
 		s.within(patience, id+" names the liar", func() bool { return s.warns(id, "fork: n5 signs another history: at ") })

@@ -2,6 +2,7 @@ package pieces
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -118,6 +119,9 @@ func Parse(text []byte) (*Piece, error) {
 	}
 	var p Piece
 	defer clear(block.Bytes)
+	if !canonical(text, block.Bytes) {
+		return nil, fmt.Errorf("%w: its text is not what its bytes are written as", ErrPiece)
+	}
 	if err := wire.Decode(block.Bytes, &p.b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPiece, err)
 	}
@@ -126,6 +130,18 @@ func Parse(text []byte) (*Piece, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPiece, err)
 	}
 	return &p, nil
+}
+
+// canonical says whether the block in text is what raw is written as, but for white
+// space: base64 ends in bits that say nothing, and the decoder overlooks them.
+func canonical(text, raw []byte) bool {
+	_, after, _ := bytes.Cut(text, []byte("-----BEGIN "+pemType+"-----"))
+	block, _, _ := bytes.Cut(after, []byte("-----END"))
+	have := bytes.Join(bytes.Fields(block), nil)
+	want := base64.StdEncoding.AppendEncode(nil, raw)
+	defer clear(have)
+	defer clear(want)
+	return bytes.Equal(have, want)
 }
 
 func (b *body) check() error {
