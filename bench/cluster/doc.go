@@ -8,6 +8,7 @@
 // Inflict takes the faults of package warifutest/schedule that processes can be made
 // to suffer, so that the same random stories are told of both, and judged alike.
 // Changes hands in changes across crashes, and asks every node for every one.
+// Race has the same happen while revokes race unwraps.
 //
 // The custodians live in the process that calls Start, and sign whatever it
 // submits: this is for tests and measurements, and for nothing else.
