@@ -301,6 +301,62 @@ func TestADamagedLogAnswersNothing(t *testing.T) {
 	}
 }
 
+// What a damaged log tells of the ledger counts for nothing either: whoever can write in
+// the folder has no need of a node to put something there.
+func TestADamagedLogTellsNothingOfTheLedger(t *testing.T) {
+	w, key := busy(t)
+	before, _ := w.export(filepath.Join(t.TempDir(), "before"), 0, key)
+	was, _, err := before.WhoCould(Given{}, "payroll", w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := []string{"n1", "n2", "n3"}
+	w.index++
+	w.record(w.taken(w.sign(authority.KindPolicy, document(byDay), was.Change)), bad...)
+	w.release(99, alice, "payroll", key.Record.Key, "ticket", bad...)
+	dir := filepath.Join(t.TempDir(), "after")
+	f, _ := w.export(dir, 0, key)
+	for _, n := range bad {
+		name := filepath.Join(nodeDir(dir, n), "records")
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)-60] ^= 1
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	could, r, err := f.WhoCould(Given{}, "payroll", w.clock)
+	if err != nil || len(r.Damaged()) != len(bad) || could.Change != was.Change || says(could) != says(was) {
+		t.Errorf("%s by the policy %s; before it was %s by %s; damaged are %+v, %v", says(could), could.Change, says(was), was.Change, r.Damaged(), err)
+	}
+}
+
+// A node that fills its log with what looks like entries uses up its own room.
+func TestEachNodeHasRoomForItsEntries(t *testing.T) {
+	w := newWorld(t)
+	junk := func(i int) *audit.Indexed {
+		e := w.sign(authority.KindPolicy, []byte{byte(i)}, api.Digest{})
+		return &audit.Indexed{Index: uint64(i), Record: w.taken(e)}
+	}
+	for what, c := range map[string]*chronicle{
+		"entries": {genesis: w.genesis, told: map[api.Digest]*told{}, checked: map[[32]byte]error{}, room: map[string]*room{"n1": {entries: 3, bytes: 1 << 20}}},
+		"bytes":   {genesis: w.genesis, told: map[api.Digest]*told{}, checked: map[[32]byte]error{}, room: map[string]*room{"n1": {entries: 9, bytes: 1500}}},
+	} {
+		refused := false
+		for i := range 9 {
+			refused = refused || c.take("n1", junk(i)) != nil
+		}
+		if !refused {
+			t.Errorf("%s: nothing is too many", what)
+		}
+		if err := c.take("n2", junk(100)); err != nil {
+			t.Errorf("%s: another node has no room left: %v", what, err)
+		}
+	}
+}
+
 // Of 10,000 records in five logs, one that is altered, dropped, moved, there twice or
 // cut off is named by its node and its index, and no other node is.
 func TestDamageIsNamedByNodeAndIndex(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 	"warifu.dev/internal/wire"
 )
 
-// Bounds of the ledger entries of one export, against a node that fills its log with
-// such: 200 years of ten changes a week, and two thousand policies of the largest size.
+// Bounds of the ledger entries that one node is the first to tell of, against a node
+// that fills its log with such: 200 years of ten changes a week, and two thousand
+// policies of the largest size.
 const (
 	maxEntries    = 1 << 17
 	maxEntryBytes = 512 << 20
@@ -78,12 +79,15 @@ type chronicle struct {
 	genesis *authority.VerifiedGenesis
 	told    map[api.Digest]*told
 	checked map[[32]byte]error // by the hash of a whole entry: nodes hold the same ones
-	bytes   int                // of all entries
+	room    map[string]*room   // that is left, by node
 	logs    int                // that are whole
 }
 
+// room is how many entries more a node may be the first to tell of, and of how many bytes.
+type room struct{ entries, bytes int }
+
 func newChronicle(g *authority.VerifiedGenesis) *chronicle {
-	return &chronicle{genesis: g, told: map[api.Digest]*told{}, checked: map[[32]byte]error{}}
+	return &chronicle{genesis: g, told: map[api.Digest]*told{}, checked: map[[32]byte]error{}, room: map[string]*room{}}
 }
 
 // entryKinds are those of the records of entries that the ledger took.
@@ -107,9 +111,15 @@ func (c *chronicle) take(node string, r *audit.Indexed) error {
 	sum := sha256.Sum256(raw)
 	verdict, known := c.checked[sum]
 	if !known {
-		if c.bytes += len(raw); len(c.checked) >= maxEntries || c.bytes > maxEntryBytes {
+		left := c.room[node]
+		if left == nil {
+			left = &room{entries: maxEntries, bytes: maxEntryBytes}
+			c.room[node] = left
+		}
+		if left.entries--; left.entries < 0 || left.bytes < len(raw) {
 			return fmt.Errorf("%w: more than %d of them, or than %d MiB", authority.ErrEntry, maxEntries, maxEntryBytes>>20)
 		}
+		left.bytes -= len(raw)
 		verdict = c.check(e)
 		c.checked[sum] = verdict
 	}
@@ -127,6 +137,25 @@ func (c *chronicle) take(node string, r *audit.Indexed) error {
 	}
 	t.as[string(raw)] = append(t.as[string(raw)], recorded{node, r.Index})
 	return nil
+}
+
+// forget leaves out what a node told: its log is not what it signed.
+func (c *chronicle) forget(node string) {
+	for id, t := range c.told {
+		for at, nodes := range t.by {
+			if t.by[at] = slices.DeleteFunc(nodes, func(n string) bool { return n == node }); len(t.by[at]) == 0 {
+				delete(t.by, at)
+			}
+		}
+		for raw, records := range t.as {
+			if t.as[raw] = slices.DeleteFunc(records, func(r recorded) bool { return r.node == node }); len(t.as[raw]) == 0 {
+				delete(t.as, raw)
+			}
+		}
+		if len(t.as) == 0 {
+			delete(c.told, id)
+		}
+	}
 }
 
 // check holds an entry against all but the custodians.

@@ -156,7 +156,9 @@ func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
 		report.Nodes = append(report.Nodes, r)
 	}
 	for _, n := range report.Nodes {
-		if n.Absent == "" && n.Damage == nil {
+		if n.Damage != nil {
+			c.forget(n.Node)
+		} else if n.Absent == "" {
 			c.logs++
 		}
 	}
