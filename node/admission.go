@@ -34,6 +34,7 @@ type session struct {
 	custodian string // name, for the class custodian
 	key       authority.Fingerprint
 	principal string // SPIFFE ID, for all others
+	unproven  bool   // the node was stale, and knew no CA that its chain leads to
 	source    netip.Addr
 	leaf      *x509.Certificate
 	chain     []*x509.Certificate
@@ -76,7 +77,7 @@ func (n *Node) admit(c *transport.Caller) error {
 	case errors.Is(err, transport.ErrUnknownCA) && len(s.leaf.URIs) == 1 && n.freshEnough() != nil:
 		// This node may not have read of the CA yet. Each request asks again, and
 		// hears that the node is stale until it is not.
-		s.principal = s.leaf.URIs[0].String()
+		s.principal, s.unproven = s.leaf.URIs[0].String(), true
 	default:
 		n.strangers.Add(1)
 		return err
@@ -101,6 +102,11 @@ var (
 // every time.
 func (s *session) standing(state *ledger.State, now time.Time) error {
 	if by, is := state.Revoked(s.subjects()...); is {
+		if s.unproven { // what it names may be another's
+			if _, err := transport.VerifyClientChain(s.chain, state.TrustedCAs(), now); err != nil {
+				return err
+			}
+		}
 		return fmt.Errorf("%w by %s", errRevoked, by)
 	}
 	if now.Before(s.leaf.NotBefore) || now.After(s.leaf.NotAfter) {

@@ -417,6 +417,41 @@ func TestStandingIsAskedOnAnOpenConnection(t *testing.T) {
 	}
 }
 
+// A node that is stale lets in whoever shows a certificate of a CA that it has not read
+// of. What such a certificate says is not proven: neither is it told whether what it
+// names is revoked, nor written down as having asked (R28).
+func TestWhatAStaleNodeLetInIsNotBelieved(t *testing.T) {
+	n, r := fakeNode(t)
+	ca, stranger := newPKI(t), newPKI(t)
+	r.Apply(caChange(r, "apps", ca.cert, api.Digest{}))
+	r.Apply(r.Revoke(authority.Subject{Kind: authority.SubjectPrincipal, Name: "spiffe://demo/app"}))
+	hour := time.Now().Add(time.Hour)
+	n.fresh = freshness{majority: 2}
+	c := calls(stranger.leaf(t, "spiffe://demo/app", hour))
+	if err := n.admit(c); err != nil {
+		t.Fatal(err)
+	}
+	if who, err := n.classOf(c.Identity.(*session)); codeOf(err) != api.CodeStale {
+		t.Errorf("a stranger in the name of one who is revoked, stale: %q, %v", who, err)
+	}
+	own := calls(ca.leaf(t, "spiffe://demo/app", hour))
+	if err := n.admit(own); err != nil {
+		t.Fatal(err)
+	}
+	n.fresh.round(BootTime(), []uint64{0, 0})
+	if who, err := n.classOf(c.Identity.(*session)); codeOf(err) != api.CodeUnauthenticated {
+		t.Errorf("a stranger in the name of one who is revoked, fresh: %q, %v", who, err)
+	}
+	if who, err := n.classOf(own.Identity.(*session)); who != classRevoked || err != nil {
+		t.Errorf("the one who is revoked: %q, %v", who, err)
+	}
+	// One whose CA the node reads of later is what its certificate says.
+	r.Apply(caChange(r, "others", stranger.cert, api.Digest{}))
+	if who, err := n.classOf(c.Identity.(*session)); who != classRevoked || err != nil {
+		t.Errorf("once its CA is in force: %q, %v", who, err)
+	}
+}
+
 // stuck has a committed state of its own.
 type stuck struct {
 	*fakeReplica
