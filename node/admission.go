@@ -101,17 +101,22 @@ var (
 // at this time. What is remembered is that the chain verifies; revocation is asked
 // every time.
 func (s *session) standing(state *ledger.State, now time.Time) error {
-	if by, is := state.Revoked(s.subjects()...); is {
-		if s.unproven { // what it names may be another's
-			if _, err := transport.VerifyClientChain(s.chain, state.TrustedCAs(), now); err != nil {
-				return err
-			}
+	if s.unproven { // what its certificate names may be another's
+		if err := s.chained(state, now); err != nil {
+			return err
 		}
+	}
+	if by, is := state.Revoked(s.subjects()...); is {
 		return fmt.Errorf("%w by %s", errRevoked, by)
 	}
 	if now.Before(s.leaf.NotBefore) || now.After(s.leaf.NotAfter) {
 		return transport.ErrExpired
 	}
+	return s.chained(state, now)
+}
+
+// chained says whether the chain leads to a CA in force, and remembers that it does.
+func (s *session) chained(state *ledger.State, now time.Time) error {
 	at := state.CAsAt()
 	if last, ok := s.verified.Load(at); ok && now.Sub(last.(time.Time)).Abs() < reverify {
 		return nil
