@@ -185,7 +185,7 @@ var promises = []promise{
 				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld",
 				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestManyAtOnce",
 				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
-				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
+				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestOneEnvelopeTakesOneUse", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
 				"TestADenyOfAGrantBetweenRecordAndRelease", "TestAUseIsForgottenByLedgerTime", "TestSlotsThatAreGone", "TestSlotsAreBounded",
 				"TestNoMoreThanTheBoundIsReleased", "TestTheBoundIsReached", "TestAnHonestClientHasEveryUse",
 				"TestRates", "TestARestartAddsNothingToARate", "TestEveryRateThatAppliesCounts", "TestRatesAreBoundedInMemory", "TestTheGateCountsByTheRate", "TestARequestIsCountedOnce",
@@ -193,7 +193,7 @@ var promises = []promise{
 			{"policy", []string{"TestLimitsThatAreNotMeant", "TestADecisionSaysWhenItNeedsAGrant", "TestAnApprovalAsksThoseItNames"}},
 			{"authority", []string{"TestApproversCountOnce", "TestGrantsOfBadForm", "TestUsesBound"}},
 			{"node", []string{
-				"TestFreshness", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode", "TestAdmission", "TestStandingIsAskedOnAnOpenConnection",
+				"TestFreshness", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode", "TestAdmission", "TestStandingIsAskedOnAnOpenConnection", "TestWhatAStaleNodeLetInIsNotBelieved",
 				"TestARevokeIsAskedAtEveryRequestOnAnOpenConnection", "TestTheRevokedAreToldNothing", "TestASealedNodeSaysSo", "TestARevokeHandedOverDirectlyActsAtOnce",
 			}},
 			{"sharing/tdh2", []string{"TestEveryByteOfAnEnvelopeCounts", "TestEnvelopeProofBindsEachField"}},
@@ -334,6 +334,16 @@ var promises = []promise{
 				room: "node/gate", test: "TestNoMoreThanTheBoundIsReleased", says: "requests are released, at most",
 			},
 			{
+				name: "one envelope takes every use that is named",
+				file: "node/gate/slots.go", old: "if of.slotOf(u.request) == 0 {", new: "if _, already := of.by[u.slot]; !already {",
+				room: "node/gate", test: "TestOneEnvelopeTakesOneUse", says: "2 are bound",
+			},
+			{
+				name: "whoever is let in while the node is stale is who it says",
+				file: "node/admission.go", old: "if s.unproven {", new: "if s == nil {",
+				room: "node", test: "TestWhatAStaleNodeLetInIsNotBelieved", says: "a stranger in the name of one who is revoked, stale",
+			},
+			{
 				name: "a use that could not be written is kept as given",
 				file: "node/gate/slots.go",
 				old:  "\tif err == nil {\n\t\treturn ok, nil\n\t}\n\t// What",
@@ -448,7 +458,7 @@ var promises = []promise{
 				"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
 				"TestARevokeDeniesItsSubjectUntilALiftNamesIt", "TestAnIdThatWasLiftedIsNeverTakenAgain", "TestDeniesSaysWhichEntriesDeny", "TestASealNeedsOneCustodianAndALiftAsManyAsGenesisSays", "TestGrantsThatAreNotTaken", "TestAGrantStandsInTheLedgerUntilItExpires", "TestALiarCannotFillTheLedgerWithGrants", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused",
 				"TestAProposalThatHasItsCountIsASignedChange", "TestProposalsAndVotesAreRefusedByName", "TestWhatWasCancelledNeverPasses", "TestAProposalThatCannotBeAppliedHasFailed",
-				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
+				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestWhatOneCustodianCancelsIsBounded", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
 				"TestCustodiansWhoOpenSealsAreNotReplaced", "TestTheLastDrillOfACustodianIsKept", "TestCustodyIsWorkedOutOfTheState", "TestARecordBringsTheSuccession", "TestEachSignatureHasOnePurpose", "TestTheRootIsThatOfTheSet",
 			}},
 			{"authority", []string{"TestASuccessionIsFollowedFromGenesis", "TestWhoMayReplaceCustodians", "TestAProposalIsItsCustodiansWord", "TestApprovalsMakeASignedChange", "TestVotesThatAreNone", "TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
@@ -459,7 +469,7 @@ var promises = []promise{
 				"TestWhatNoHonestMemberSaysNeverReachesRaft", "TestTheGuardRefusesNothingOfHonestMembers", "TestATruncationWithARefusedEntryLeavesTheLogAsItWas",
 				"TestADenyIsDurableBeforeItsEntryIsStored", "TestAForgedDenyIsNotKept", "TestADenyOutlivesItsEntry", "TestADenyIsKeptOverAWriteOfTheLogThatFails",
 				"TestOnlyACommittedLiftEndsADeny", "TestADenyIsThereAfterTruncationAndARestart", "TestACrashBetweenTheDeniesAndTheLogKeepsTheDeny",
-				"TestDeniesThatCannotBeWrittenStopTheNode", "TestDamageOfTheDeniesIsSaid", "TestTheDeniesAreBounded",
+				"TestDeniesThatCannotBeWrittenStopTheNode", "TestDamageOfTheDeniesIsSaid", "TestTheDeniesAreBounded", "TestWhatDeniesTheSameIsBounded",
 				"TestALiarCannotUseUpTheTerms", "TestANodeThatHasStoppedDoesNotLead", "TestTheTrailNamesTheLastPositionAtOrBelowAnIndex", "TestNodesNameTheSameLinkAtAnIndex",
 				"TestALaggingFollowerIsBroughtUpByASnapshot", "TestAForgedSnapshotLeavesTheGoodOne", "TestASignedSnapshotOfAnotherHistoryIsAFork", "TestAnInstallTakesNoDenyOutOfTheTail",
 				"TestASnapshotWaitsForItsSignatures", "TestACrashWhileASnapshotIsFiled", "TestCompactionLeavesTheTailAlone", "TestCompactionOfTheWholeLogLeavesTheTailAlone",
@@ -583,6 +593,16 @@ var promises = []promise{
 				old:  "\tif s.LiftOf(id) != nil {\n\t\treturn ErrLifted",
 				new:  "\tif id.IsZero() {\n\t\treturn ErrLifted",
 				room: "consensus/ledger", test: "TestAnIdThatWasLiftedIsNeverTakenAgain", says: "it was taken",
+			},
+			{
+				name: "one custodian fills the state with what it cancels",
+				file: "consensus/ledger/proposal.go", old: "if ended >= MaxEndedOf {", new: "if ended < 0 {",
+				room: "consensus/ledger", test: "TestWhatOneCustodianCancelsIsBounded", says: "it was taken",
+			},
+			{
+				name: "one custodian fills the denies of every node",
+				file: "consensus/denies.go", old: "return count[name] > maxDeniesOfOne", new: "return count[name] < 0",
+				room: "consensus", test: "TestWhatDeniesTheSameIsBounded", says: "one more: <nil>",
 			},
 			{
 				name: "a drill opens whatever is encrypted to a custodian",
@@ -1014,7 +1034,7 @@ var promises = []promise{
 				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
 				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed",
-				"TestDoubtsAboutTheLedgerAreSaid", "TestWhatWasNotAskedForIsNotTaken",
+				"TestDoubtsAboutTheLedgerAreSaid", "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", "TestADamagedLogTellsNothingOfTheLedger", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
 			{"node", []string{
@@ -1188,6 +1208,16 @@ var promises = []promise{
 				name: "who could: a revoke of which too few nodes tell hides somebody",
 				file: "auditor/history.go", old: "if err == nil && !e.sure {", new: "if err == nil && e == nil {",
 				room: "auditor", test: "TestDoubtsAboutTheLedgerAreSaid", says: "a revoke of which two tell: alice no",
+			},
+			{
+				name: "who could: a policy that one node tells of is in force",
+				file: "auditor/history.go", old: "if !e.sure && s.Policy != nil {", new: "if e == nil {",
+				room: "auditor", test: "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", says: "and the order of",
+			},
+			{
+				name: "who could: what damaged logs tell counts",
+				file: "auditor/verify.go", old: "\t\t\tc.forget(n.Node)\n", new: "\t\t\tc.logs += 0\n",
+				room: "auditor", test: "TestADamagedLogTellsNothingOfTheLedger", says: "before it was",
 			},
 			{
 				name: "who could: one with a grant that strangers approved",
