@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,13 +32,16 @@ type Config struct {
 	// said to the nodes, for the policy.
 	// Until distances are measured, nodes of this region are nearer.
 	Region string
+	// Source is the address of this machine to call from, where it has several and a
+	// policy asks for a network; the zero address leaves it to the system.
+	Source netip.Addr
 	// Timeout bounds an unwrap or a look-up as a whole; 0 means [DefaultTimeout].
 	// A context that ends earlier ends it earlier.
 	Timeout time.Duration
 	// Log may be nil. A line is written when a node gives a false partial, and when
 	// two nodes show different histories of the ledger.
 	Log *slog.Logger
-	// Dial opens sockets; nil means UDP. It is for simulated networks.
+	// Dial opens sockets; nil means UDP, from Source. It is for simulated networks.
 	Dial OpenSocket
 }
 
@@ -81,7 +85,7 @@ func New(conf Config) (*Client, error) {
 		conf.Log = slog.New(slog.DiscardHandler)
 	}
 	if conf.Dial == nil {
-		conf.Dial = openUDP
+		conf.Dial = openUDP(conf.Source)
 	}
 	c := &Client{conf: conf, names: map[string]*Key{}, keys: map[api.KeyID]*Key{}}
 	for _, n := range conf.Genesis.Roster {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -11,14 +12,20 @@ import (
 // address, host:port, that the connection is made to. The client closes it.
 type OpenSocket func(ctx context.Context, addr string) (socket net.PacketConn, remote string, err error)
 
-// openUDP opens a UDP socket that is connected to addr.
-func openUDP(ctx context.Context, addr string) (net.PacketConn, string, error) {
+// openUDP opens UDP sockets that are connected to one address, from a port of the
+// source if that is one.
+func openUDP(source netip.Addr) OpenSocket {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "udp", addr)
-	if err != nil {
-		return nil, "", fmt.Errorf("open a socket to %s: %w", addr, err)
+	if source.IsValid() {
+		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 	}
-	return connected{c.(*net.UDPConn)}, c.RemoteAddr().String(), nil
+	return func(ctx context.Context, addr string) (net.PacketConn, string, error) {
+		c, err := d.DialContext(ctx, "udp", addr)
+		if err != nil {
+			return nil, "", fmt.Errorf("open a socket to %s: %w", addr, err)
+		}
+		return connected{c.(*net.UDPConn)}, c.RemoteAddr().String(), nil
+	}
 }
 
 // connected is a UDP socket with one remote end. Only such a socket hears that

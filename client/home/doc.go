@@ -1,7 +1,8 @@
 // Package home reads a client's home directory: which cluster it trusts, and as
 // whom it calls.
 //
-//	settings.json  which hash the genesis document must have, and where the client is
+//	settings.json  which hash the genesis document must have, and where the client is,
+//	               and which of its machine's addresses it calls from
 //	genesis        the document, as handed out
 //	identity.crt   the application's certificate chain, PEM; may be missing
 //	identity.key   its key, PEM, 0600

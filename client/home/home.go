@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -47,12 +48,15 @@ var (
 type Settings struct {
 	GenesisHash string `json:"genesis_hash"`
 	Region      string `json:"region,omitempty"`
+	// Source is an address, or empty.
+	Source string `json:"source,omitempty"`
 }
 
 // Home is a directory whose genesis document is believed.
 type Home struct {
 	Dir     string
-	Region  string // where this client is; may be empty
+	Region  string     // where this client is; may be empty
+	Source  netip.Addr // of this machine, to call from; may be none
 	Genesis *authority.VerifiedGenesis
 	// Custody is who holds authority, as far as it is known here.
 	Custody *authority.Succession
@@ -86,6 +90,12 @@ func Open(dir string) (*Home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	var source netip.Addr
+	if s.Source != "" {
+		if source, err = netip.ParseAddr(s.Source); err != nil {
+			return nil, fmt.Errorf("%s: %w: source: %w", path, ErrSettings, err)
+		}
+	}
 	hash, err := api.ParseDigest(s.GenesisHash)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -94,7 +104,7 @@ func Open(dir string) (*Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Home{Dir: dir, Region: s.Region, Genesis: g}
+	h := &Home{Dir: dir, Region: s.Region, Source: source, Genesis: g}
 	if h.Custody, err = readCustody(filepath.Join(dir, CustodyFile), g); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func setUp(t *testing.T) (dir string, g *authority.VerifiedGenesis, record []byt
 	c := dealt.New(t, 2, "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1")
 	k := c.Deal("payroll", 2, "n1", "n2", "n3")
 	dir = t.TempDir()
-	settings, err := json.Marshal(home.Settings{GenesisHash: c.Genesis.Hash().String(), Region: "a"})
+	settings, err := json.Marshal(home.Settings{GenesisHash: c.Genesis.Hash().String(), Region: "a", Source: "192.0.2.7"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestOpen(t *testing.T) {
 	}
 	dir, g, _, _ := setUp(t)
 	h, err := home.Open(dir)
-	if err != nil || h.Genesis.Hash() != g.Hash() || h.Region != "a" {
+	if err != nil || h.Genesis.Hash() != g.Hash() || h.Region != "a" || h.Source.String() != "192.0.2.7" {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	if _, err := h.Identity(); !errors.Is(err, home.ErrNoIdentity) {
@@ -83,6 +83,10 @@ func TestOpen(t *testing.T) {
 	write(t, filepath.Join(dir, home.SettingsFile), []byte(`{"genesis_hash": "", "more": 1}`))
 	if _, err := home.Open(dir); !errors.Is(err, home.ErrSettings) {
 		t.Errorf("settings of another program: %v", err)
+	}
+	write(t, filepath.Join(dir, home.SettingsFile), []byte(`{"genesis_hash": "", "source": "192.0.2"}`))
+	if _, err := home.Open(dir); !errors.Is(err, home.ErrSettings) {
+		t.Errorf("no address to call from: %v", err)
 	}
 	if _, err := home.Read(dir); !errors.Is(err, home.ErrNoFile) {
 		t.Errorf("a directory: %v", err)

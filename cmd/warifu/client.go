@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"slices"
 
@@ -23,10 +24,10 @@ func (a *app) clientCommand() *cobra.Command {
 }
 
 func (a *app) clientInitCommand() *cobra.Command {
-	var genesis, hash, cert, key, region string
+	var genesis, hash, cert, key, region, source string
 	var replace bool
 	c := &cobra.Command{
-		Use:   "init --genesis FILE --hash HASH [--cert FILE --key FILE] [--region REGION]",
+		Use:   "init --genesis FILE --hash HASH [--cert FILE --key FILE] [--region REGION] [--source ADDRESS]",
 		Short: "Pin a cluster's genesis document, and keep the certificate to call with",
 		Long: `Pins a cluster's genesis document and keeps the certificate to call with, in
 $WARIFU_HOME (default ~/.config/warifu, or --home DIR).
@@ -35,7 +36,9 @@ The document is refused when its hash is not HASH, or when too few custodians
 signed it. Without --cert only a custodian can call the cluster from here, with
 --custodian FILE; wrapping with a saved key record needs no call at all.
 
-REGION is where this client is: nodes there are asked first.`,
+REGION is where this client is: nodes there are asked first. ADDRESS is one of this
+machine's own, for one that has several: a policy can ask from which network a call
+comes.`,
 		Example: "  warifu client init --genesis genesis --hash 6b1f... --cert app.crt --key app.key --region jp-east",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
@@ -57,6 +60,11 @@ REGION is where this client is: nodes there are asked first.`,
 				}
 				if !slices.Contains(regions, region) {
 					fmt.Fprintf(a.errs, "warifu: note: no node is in %s\n", region)
+				}
+			}
+			if source != "" {
+				if _, err := netip.ParseAddr(source); err != nil {
+					return misused("--source", err)
 				}
 			}
 			dir, err := a.homeDir()
@@ -86,7 +94,7 @@ REGION is where this client is: nodes there are asked first.`,
 				defer clear(private)
 				files = append(files, homeFile{home.CertificateFile, modePublic, chain}, homeFile{home.KeyFile, modeSecret, private})
 			}
-			b, err := json.MarshalIndent(home.Settings{GenesisHash: digest.String(), Region: region}, "", "  ")
+			b, err := json.MarshalIndent(home.Settings{GenesisHash: digest.String(), Region: region, Source: source}, "", "  ")
 			if err != nil {
 				panic(err)
 			}
@@ -106,6 +114,7 @@ REGION is where this client is: nodes there are asked first.`,
 	f.StringVar(&cert, "cert", "", "this application's certificate chain, PEM")
 	f.StringVar(&key, "key", "", "its private key, PEM, mode 0600")
 	f.StringVar(&region, "region", "", "the region this client is in")
+	f.StringVar(&source, "source", "", "the address of this machine to call from (default: the system's choice)")
 	f.BoolVar(&replace, "replace", false, "replace what is there, for a new certificate or another cluster")
 	required(c, "genesis", "hash")
 	c.MarkFlagsRequiredTogether("cert", "key")

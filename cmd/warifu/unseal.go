@@ -97,7 +97,7 @@ func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 		return nil, err
 	}
 	u.cluster, err = client.New(client.Config{
-		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Timeout: a.caller.timeout,
+		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
 		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
