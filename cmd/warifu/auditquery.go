@@ -52,12 +52,14 @@ func (q *questionFlags) read() (zone *time.Location, err error) {
 
 func (a *app) auditQueryCommand() *cobra.Command {
 	var q questionFlags
+	var long bool
 	c := &cobra.Command{
 		Use:   "query DIR",
 		Short: "Say who asked for which key, when, from where, why, and by which rule it was decided",
 		Long: `Searches an export for what nodes decided, oldest first: who, which key, when, from
 where, why, and by which rule. A line is one envelope of one request, with what each
-node that was asked decided; -o json shows every field of each. The export is verified
+node that was asked decided; --long makes a paragraph of it, with the nodes by name,
+and -o json shows every field of each. The export is verified
 on the way: what a damaged log says is left out, and that is exit code 6.`,
 		Example: `  warifu audit query march --principal spiffe://bank.example/loans --decision refused
   warifu audit query march --key patient-records --since 2026-03-01 --zone Asia/Tokyo`,
@@ -87,6 +89,15 @@ on the way: what a damaged log says is left out, and that is exit code 6.`,
 					fmt.Fprintln(w, "nothing found")
 					return
 				}
+				if long {
+					for i, v := range views {
+						if i > 0 {
+							fmt.Fprintln(w)
+						}
+						v.words(w)
+					}
+					return
+				}
 				var rows [][]string
 				for _, v := range views {
 					rows = append(rows, []string{v.When, v.utc, v.Principal, orWord(v.KeyName, short(v.Key)), v.decided(), v.rule(), v.Source, v.Reason})
@@ -98,6 +109,7 @@ on the way: what a damaged log says is left out, and that is exit code 6.`,
 		},
 	}
 	q.flags(c)
+	c.Flags().BoolVar(&long, "long", false, "a paragraph for each, in place of a line")
 	c.Flags().StringVar(&q.question.Decision, "decision", "", "only what any node "+strings.Join(auditor.Decisions(), ", "))
 	return c
 }
@@ -131,6 +143,38 @@ func viewAsked(x *auditor.Asked, zone *time.Location) askedView {
 	return v
 }
 
+// words says all that a line says, and which nodes decided what.
+func (v *askedView) words(w io.Writer) {
+	when := v.When
+	if v.utc != "" {
+		when += " (" + v.utc + " UTC)"
+	}
+	pairs := []string{"who", v.Principal, "key", orWord(v.KeyName, v.Key), "when", when, "from where", orWord(v.Source, "-"), "why", orWord(v.Reason, "-")}
+	for _, word := range auditor.Decisions() {
+		nodes := slices.Compact(v.asked.By(word))
+		if len(nodes) == 0 {
+			continue
+		}
+		by := strings.Join(nodes, ", ")
+		if codes := v.codes(word); codes != "" {
+			by += ": " + codes
+		}
+		if why := v.said(word, because); len(why) > 0 {
+			by += " (" + strings.Join(why, "; ") + ")"
+		}
+		pairs = append(pairs, word+" by", by)
+	}
+	facts(w, append(pairs, "by which rule", orWord(v.decisive(), "-"))...)
+}
+
+// codes are those that nodes with this decision answered.
+func (v *askedView) codes(decision string) string {
+	if decision == auditor.Released {
+		return ""
+	}
+	return strings.Join(v.said(decision, func(at auditor.At) string { return at.Code }), ", ")
+}
+
 // decided says how many nodes decided what: "released by 3", "refused by 5: denied".
 func (v *askedView) decided() string {
 	var parts []string
@@ -140,8 +184,8 @@ func (v *askedView) decided() string {
 			continue
 		}
 		part := fmt.Sprintf("%s by %d", word, len(nodes))
-		if codes := v.said(word, func(at auditor.At) string { return at.Code }); word != auditor.Released && len(codes) > 0 {
-			part += ": " + strings.Join(codes, ", ")
+		if codes := v.codes(word); codes != "" {
+			part += ": " + codes
 		}
 		parts = append(parts, part)
 	}
@@ -150,21 +194,39 @@ func (v *askedView) decided() string {
 
 // rule says by which rules it was decided; where none did, what else nodes wrote down.
 func (v *askedView) rule() string {
-	if len(v.Rules) > 0 {
-		parts := slices.Clone(v.Rules)
-		for _, id := range v.asked.Grants() {
-			parts = append(parts, "grant "+short(id))
-		}
-		return strings.Join(parts, ", ")
+	if rules := v.decisive(); rules != "" {
+		return rules
 	}
 	var out []string
-	for _, why := range v.said(auditor.Refused, func(at auditor.At) string { return at.Why }) {
-		if why == noRule {
-			why = "no rule permits it"
-		}
+	for _, why := range v.said(auditor.Refused, because) {
 		out = append(out, "("+why+")")
 	}
 	return strings.Join(out, " ")
+}
+
+// decisive are the rules by which it was decided, and the grants that were named for
+// them.
+func (v *askedView) decisive() string {
+	if len(v.Rules) == 0 {
+		return ""
+	}
+	parts := slices.Clone(v.Rules)
+	for _, id := range v.asked.Grants() {
+		parts = append(parts, "grant "+short(id))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// because is what a node wrote down of why, without its code said again. Nothing where
+// rules say it.
+func because(at auditor.At) string {
+	switch {
+	case at.Why == noRule && len(at.Rules) > 0:
+		return ""
+	case at.Why == noRule:
+		return "no rule permits it"
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(at.Why, noRule+": "), at.Code+": ")
 }
 
 // noRule is what a node writes beside a refusal that the policy made: without a rule's

@@ -317,6 +317,7 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			return denied()
 		}
 		if of.why != nil {
+			it.why = "grant: " + of.why.Sentence
 			return of.why
 		}
 		it.grant = of.grant

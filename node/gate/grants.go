@@ -150,6 +150,7 @@ func overRate(by *policy.Rate, wait time.Duration) *api.Error {
 // boundElsewhere refuses an item whose slot another request has.
 func (it *item) boundElsewhere(next uint32) *api.Error {
 	it.nextSlot = next
+	it.why = "grant: its uses are bound to other requests"
 	if next == 0 {
 		return api.Refuse(api.CodeGrant, "all %d uses of the grant are bound to other requests at this node", it.grant.Uses)
 	}
