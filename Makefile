@@ -1,12 +1,13 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check test age-big lint fuzz prove prove-long kills bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check stories test age-big lint fuzz prove prove-long kills bench timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
 	@echo "make demo-tour   the commands of the demo's closing screen, one by one"
 	@echo "make demo-check  kill every pair of nodes, and then a third; measured"
 	@echo "make demo-down   stop the demo and remove .demo"
+	@echo "make stories     a hospital by day and night, a bank, a manufacturer: who may open what"
 	@echo "make test        every test, with the race detector, SoftHSM included"
 	@echo "make age-big     1 GiB through age and warifu, in constant memory"
 	@echo "make lint        gofumpt, go vet, staticcheck, and a build without cgo"
@@ -37,6 +38,9 @@ demo-tour: build
 demo-check: build
 	@script/demo up
 	@script/demo check
+
+stories: build
+	@script/stories
 
 test:
 	@script/deps --test

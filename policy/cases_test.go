@@ -25,7 +25,11 @@ func story(t testing.TB, name string) (*policy.Cases, *policy.Policy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := policy.Compile(policy.Document{Text: read(c.Text), Entities: read(c.Entities), Zone: c.Zone})
+	d := policy.Document{Text: read(c.Text), Entities: read(c.Entities), Zone: c.Zone}
+	if c.Limits != "" {
+		d.Limits = read(c.Limits)
+	}
+	p, err := policy.Compile(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +49,7 @@ func TestStories(t *testing.T) {
 				}
 			}
 			for i := range c.Cases {
-				c.Cases[i].Expect = map[string]string{policy.ExpectAllow: policy.ExpectDeny, policy.ExpectDeny: policy.ExpectAllow}[c.Cases[i].Expect]
+				c.Cases[i].Expect = map[string]string{policy.ExpectAllow: policy.ExpectDeny, policy.ExpectDeny: policy.ExpectAllow, policy.ExpectGrant: policy.ExpectAllow}[c.Cases[i].Expect]
 			}
 			for _, o := range c.Test(p) {
 				if o.Passed {
@@ -106,7 +110,7 @@ func FuzzParseCases(f *testing.F) {
 			return
 		}
 		for _, o := range c.Test(p) { // what was accepted can be asked
-			if o.Got != policy.ExpectAllow && o.Got != policy.ExpectDeny {
+			if o.Got != policy.ExpectAllow && o.Got != policy.ExpectDeny && o.Got != policy.ExpectGrant {
 				t.Errorf("%+v", o)
 			}
 		}

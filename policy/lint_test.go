@@ -148,12 +148,15 @@ func TestExplain(t *testing.T) {
 		{"the ward at noon on a Tuesday", map[string]string{
 			"ward-by-day": "everything fits", "emergency-room": `who: it is for in Group::"emergency"`, "blocked-by-patient": "when does not hold: context.envelope has blocked && context.envelope.blocked == \"yes\"",
 		}},
-		{"the ward at three in the night", map[string]string{"ward-by-day": "when does not hold: context.time.hour >= 8 && context.time.hour < 18"}},
+		{"the ward at three in the night", map[string]string{
+			"ward-by-day":   "when does not hold: context.time.hour >= 8 && context.time.hour < 18",
+			"ward-by-grant": `when does not hold: context.grants.contains("two-doctors") && context.reason != ""`,
+		}},
 		{"the ward without a reason", map[string]string{"ward-by-day": `when does not hold: context.reason != ""`}},
 	} {
 		i := slices.IndexFunc(c.Cases, func(k policy.Case) bool { return k.Name == tt.name })
 		x := p.Explain(c.Cases[i].Request())
-		if len(x.Findings) != 3 {
+		if len(x.Findings) != 4 {
 			t.Fatalf("%d findings", len(x.Findings))
 		}
 		for _, f := range x.Findings {
