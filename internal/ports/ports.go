@@ -34,29 +34,40 @@ const count = Last - First + 1
 
 var (
 	mu   sync.Mutex
-	next int // to look at, after the one that this process chose last; guarded by mu
+	last = none // that this process chose, from First; guarded by mu
 )
+
+const none = -1
 
 // Listen opens a socket on a port of host that is free now. A process that chooses
 // faster than the clock goes on from its last choice.
 func Listen(host string) (net.PacketConn, error) {
 	mu.Lock()
 	defer mu.Unlock()
-	var last error
-	begin := int(time.Now().UnixMilli() / 10 * 2 % count)
-	if ahead := (next - begin + count) % count; ahead < count/2 {
-		begin = next
-	}
+	var failed error
+	begin := beginAt(int(time.Now().UnixMilli()/10*2%count), last)
 	for i := range tries {
 		at := (begin + i) % count
 		socket, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(First+at)))
 		if err == nil {
-			next = (at + 1) % count
+			last = at
 			return socket, nil
 		}
-		if last = err; !errors.Is(err, syscall.EADDRINUSE) {
+		if failed = err; !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("choose a free port: %w", last)
+	return nil, fmt.Errorf("choose a free port: %w", failed)
+}
+
+// beginAt is where the search begins: at the clock, or after the last choice when that
+// is ahead of it.
+func beginAt(clock, last int) int {
+	if last == none {
+		return clock
+	}
+	if next := (last + 1) % count; (next-clock+count)%count < count/2 {
+		return next
+	}
+	return clock
 }
