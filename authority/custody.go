@@ -65,6 +65,14 @@ type Succession struct {
 	Genesis *Genesis   // with the custodians and counts in force
 	Last    api.Digest // id of the last change, or zero
 	entries [][]byte
+	ids     []api.Digest
+}
+
+// Extends says whether the changes of before are the first of s. Those who were
+// replaced can sign another replacement in the place of their own: a chain that does
+// not extend what is known is such a one, however long it is.
+func (s *Succession) Extends(before *Succession) bool {
+	return len(s.ids) >= len(before.ids) && slices.Equal(s.ids[:len(before.ids)], before.ids)
 }
 
 // Len is how many changes there were.
@@ -128,5 +136,6 @@ func (s *Succession) take(e *Entry) error {
 		return err
 	}
 	s.Genesis, s.Last = next, e.ID()
+	s.ids = append(s.ids, s.Last)
 	return nil
 }

@@ -62,6 +62,20 @@ func TestASuccessionIsFollowedFromGenesis(t *testing.T) {
 	}
 	few := w.change(KindCustodians)
 	few.Base, few.Body = api.Digest{}, wire.Encode(custody(last))
+	// Those who were replaced sign another replacement in the place of their own.
+	parted, err := Follow(g, [][]byte{w.sign(few, w.custodians...).Encode()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range entries {
+		before, err := Follow(g, entries[:n])
+		if err != nil || !s.Extends(before) || before.Extends(s) || !before.Extends(before) {
+			t.Errorf("%d changes and all of them: %v", n, err)
+		}
+		if follows := n == 0; parted.Extends(before) != follows || before.Extends(parted) {
+			t.Errorf("a chain that parts from the first on, and %d changes", n)
+		}
+	}
 	for sentence, tt := range map[string]struct {
 		entries [][]byte
 		want    error

@@ -15,9 +15,10 @@ import (
 const custodyWait = time.Second
 
 // Custody returns who holds authority now, verified from genesis on, change by change.
-// Several nodes are asked, and the longest chain is taken: a node can hold back the
-// newest replacement, and not make one up. It fails with a *[NodesError] when nobody
-// answers.
+// Several nodes are asked: one can hold back the newest replacement, and show one that
+// custodians signed who had been replaced. Of chains that part, that is taken which
+// most nodes follow, as far as they show any; else the longest. It fails with a
+// *[NodesError] when nobody answers.
 func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
 	ctx, cancel := c.bounded(ctx)
 	type outcome struct {
@@ -43,26 +44,45 @@ func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
 			outcomes <- outcome{l, chain, err}
 		})
 	}
-	var longest *authority.Succession
+	var chains []*authority.Succession
 	var late <-chan time.Time
 	failed := &NodesError{Doing: "ask who the custodians are", Nodes: len(c.links)}
 	for range c.links {
 		select {
 		case o := <-outcomes:
-			switch {
-			case o.err != nil:
+			if o.err != nil {
 				failed.Reasons = append(failed.Reasons, reasonOf(o.link.node.ID, o.err))
-			case longest == nil:
-				longest, late = o.chain, time.After(custodyWait)
-			case o.chain.Len() > longest.Len():
-				longest = o.chain
+				continue
+			}
+			if chains = append(chains, o.chain); late == nil {
+				late = time.After(custodyWait)
 			}
 		case <-late:
-			return longest, nil
+			return mostFollowed(chains), nil
 		}
 	}
-	if longest == nil {
+	if len(chains) == 0 {
 		return nil, failed
 	}
-	return longest, nil
+	return mostFollowed(chains), nil
+}
+
+// mostFollowed is the chain, of those that no other extends, that most chains are the
+// beginning of; of several the longest.
+func mostFollowed(chains []*authority.Succession) *authority.Succession {
+	var best *authority.Succession
+	most := 0
+	for _, c := range chains {
+		count, end := 0, true
+		for _, other := range chains {
+			if c.Extends(other) {
+				count++
+			}
+			end = end && (c.Extends(other) || !other.Extends(c))
+		}
+		if end && (best == nil || count > most || count == most && c.Len() > best.Len()) {
+			best, most = c, count
+		}
+	}
+	return best
 }

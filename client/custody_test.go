@@ -23,7 +23,7 @@ func (c *fakeCluster) change(t *testing.T, kind string, body any, base api.Diges
 	return e
 }
 
-// Who the custodians are is the longest chain that any node shows, each verified from
+// Who the custodians are is the longest chain that nodes show and follow, each verified from
 // genesis on: what is held back, or made up, counts for nothing.
 func TestTheLongestSuccessionIsFound(t *testing.T) {
 	c := newFakeCluster(t)
@@ -51,6 +51,18 @@ func TestTheLongestSuccessionIsFound(t *testing.T) {
 	shows("n4", second, first)
 	if s, err = cl.Custody(t.Context()); err != nil || s.Len() != 2 || s.Last != second.ID() || len(s.Genesis.Custodians) != 2 {
 		t.Errorf("%+v, %v", s, err)
+	}
+	// Those who were replaced sign on, and one node shows what they signed.
+	back := authority.Custody{Custodians: c.Genesis.Custodians[1:], Required: c.Genesis.Required}
+	fork := []*authority.Entry{c.change(t, authority.KindCustodians, back, api.Digest{}, c.Custodians[1:]...)}
+	for range 3 {
+		fork = append(fork, c.change(t, authority.KindCustodians, back, fork[len(fork)-1].ID(), c.Custodians[1:]...))
+	}
+	shows("n3", first)
+	shows("n4", first, second)
+	shows("n5", fork...)
+	if s, err = cl.Custody(t.Context()); err != nil || s.Len() != 2 || s.Last != second.ID() {
+		t.Errorf("against a longer chain of those who were replaced: %d changes, %v", s.Len(), err)
 	}
 	for id := range c.nodes {
 		shows(id, forged)

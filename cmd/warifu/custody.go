@@ -24,6 +24,9 @@ func (a *app) learnCustody(ctx context.Context, h *home.Home, cluster *client.Cl
 	if err != nil || s.Len() <= h.Custody.Len() {
 		return err
 	}
+	if !s.Extends(h.Custody) {
+		return fail(exitAuthority, "nodes show custodians who do not follow those known here, put by %s: their chain parts from it, as one does that those who were replaced went on to sign", orWord(idWord(h.Custody.Last), "genesis"))
+	}
 	name := filepath.Join(h.Dir, home.CustodyFile)
 	if err := writeReplacing(name, modePublic, authority.EncodeSuccession(s.Entries())); err != nil {
 		return fmt.Errorf("keep who the custodians are: %w", err)
