@@ -461,6 +461,7 @@ var promises = []promise{
 				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestWhatOneCustodianCancelsIsBounded", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
 				"TestCustodiansWhoOpenSealsAreNotReplaced", "TestTheLastDrillOfACustodianIsKept", "TestCustodyIsWorkedOutOfTheState", "TestARecordBringsTheSuccession", "TestEachSignatureHasOnePurpose", "TestTheRootIsThatOfTheSet",
 			}},
+			{"client", []string{"TestTheLongestSuccessionIsFound"}},
 			{"authority", []string{"TestASuccessionIsFollowedFromGenesis", "TestWhoMayReplaceCustodians", "TestAProposalIsItsCustodiansWord", "TestApprovalsMakeASignedChange", "TestVotesThatAreNone", "TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
 			{"consensus", []string{
 				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted", "TestADeletionThatFailedIsNotTriedAgain",
@@ -593,6 +594,11 @@ var promises = []promise{
 				old:  "\tif s.LiftOf(id) != nil {\n\t\treturn ErrLifted",
 				new:  "\tif id.IsZero() {\n\t\treturn ErrLifted",
 				room: "consensus/ledger", test: "TestAnIdThatWasLiftedIsNeverTakenAgain", says: "it was taken",
+			},
+			{
+				name: "a client follows those who were replaced, if their chain is longer",
+				file: "client/custody.go", old: "count > most || count == most && c.Len() > best.Len()", new: "most < 0 || c.Len() > best.Len()",
+				room: "client", test: "TestTheLongestSuccessionIsFound", says: "against a longer chain of those who were replaced",
 			},
 			{
 				name: "one custodian fills the state with what it cancels",
@@ -1034,7 +1040,7 @@ var promises = []promise{
 				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
 				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed",
-				"TestDoubtsAboutTheLedgerAreSaid", "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", "TestADamagedLogTellsNothingOfTheLedger", "TestWhatWasNotAskedForIsNotTaken",
+				"TestDoubtsAboutTheLedgerAreSaid", "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", "TestADamagedLogTellsNothingOfTheLedger", "TestEachNodeHasRoomForItsEntries", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
 			{"node", []string{
