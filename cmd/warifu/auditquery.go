@@ -164,7 +164,7 @@ func (v *askedView) words(w io.Writer) {
 		}
 		pairs = append(pairs, word+" by", by)
 	}
-	facts(w, append(pairs, "by which rule", orWord(v.decisive(), "-"))...)
+	facts(w, append(pairs, "by which rule", orWord(v.decisive(), "none"))...)
 }
 
 // codes are those that nodes with this decision answered.
