@@ -62,15 +62,24 @@ type gathering struct {
 	queue     []*link         // holders not asked yet, the nearest first
 	asking    map[string]bool // holders asked, and not answered yet
 	falsified map[string]bool // holders that gave a false partial
+	missed    []missed        // holders that were not there
+	followed  bool            // those that were not there have been looked for elsewhere
 	slow      time.Duration   // the slowest distance of those asked
+}
+
+// missed is a holder that was not there, and where that was.
+type missed struct {
+	link    *link
+	address string
 }
 
 // holderAnswer is what one holder said, or that it did not.
 type holderAnswer struct {
-	link   *link
-	items  []*pending
-	answer *api.UnwrapAnswer
-	err    error
+	link    *link
+	address string // where it was asked
+	items   []*pending
+	answer  *api.UnwrapAnswer
+	err     error
 }
 
 // gather opens the items, or says in each result why not. It returns within the
@@ -91,7 +100,7 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 		holders = append(holders, l)
 	}
 	g.queue = c.nearest(ctx, holders, key.Threshold())
-	answers := make(chan holderAnswer, len(g.queue))
+	answers := make(chan holderAnswer, 2*len(g.queue)) // each may be asked again elsewhere
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
@@ -104,8 +113,9 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 		g.asking[l.node.ID] = true
 		g.slow = max(g.slow, l.standing().rtt)
 		asked.Go(func() {
+			address := l.address()
 			answer, err := g.ask(ctx, l, open, false)
-			answers <- holderAnswer{l, open, answer, err}
+			answers <- holderAnswer{l, address, open, answer, err}
 		})
 		hedge.Reset(min(max(3*g.slow, minHedge), maxHedge))
 	}
@@ -113,7 +123,13 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 		for len(g.queue) > 0 && g.missing() > len(g.asking) {
 			ask()
 		}
-		if len(g.open()) == 0 || len(g.asking) == 0 {
+		if len(g.open()) == 0 {
+			break
+		}
+		if len(g.asking) == 0 {
+			if g.follow(ctx) {
+				continue
+			}
 			break
 		}
 		select {
@@ -188,6 +204,26 @@ func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bo
 	return answer, nil
 }
 
+// follow looks once, before there are too few, whether holders that were not there
+// have moved: they are asked again then. It says whether there are any.
+func (g *gathering) follow(ctx context.Context) bool {
+	if g.followed || len(g.missed) == 0 || ctx.Err() != nil {
+		return false
+	}
+	g.followed = true
+	g.client.askAddresses(ctx)
+	for _, m := range g.missed {
+		if m.link.address() == m.address {
+			continue
+		}
+		g.queue = append(g.queue, m.link)
+		for _, p := range g.items {
+			p.reasons = slices.DeleteFunc(p.reasons, func(r NodeReason) bool { return r.Node == m.link.node.ID })
+		}
+	}
+	return len(g.queue) > 0
+}
+
 func (g *gathering) refuse(items []*pending, r NodeReason) {
 	for _, p := range items {
 		p.reasons = append(p.reasons, r)
@@ -198,7 +234,11 @@ func (g *gathering) refuse(items []*pending, r NodeReason) {
 func (g *gathering) take(ctx context.Context, a holderAnswer) {
 	node := a.link.node.ID
 	if a.err != nil {
-		g.refuse(a.items, reasonOf(node, a.err))
+		r := reasonOf(node, a.err)
+		g.refuse(a.items, r)
+		if r.Code == api.CodeUnreachable {
+			g.missed = append(g.missed, missed{a.link, a.address})
+		}
 		return
 	}
 	g.client.hearHistory(ctx, node, a.answer.Header)

@@ -234,6 +234,13 @@ func (l *link) standing() standing {
 	}
 }
 
+// address is where the node is, by its newest claim.
+func (l *link) address() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.claim.Client
+}
+
 // markFalse makes this client ask the node after all others from now on.
 func (l *link) markFalse() {
 	l.mu.Lock()

@@ -320,6 +320,11 @@ func TestANodeThatMovedIsFound(t *testing.T) {
 	c := newFakeCluster(t)
 	cl := c.client(t)
 	envelope := c.wrapped(t, cl)
+	surprised := c.client(t) // it knows all five, and does not hear of the deaths before it asks
+	for range 5 {
+		opens(t, surprised, envelope)
+		time.Sleep(20 * time.Millisecond)
+	}
 	c.nodes["n1"].kill()
 	c.nodes["n2"].kill()
 	c.nodes["n3"].kill()
@@ -331,6 +336,7 @@ func TestANodeThatMovedIsFound(t *testing.T) {
 	c.nodes["n4"].with(func() {
 		c.nodes["n4"].claims = encodeClaims(forged, older, c.Claim("n3", 2, moved))
 	})
+	opens(t, surprised, envelope)
 	fresh := c.client(t)
 	opens(t, fresh, envelope)
 	opens(t, cl, envelope)
