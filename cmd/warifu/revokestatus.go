@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -26,8 +27,12 @@ type revokeView struct {
 	Missing map[string]string `json:"missing,omitempty"` // the others, and why
 }
 
+// askAgain is how long a pending revoke is left alone.
+const askAgain = 250 * time.Millisecond
+
 func (a *app) revokeStatusCommand() *cobra.Command {
 	var tolerate int
+	var wait time.Duration
 	var out, from, genesis string
 	c := &cobra.Command{
 		Use:   "status ID",
@@ -36,7 +41,8 @@ func (a *app) revokeStatusCommand() *cobra.Command {
 there, and counts the receipts that they sign. It is done when it is committed and
 n-t+1+f of the n nodes have signed, for then fewer than t could release, whatever f
 liars do; otherwise it is pending: ask again. f nodes may also stay silent, so it
-surely comes to an end only if 2f is at most t-1. With --out the receipts are kept;
+surely comes to an end only if 2f is at most t-1. Nodes hear that it is committed a
+moment after the leader: with --wait they are asked until it is done. With --out the receipts are kept;
 with --from they are counted again, by anybody who has the genesis document.`,
 		Example: "  warifu revoke status 6b1f... --tolerate 1 --out app.receipts\n  warifu revoke status 6b1f... --from app.receipts",
 		Args:    exactly("ID"),
@@ -50,6 +56,13 @@ with --from they are counted again, by anybody who has the genesis document.`,
 				return err
 			}
 			count, err := authority.CountReceipts(g, id, tolerate, list)
+			for end := time.Now().Add(wait); err == nil && !count.Done() && from == "" && time.Now().Before(end); {
+				time.Sleep(askAgain)
+				if g, list, missing, err = a.receipts(c.Context(), id, from, genesis); err != nil {
+					return err
+				}
+				count, err = authority.CountReceipts(g, id, tolerate, list)
+			}
 			if err != nil {
 				return fail(exitInput, "%w", err)
 			}
@@ -72,6 +85,7 @@ with --from they are counted again, by anybody who has the genesis document.`,
 		},
 	}
 	c.Flags().IntVar(&tolerate, "tolerate", 1, "how many nodes may lie")
+	c.Flags().DurationVar(&wait, "wait", 0, "how long to go on asking while it is pending")
 	c.Flags().StringVar(&out, "out", "", "file to write the receipts to")
 	c.Flags().StringVar(&from, "from", "", "file with receipts to count instead of asking")
 	c.Flags().StringVar(&genesis, "genesis", "", "with --from: genesis document of the cluster (default: the one of client init)")
