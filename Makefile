@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check stories test age-big lint fuzz prove prove-long kills bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check stories test age-big lint fuzz prove prove-long revokes kills bench timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz        every fuzz target, ten minutes in all; FUZZ=90s for less"
 	@echo "make prove       each promise tried, and tried again with faults planted"
 	@echo "make prove-long  the same with every count at full length; writes docs/proofs/"
+	@echo "make revokes     2,000 revokes race 20,000 unwraps while nodes and networks suffer"
 	@echo "make kills       each node killed at each step of a new and of a running cluster"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
@@ -62,6 +63,11 @@ fuzz:
 prove:
 	@script/deps --test
 	@go run ./proofs
+
+# Without the race detector, under which make test runs a tenth of it.
+revokes:
+	@script/deps --test
+	go test -count=1 -timeout 30m -v -run '^TestRevokesRaceUnwraps$$' ./warifutest
 
 kills:
 	@script/deps --test
