@@ -268,7 +268,7 @@ func keyList(s *ledger.State) []api.KeySummary {
 			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
 		}
 		if key := s.Key(o.Key); key != nil {
-			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Epoch, "active", uint32(len(key.Signed))
+			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Number, "active", uint32(len(key.Signed))
 		}
 		out = append(out, k)
 	}

@@ -64,8 +64,8 @@ var promises = []promise{
 			{
 				name: "a node writes its share into the audit",
 				file: "node/gate/gate.go",
-				old:  "r.KeyName, r.Epoch = it.key.Name, it.key.Epoch",
-				new:  "r.KeyName, r.Epoch = it.key.Name, it.key.Epoch\n\t\tif it.share != nil {\n\t\t\tr.Context = [32]byte(it.share.Scalar.Bytes())\n\t\t}",
+				old:  "r.KeyName, r.Epoch = it.key.Name, it.key.Number",
+				new:  "r.KeyName, r.Epoch = it.key.Name, it.key.Number\n\t\tif it.share != nil {\n\t\t\tr.Context = [32]byte(it.share.Scalar.Bytes())\n\t\t}",
 				room: "node/gate", test: "TestNoSecretIsRecorded", says: "the record holds the share",
 			},
 			{

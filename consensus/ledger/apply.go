@@ -400,13 +400,15 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 		return err
 	}
 	key := &Key{
-		ID: id, Version: 1, Epoch: 1, Order: o.Hash, Session: ses.ID,
-		Purpose: o.Order.Purpose, Name: o.Order.Name, T: o.Order.T, Holders: o.Order.Holders,
-		Record: authority.KeyRecord{
-			Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
-			Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
-			RosterVersion: s.genesis.RosterVersion(), RecordVersion: 1,
-			Y: pk.Y.Bytes(), W: pk.W.Bytes(),
+		ID: id, Version: 1, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(),
+		Epoch: Epoch{
+			Number: 1, Session: ses.ID, T: o.Order.T, F: o.Order.F, Holders: o.Order.Holders,
+			Record: authority.KeyRecord{
+				Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
+				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
+				RosterVersion: s.genesis.RosterVersion(), RecordVersion: 1,
+				Y: pk.Y.Bytes(), W: pk.W.Bytes(),
+			},
 		},
 	}
 	for _, yi := range out.YI {
@@ -415,7 +417,7 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 	for _, i := range done.Struck() {
 		key.Struck = append(key.Struck, o.Order.Holders[i-1])
 	}
-	d.put(pathKey+id.String(), key)
+	d.put(keyPath(id, 1), key)
 	putBoard(d, ses, o, done)
 	born := *o
 	born.Live, born.Key = api.Digest{}, id
@@ -425,9 +427,9 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 
 // takeRecord keeps a holder's signature over the key record, one each.
 func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) error {
-	k := s.Key(b.Key)
+	k := s.KeyVersion(b.Key, b.Version)
 	switch {
-	case k == nil || k.Version != b.Version || k.Epoch != b.Epoch:
+	case k == nil || k.Number != b.Epoch:
 		return ErrNoKey
 	case k.IndexOf(node) == 0:
 		return ErrNotHolder
@@ -440,7 +442,7 @@ func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) 
 	next := *k
 	next.Signed = append(slices.Clone(k.Signed), node)
 	next.Signatures = append(slices.Clone(k.Signatures), b.Signature)
-	d.put(pathKey+k.ID.String(), &next)
+	d.put(keyPath(k.ID, k.Version), &next)
 	return nil
 }
 

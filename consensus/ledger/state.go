@@ -22,7 +22,7 @@ const (
 	pathOrder    = "order/"    // + hash → *Ordered
 	pathName     = "name/"     // + name → *named
 	pathSession  = "session/"  // + id → *Session
-	pathKey      = "key/"      // + id → *Key
+	pathKey      = "key/"      // + id + "/" + version → *Key
 	pathAnchor   = "anchor/"   // + node → *Anchored
 	pathAddress  = "address/"  // + node → *Address
 	pathLock     = "lock/"     // + node → *Locks
@@ -182,41 +182,6 @@ const lifetimePhases = 10
 func (s *State) Expired(ses *Session) bool {
 	lifetime := lifetimePhases * int64(s.OrderByHash(ses.Order).Order.PhaseSeconds) * 1000
 	return s.Time() > ses.OpenedTime+lifetime
-}
-
-// Key returns a key that was born, or nil.
-func (s *State) Key(id api.KeyID) *Key { return get[*Key](s, pathKey+id.String()) }
-
-// KeyNamed returns the key of this name once it is born, or nil.
-func (s *State) KeyNamed(name string) *Key {
-	o := s.OrderNamed(name)
-	if o == nil || o.Key == (api.KeyID{}) {
-		return nil
-	}
-	return s.Key(o.Key)
-}
-
-// RootKey returns the cluster's root key once it is born, or nil.
-func (s *State) RootKey() *Key {
-	o := s.OrderByHash(s.rootOrder)
-	if o.Key == (api.KeyID{}) {
-		return nil
-	}
-	return s.Key(o.Key)
-}
-
-// Keys lists every key that was born, by id.
-func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
-
-// LiveEpochs lists, by key, the epochs that can release.
-func (s *State) LiveEpochs() []authority.LiveEpoch {
-	var out []authority.LiveEpoch
-	for _, k := range s.Keys() {
-		if k.Purpose != authority.PurposeRoot {
-			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Epoch})
-		}
-	}
-	return out
 }
 
 func get[V value](s *State, path string) V {

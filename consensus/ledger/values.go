@@ -56,39 +56,6 @@ type Session struct {
 	Board      *board.Board
 }
 
-// Key is a threshold key that was born.
-type Key struct {
-	ID         api.KeyID             `cbor:"1,keyasint"`
-	Version    uint32                `cbor:"2,keyasint"`
-	Epoch      uint64                `cbor:"3,keyasint"`
-	Order      api.Digest            `cbor:"4,keyasint"`
-	Session    api.Digest            `cbor:"5,keyasint"`
-	Purpose    string                `cbor:"6,keyasint"`
-	Name       string                `cbor:"7,keyasint,omitempty"`
-	T          uint32                `cbor:"8,keyasint"`
-	Holders    []string              `cbor:"9,keyasint"` // by index; those struck stand in Struck
-	Struck     []string              `cbor:"10,keyasint,omitempty"`
-	Record     authority.KeyRecord   `cbor:"11,keyasint"`
-	Signatures []authority.Signature `cbor:"12,keyasint,omitempty"` // of the record, in the order in which they came
-	Signed     []string              `cbor:"13,keyasint,omitempty"` // whose they are, one by one
-}
-
-// IndexOf returns the place of a node among the holders of this epoch, 1..h,
-// or 0 for a node that holds no share in it.
-func (k *Key) IndexOf(node string) uint32 {
-	for _, s := range k.Struck {
-		if s == node {
-			return 0
-		}
-	}
-	for i, h := range k.Holders {
-		if h == node {
-			return uint32(i + 1)
-		}
-	}
-	return 0
-}
-
 // Anchored is the latest anchor of a node.
 type Anchored struct {
 	Anchor authority.Anchor `cbor:"1,keyasint"`
@@ -136,7 +103,6 @@ func (v *Taken) digest() api.Digest      { return digestOf(v) }
 func (v *Policy) digest() api.Digest     { return digestOf(v) }
 func (v *CA) digest() api.Digest         { return digestOf(v) }
 func (v *Ordered) digest() api.Digest    { return digestOf(v) }
-func (v *Key) digest() api.Digest        { return digestOf(v) }
 func (v *Anchored) digest() api.Digest   { return digestOf(v) }
 func (v *Address) digest() api.Digest    { return digestOf(v) }
 func (v *Locks) digest() api.Digest      { return digestOf(v) }

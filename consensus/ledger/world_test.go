@@ -318,5 +318,5 @@ func (w *world) recordSignature(node string, k *ledger.Key) authority.RecordSign
 	if err != nil {
 		w.Fatal(err)
 	}
-	return authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Epoch, Signature: sig}
+	return authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig}
 }

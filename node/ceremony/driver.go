@@ -185,7 +185,7 @@ func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
 		return err
 	}
 	return d.again(ctx, "record "+k.ID.String(), authority.KindRecord,
-		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Epoch, Signature: sig})
+		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig})
 }
 
 // inTurn posts what any holder may post: the first holder at once, the others

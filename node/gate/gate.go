@@ -241,10 +241,10 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 			return denied()
 		}
 	}
-	if t := a.tail.Key(id); t == nil || t.Epoch != k.Epoch || t.Version != k.Version {
+	if t := a.tail.Key(id); t == nil || t.Number != k.Number || t.Version != k.Version {
 		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
 	}
-	share, back, ok := g.cfg.Share(k.ID, k.Version, k.Epoch)
+	share, back, ok := g.cfg.Share(k.ID, k.Version, k.Number)
 	it.give(share, back)
 	index := k.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index {
@@ -358,7 +358,7 @@ func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error
 	if err != nil {
 		return nil, err
 	}
-	pk, err := tdh2.NewPublicKey(s.Genesis().Cluster, k.ID, k.Version, int(k.T), len(k.Holders), y)
+	pk, err := tdh2.NewPublicKey(s.Genesis().Cluster, k.ID, k.Version, int(k.BornT), int(k.BornH), y)
 	if err != nil {
 		return nil, err
 	}
@@ -411,7 +411,7 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 		r.Key, r.Version = it.envelope.KeyID(), it.envelope.Version()
 	}
 	if it.key != nil {
-		r.KeyName, r.Epoch = it.key.Name, it.key.Epoch
+		r.KeyName, r.Epoch = it.key.Name, it.key.Number
 	}
 	if u := it.request.Use; u != nil {
 		r.Grant, r.Slot = u.Grant, u.Slot
@@ -444,7 +444,7 @@ func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapReq
 
 // decideAgain repeats the steps whose answer can have turned into a no.
 func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
-	epoch := it.key.Epoch
+	epoch := it.key.Number
 	for _, s := range g.steps {
 		if s.again == never || s.again == ifMoved && !moved {
 			continue
@@ -453,7 +453,7 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 			return err
 		}
 	}
-	if it.key.Epoch != epoch {
+	if it.key.Number != epoch {
 		return api.Retry(api.CodeStale, "the key's epoch has changed")
 	}
 	return nil
@@ -468,13 +468,13 @@ func (g *Gate) release(it *item) api.ItemAnswer {
 	partial := it.verified.Partial(it.share.Scalar)
 	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)
 	a := api.ItemAnswer{
-		Epoch: it.key.Epoch, Index: it.share.Index,
+		Epoch: it.key.Number, Index: it.share.Index,
 		Partial: partial.Bytes(), Endorsement: endorsement[:],
 	}
 	if it.request.Prove {
 		id := tdh2.ShareID{
 			Cluster: it.public.Cluster, KeyID: it.key.ID, Version: it.key.Version,
-			Epoch: it.key.Epoch, Index: sharing.Index(it.share.Index),
+			Epoch: it.key.Number, Index: sharing.Index(it.share.Index),
 		}
 		proof, err := tdh2.ProveShare(g.cfg.Rand, it.share.Scalar, id, group.BaseMul(it.share.Scalar), partial, it.envelope)
 		if err != nil {

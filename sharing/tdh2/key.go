@@ -41,4 +41,15 @@ func NewPublicKey(cluster, keyID [32]byte, version uint32, t, h int, y *group.Po
 	}, nil
 }
 
+// Reshared is the same key with the threshold and the number of holders that a
+// reshare has given it: Y, W and Δ stay those of its birth, so every envelope opens.
+func (pk *PublicKey) Reshared(p sharing.Params) (*PublicKey, error) {
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("reshare a public key: %w: %w", ErrPublicKey, err)
+	}
+	next := *pk
+	next.T, next.H = p.T, p.H
+	return &next, nil
+}
+
 func uint32Bytes(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

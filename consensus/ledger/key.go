@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tdh2"
+)
+
+// Key is one version of a threshold key that was born, in its current epoch.
+type Key struct {
+	ID      api.KeyID  `cbor:"1,keyasint"`
+	Version uint32     `cbor:"2,keyasint"`
+	Order   api.Digest `cbor:"3,keyasint"` // of its birth
+	Purpose string     `cbor:"4,keyasint"`
+	Name    string     `cbor:"5,keyasint,omitempty"`
+	BornT   uint32     `cbor:"6,keyasint"` // the shape that its Δ is born with
+	BornH   uint32     `cbor:"7,keyasint"`
+	Epoch   `cbor:"8,keyasint"`
+}
+
+// Epoch is one generation of a key's shares, as its ceremony left it.
+type Epoch struct {
+	Number     uint64                `cbor:"1,keyasint"`
+	Session    api.Digest            `cbor:"2,keyasint"` // that made it
+	T          uint32                `cbor:"3,keyasint"`
+	F          uint32                `cbor:"4,keyasint"`
+	Holders    []string              `cbor:"5,keyasint"`           // by index; those struck stand in Struck
+	Struck     []string              `cbor:"6,keyasint,omitempty"` // who has not confirmed, and holds nothing
+	Record     authority.KeyRecord   `cbor:"7,keyasint"`
+	Signatures []authority.Signature `cbor:"8,keyasint,omitempty"` // of the record, in the order in which they came
+	Signed     []string              `cbor:"9,keyasint,omitempty"` // whose they are, one by one
+}
+
+func (v *Key) digest() api.Digest { return digestOf(v) }
+
+// IndexOf returns the place of a node among the holders of this epoch, 1..h,
+// or 0 for a node that holds no share in it.
+func (e *Epoch) IndexOf(node string) uint32 {
+	if slices.Contains(e.Struck, node) {
+		return 0
+	}
+	return uint32(slices.Index(e.Holders, node) + 1)
+}
+
+// Vouched says whether so many holders have signed the record that a client believes it.
+func (e *Epoch) Vouched() bool { return len(e.Signed) >= int(e.T) }
+
+// Public is the key's public half with the threshold and the holders of one of its
+// epochs: Y, W and Δ are those of its birth.
+func (k *Key) Public(cluster api.ClusterID, e *Epoch) (*tdh2.PublicKey, error) {
+	y, err := group.DecodePoint(e.Record.Y)
+	if err != nil {
+		return nil, fmt.Errorf("record of the key %s: %w", k.ID, err)
+	}
+	pk, err := tdh2.NewPublicKey(cluster, k.ID, k.Version, int(k.BornT), int(k.BornH), y)
+	if err != nil {
+		return nil, err
+	}
+	return pk.Reshared(sharing.Params{T: int(e.T), H: len(e.Holders)})
+}
+
+func keyPath(id api.KeyID, version uint32) string {
+	return fmt.Sprintf("%s%s/%010d", pathKey, id, version)
+}
+
+// Key returns the newest version of a key that was born, or nil.
+func (s *State) Key(id api.KeyID) *Key {
+	versions := list[*Key](s, pathKey+id.String()+"/")
+	if len(versions) == 0 {
+		return nil
+	}
+	return versions[len(versions)-1]
+}
+
+// KeyVersion returns one version of a key, or nil.
+func (s *State) KeyVersion(id api.KeyID, version uint32) *Key {
+	return get[*Key](s, keyPath(id, version))
+}
+
+// KeyNamed returns the newest version of the key of this name once it is born, or nil.
+func (s *State) KeyNamed(name string) *Key {
+	o := s.OrderNamed(name)
+	if o == nil || o.Key == (api.KeyID{}) {
+		return nil
+	}
+	return s.Key(o.Key)
+}
+
+// RootKey returns the cluster's root key once it is born, or nil.
+func (s *State) RootKey() *Key {
+	o := s.OrderByHash(s.rootOrder)
+	if o.Key == (api.KeyID{}) {
+		return nil
+	}
+	return s.Key(o.Key)
+}
+
+// Keys lists every version of every key that was born, by id and version.
+func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
+
+// LiveEpochs lists, by key, version and epoch, the epochs that can release.
+func (s *State) LiveEpochs() []authority.LiveEpoch {
+	var out []authority.LiveEpoch
+	for _, k := range s.Keys() {
+		if k.Purpose != authority.PurposeRoot {
+			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Number})
+		}
+	}
+	return out
+}
