@@ -142,7 +142,7 @@ func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing
 	}
 	own := share.Add(group.SmallScalar(0)) // the driver wipes its copy
 	if !root {
-		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Index: uint32(index), Scalar: own})
+		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Session: ses.ID, Index: uint32(index), Scalar: own})
 	}
 	cfg := s.cfg
 	if s.lock != nil {

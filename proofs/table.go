@@ -1248,12 +1248,40 @@ var promises = []promise{
 				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
 				"TestACrashLeavesNoOldGeneration", "TestWhatWasSealedWrongIsRefused", "TestNothingPrintsAShare", "TestOnARealToken",
 				"TestALockedSealTakesTheCustodiansSecretToo", "TestAnUnsealSecretIsOfOneSeal", "TestWhatIsBorrowedIsWipedWhenItIsBack",
+				"TestNoBackupOfAnErasedGenerationOpens", "TestWhatIsErasedIsGoneAndTheRestStays", "TestAnErasureThatBreaksAtAnyStep",
+				"TestAFullOrDeadDiskErasesNothing", "TestNothingIsPutBesideAGenerationThatMayStand", "TestEachGenerationHasALockOfItsOwn",
+				"TestSharesAreBorrowedWhileAGenerationIsMade", "TestErasuresAtOnceBecomeOneGeneration",
 			}},
 			{"sharing/unseal", []string{"TestAnyThresholdOfCustodiansOpensASeal", "TestAPieceFitsNowhereElse", "TestPiecesThatDoNotBelongTogether", "TestALockHasItsForm"}},
 			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds", "TestASealShutsWhatCustodiansHaveOpened"}},
-			{"node", []string{"TestASealWipesWhatIsOpen"}},
+			{"node", []string{"TestASealWipesWhatIsOpen", "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt"}},
 		},
 		faults: []fault{
+			{
+				name: "an erasure leaves the key of the old generation",
+				file: "node/keyring/erase.go", old: "if err := destroyBefore(cfg, old+1); err != nil {", new: "if err := destroyBefore(cfg, old); err != nil {",
+				room: "node/keyring", test: "TestNoBackupOfAnErasedGenerationOpens", says: "the backup, with today's token: <nil>",
+			},
+			{
+				name: "an erasure writes what it erases into the new generation",
+				file: "node/keyring/erase.go", old: "going = append(going, s)", new: "going, kept[id] = append(going, s), s",
+				room: "node/keyring", test: "TestNoBackupOfAnErasedGenerationOpens", says: "today's files: <nil>",
+			},
+			{
+				name: "a generation that failed half-way is left for the next start to find",
+				file: "node/keyring/erase.go", old: "if k.torn == 0 {", new: "if k.torn >= 0 {",
+				room: "node/keyring", test: "TestAnErasureThatBreaksAtAnyStep", says: "what was put is not what a restart finds",
+			},
+			{
+				name: "an erased share is overwritten while it is in use",
+				file: "node/keyring/keyring.go", old: "if k.loans[s] == 0 {", new: "if k.loans[s] >= 0 {",
+				room: "node/keyring", test: "TestSharesAreBorrowedWhileAGenerationIsMade", says: "it is done while the share is in use",
+			},
+			{
+				name: "a node that catches up erases what it does not know yet",
+				file: "node/erase.go", old: "if ses == nil {\n\t\treturn false", new: "if ses == nil {\n\t\treturn true",
+				room: "node", test: "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt", says: "a share is gone of which this state knows nothing",
+			},
 			{
 				name: "a seal that custodians open is not under their secret",
 				file: "node/keyring/keyring.go", old: "locked := cfg.Unseal.Len() > 0\n", new: "locked := cfg.Unseal.Len() > 0 && g == 0\n",
@@ -1287,7 +1315,7 @@ var promises = []promise{
 			},
 			{
 				name: "a share that is in use when its keyring is wiped stays in memory",
-				file: "node/keyring/keyring.go", old: "if k.borrowed--; k.borrowed == 0 {", new: "if k.borrowed--; k.borrowed < 0 {",
+				file: "node/keyring/keyring.go", old: "if gone, is := k.leaving[s]; is {", new: "if gone, is := k.leaving[s]; is && gone == nil {",
 				room: "node/keyring", test: "TestWhatIsBorrowedIsWipedWhenItIsBack", says: "stays in memory",
 			},
 			{

@@ -58,7 +58,7 @@ var kills = []row{
 	{step: "consensus/bootstrap", hit: 1, stage: atFirst},
 	{step: "node/post-lock", hit: 1, stage: atFirst},
 	{step: "keyring/create-key", hit: 1, stage: atFirst},
-	{step: "keyring/write-none", hit: 1, stage: atFirst},
+	{step: "keyring/write-kept", hit: 1, stage: atFirst},
 	{step: "keyring/write-root", hit: 1, stage: atFirst},
 	{step: "keyring/read-back", hit: 1, stage: atFirst},
 	{step: "node/open-seal", hit: 1, stage: whenSealed},

@@ -9,8 +9,17 @@
 //
 // so a disk without its token opens nothing, a token without its disk opens
 // nothing, and t root shares (which rebuild every root share) open no keyring of
-// a node whose salt they do not have. To erase a share is to make a new
-// generation and to destroy the HSM key of the old one: backups die with it.
+// a node whose salt they do not have.
+//
+// To erase a share is to make a new generation without it and to destroy the HSM key
+// of the old one: backups die with it.
+//
+//	new HSM key, new salt ──▶ what stays ──▶ root share ──▶ read back ──▶ old HSM key, old files
+//	                                         └ from here on a start finds the new one
+//
+// Until the new generation reads back, the old one is in use, and all that was put into
+// it is there after a crash. [Keyring.Erase] is that walk; shares are given out all the
+// while.
 //
 // Every file is written beside its place, synced, renamed and read back before
 // it is relied on.

@@ -92,25 +92,39 @@ type Share struct {
 	Key         api.KeyID
 	Version     uint32
 	Epoch       uint64
+	Session     api.Digest // that made it
 	Index       uint32
 	Scalar      *group.Scalar
 	Endorsement secret.Bytes // key for endorsements, of this node and epoch
 }
 
-// Keyring is an open generation. It is safe for concurrent use.
+// Keyring is what is open of a node's newest generation. It is safe for concurrent
+// use.
 type Keyring struct {
-	cfg        Config
-	generation uint64
-	root       Root
-	key        secret.Bytes // of the keyring file
+	cfg  Config
+	root Root
 
-	writing sync.Mutex // held while files are written: readers do not wait for a disk
+	erasing chan struct{} // has room for the one who makes a generation
+	writing chan struct{} // has room for the one who writes files: readers do not wait for a disk
+	torn    uint64        // a generation that may stand on disk and is not in use, or 0; owned by who writes
 
-	mu       sync.RWMutex
-	shares   map[shareID]*Share // replaced, never changed; guarded by mu
-	borrowed int                // of what Borrow gave out; guarded by mu
-	leaving  map[shareID]*Share // of a wiped keyring, while some are borrowed; guarded by mu
-	wiped    bool               // guarded by mu
+	mu         sync.RWMutex
+	generation uint64                   // replaced by who writes; guarded by mu
+	key        secret.Bytes             // of the keyring file; replaced by who writes; guarded by mu
+	shares     map[shareID]*Share       // replaced, never changed; guarded by mu
+	loans      map[*Share]int           // what Borrow gave out, how often; guarded by mu
+	leaving    map[*Share]chan struct{} // out of use and borrowed; closed when it is overwritten; guarded by mu
+	asked      []*asked                 // erasures that wait for the next generation; guarded by mu
+	wiped      bool                     // guarded by mu
+}
+
+// newKeyring is an open generation without shares, and its key.
+func newKeyring(cfg Config, generation uint64, root Root) *Keyring {
+	return &Keyring{
+		cfg: cfg.without(), generation: generation, root: root,
+		erasing: make(chan struct{}, 1), writing: make(chan struct{}, 1),
+		shares: map[shareID]*Share{}, loans: map[*Share]int{}, leaving: map[*Share]chan struct{}{},
+	}
 }
 
 type shareID struct {
@@ -140,12 +154,13 @@ type sharesFile struct {
 }
 
 type shareSecret struct {
-	Key         api.KeyID `cbor:"1,keyasint"`
-	Version     uint32    `cbor:"2,keyasint"`
-	Epoch       uint64    `cbor:"3,keyasint"`
-	Index       uint32    `cbor:"4,keyasint"`
-	Scalar      []byte    `cbor:"5,keyasint"`
-	Endorsement []byte    `cbor:"6,keyasint"`
+	Key         api.KeyID  `cbor:"1,keyasint"`
+	Version     uint32     `cbor:"2,keyasint"`
+	Epoch       uint64     `cbor:"3,keyasint"`
+	Index       uint32     `cbor:"4,keyasint"`
+	Scalar      []byte     `cbor:"5,keyasint"`
+	Endorsement []byte     `cbor:"6,keyasint"`
+	Session     api.Digest `cbor:"7,keyasint"`
 }
 
 // Generations returns the one on disk, or 0, and the next to be made.
@@ -169,6 +184,19 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	k, err := raise(cfg, g, root, map[shareID]*Share{})
+	if err != nil {
+		return nil, err
+	}
+	if err := destroyBefore(cfg, g); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// raise makes generation g of a root share and these shares: a key of its own on the
+// token, a fresh salt, both files, read back. Older generations stay as they are.
+func raise(cfg Config, g uint64, root Root, shares map[shareID]*Share) (*Keyring, error) {
 	if err := failpoint.Step("keyring/create-key", func() error { return createKey(cfg.Device, hsmLabel(g)) }); err != nil {
 		return nil, fmt.Errorf("make the sealing key of generation %d: %w", g, err)
 	}
@@ -177,11 +205,13 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if _, err := io.ReadFull(cfg.Rand, salt); err != nil {
 		return nil, fmt.Errorf("draw the salt of generation %d: %w", g, err)
 	}
-	k := &Keyring{cfg: cfg.without(), generation: g, root: root, shares: map[shareID]*Share{}}
+	k := newKeyring(cfg, g, root)
+	k.shares = shares
+	var err error
 	if k.key, err = deriveKey(cfg, root.Share, salt, g); err != nil {
 		return nil, err
 	}
-	if err := failpoint.Step("keyring/write-none", func() error { return k.writeShares(k.shares) }); err != nil {
+	if err := failpoint.Step("keyring/write-kept", func() error { return k.writeShares(shares) }); err != nil {
 		return nil, err
 	}
 	if err := failpoint.Step("keyring/write-root", func() error { return sealRoot(cfg, root, salt, g) }); err != nil {
@@ -195,13 +225,16 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 		return nil, fmt.Errorf("%w: %w", ErrReadBack, err)
 	}
 	defer again.Wipe()
-	if again.generation != g || !again.root.Share.Equal(root.Share) || again.root.Session != root.Session {
+	if again.generation != g || !again.root.Share.Equal(root.Share) || again.root.Session != root.Session || !sameShares(again.shares, shares) {
 		return nil, ErrReadBack
 	}
-	if err := destroyBefore(cfg, g); err != nil {
-		return nil, err
-	}
 	return k, nil
+}
+
+func sameShares(a, b map[shareID]*Share) bool {
+	return maps.EqualFunc(a, b, func(x, y *Share) bool {
+		return x.Index == y.Index && x.Session == y.Session && x.Scalar.Equal(y.Scalar) && x.Endorsement.Equal(y.Endorsement)
+	})
 }
 
 // createKey makes a key that has sealed nothing yet. One of that label that is
@@ -323,10 +356,7 @@ func openNewest(cfg Config) (*Keyring, error) {
 	if err != nil || len(s.Salt) != SaltSize {
 		return nil, fmt.Errorf("%w: what %s seals is no root share and salt", ErrOpen, rootName(g))
 	}
-	k := &Keyring{
-		cfg: cfg.without(), generation: g,
-		root: Root{Session: s.Session, Epoch: f.Epoch, Index: s.Index, Share: share},
-	}
+	k := newKeyring(cfg, g, Root{Session: s.Session, Epoch: f.Epoch, Index: s.Index, Share: share})
 	if k.key, err = deriveKey(cfg, share, s.Salt, g); err != nil {
 		return nil, err
 	}
@@ -338,7 +368,11 @@ func openNewest(cfg Config) (*Keyring, error) {
 }
 
 // Generation is the number of this seal.
-func (k *Keyring) Generation() uint64 { return k.generation }
+func (k *Keyring) Generation() uint64 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.generation
+}
 
 // Root is the node's share of the root key.
 func (k *Keyring) Root() Root { return k.root }
@@ -359,18 +393,34 @@ func (k *Keyring) Borrow(key api.KeyID, version uint32, epoch uint64) (s *Share,
 	if s, ok = k.shares[shareID{key, version, epoch}]; !ok {
 		return nil, nil, false
 	}
-	k.borrowed++
-	return s, k.back, true
+	k.loans[s]++
+	return s, func() { k.back(s) }, true
 }
 
-// back ends a loan; the last one of a wiped keyring overwrites its shares.
-func (k *Keyring) back() {
+// back ends a loan; the last one of a share that is out of use overwrites it.
+func (k *Keyring) back(s *Share) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.borrowed--; k.borrowed == 0 {
-		wipe(k.leaving)
-		k.leaving = nil
+	if k.loans[s]--; k.loans[s] > 0 {
+		return
 	}
+	delete(k.loans, s)
+	if gone, is := k.leaving[s]; is {
+		s.wipe()
+		close(gone)
+		delete(k.leaving, s)
+	}
+}
+
+// leave overwrites a share that nobody can borrow any more: at once, or when it is
+// back from those who have, and then it returns what is closed after that. mu is held.
+func (k *Keyring) leave(s *Share) <-chan struct{} {
+	if k.loans[s] == 0 {
+		s.wipe()
+		return nil
+	}
+	k.leaving[s] = make(chan struct{})
+	return k.leaving[s]
 }
 
 // Count is the number of shares.
@@ -382,17 +432,20 @@ func (k *Keyring) Count() int {
 
 // Put adds a share, with a fresh endorsement key, and returns when it is durable
 // and was read back. Putting the same share again changes nothing; another share
-// of the same key and epoch is refused with [ErrAnother]. The keyring owns
+// of the same key and epoch, or one of another session, is refused with [ErrAnother]. The keyring owns
 // s.Scalar from then on.
 func (k *Keyring) Put(s Share) error {
-	k.writing.Lock()
-	defer k.writing.Unlock()
+	k.writing <- struct{}{}
+	defer func() { <-k.writing }()
 	id := shareID{s.Key, s.Version, s.Epoch}
 	if k.isWiped() {
 		return ErrWiped
 	}
+	if err := k.settle(); err != nil {
+		return err
+	}
 	if have, ok := k.Share(s.Key, s.Version, s.Epoch); ok {
-		if have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
+		if have.Session == s.Session && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
 			return nil
 		}
 		return fmt.Errorf("%w: %s, epoch %d", ErrAnother, s.Key, s.Epoch)
@@ -438,18 +491,16 @@ func (k *Keyring) isWiped() bool {
 // gives out nothing more, and nobody may use what [Keyring.Root] or
 // [Keyring.Share] gave out before.
 func (k *Keyring) Wipe() {
-	k.writing.Lock()
-	defer k.writing.Unlock()
+	k.writing <- struct{}{}
+	defer func() { <-k.writing }()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.wiped {
 		return
 	}
 	k.wiped = true
-	if k.borrowed > 0 {
-		k.leaving = k.shares
-	} else {
-		wipe(k.shares)
+	for _, s := range k.shares {
+		k.leave(s)
 	}
 	k.shares = map[shareID]*Share{}
 	k.root.Share.Wipe()
@@ -458,9 +509,13 @@ func (k *Keyring) Wipe() {
 
 func wipe(shares map[shareID]*Share) {
 	for _, s := range shares {
-		s.Scalar.Wipe()
-		s.Endorsement.Wipe()
+		s.wipe()
 	}
+}
+
+func (s *Share) wipe() {
+	s.Scalar.Wipe()
+	s.Endorsement.Wipe()
 }
 
 func (k *Keyring) writeShares(shares map[shareID]*Share) error {
@@ -468,7 +523,7 @@ func (k *Keyring) writeShares(shares map[shareID]*Share) error {
 	for _, s := range shares {
 		f.Shares = append(f.Shares, shareSecret{
 			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(),
+			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(), Session: s.Session,
 		})
 	}
 	defer func() {
@@ -526,7 +581,7 @@ func (k *Keyring) readShares() (map[shareID]*Share, error) {
 		}
 		out[id] = &Share{
 			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: scalar, Endorsement: secret.New(s.Endorsement),
+			Scalar: scalar, Endorsement: secret.New(s.Endorsement), Session: s.Session,
 		}
 	}
 	return out, nil

@@ -1,0 +1,31 @@
+package node
+
+import (
+	"context"
+
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
+)
+
+// erase makes the next generation of this node's keyring without the shares that drop
+// names, and destroys the one before it: [keyring.Keyring.Erase]. The shares of births
+// that were abandoned go with them. Several who ask at once get one generation.
+func (s *secrets) erase(ctx context.Context, now *ledger.State, drop func(keyring.Held) bool) (keyring.Erasure, error) {
+	state, ring := s.current()
+	if ring == nil || state != seal.Unsealed {
+		return keyring.Erasure{}, errNotUnsealed
+	}
+	return ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return drop(h) || abandoned(now, h) })
+}
+
+// abandoned says that the ceremony which made the share came to nothing. Of what this
+// state does not know it says nothing: a node that catches up erases no share.
+func abandoned(s *ledger.State, h keyring.Held) bool {
+	ses := s.Session(h.Session)
+	if ses == nil {
+		return false
+	}
+	_, is := ses.Board.Abandoned()
+	return is
+}

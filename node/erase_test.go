@@ -1,0 +1,102 @@
+package node
+
+import (
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/hsm/soft"
+	"warifu.dev/node/internal/trial"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
+	"warifu.dev/sharing/group"
+)
+
+// keeper is the secrets of n1 after the birth of the root key.
+func keeper(t *testing.T, c *trial.Cluster) *secrets {
+	t.Helper()
+	born := c.BearRoot()
+	dev, err := soft.Open(soft.Config{Dir: filepath.Join(t.TempDir(), "hsm"), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &secrets{cfg: keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: dev, Rand: rand.Reader}}
+	keep(t, c, s, born.Key.Session, born.Shares[0])
+	if state, _ := s.look(c.State(), "n1"); state != seal.Unsealed {
+		t.Fatal(state)
+	}
+	return s
+}
+
+func keep(t *testing.T, c *trial.Cluster, s *secrets, session api.Digest, share *group.Scalar) {
+	t.Helper()
+	ses := c.State().Session(session)
+	if err := s.confirm(ses, &c.State().OrderByHash(ses.Order).Order, 1, share); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// R9: the shares of births that came to nothing go with the next generation; those that
+// live, run, or are not known yet stay.
+func TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	s := keeper(t, c)
+	early := c.State() // which knows none of the named keys
+	named := c.BearKey("demo")
+	keep(t, c, s, named.Key.Session, named.Shares[0])
+	runs := func(name string) api.Digest {
+		if r := c.Apply(c.Order(name)); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		o := c.State().OrderNamed(name)
+		if err := c.Say("n1", authority.KindOpen, authority.Open{Order: o.Hash, Attempt: 1}); err != nil {
+			t.Fatal(err)
+		}
+		live := c.State().OrderNamed(name).Live
+		keep(t, c, s, live, group.SmallScalar(5))
+		return live
+	}
+	lost, running := runs("lost"), runs("running")
+	for _, n := range []string{"n1", "n2"} {
+		if err := c.Say(n, authority.KindAbandon, authority.Abandon{Session: lost}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, ring := s.current()
+	has := func(session api.Digest) bool {
+		_, ok := ring.Share(authority.KeyIDOf(session), 1, 1)
+		return ok
+	}
+	erase := func(now *ledger.State, drop func(keyring.Held) bool) {
+		t.Helper()
+		live := ring.Generation()
+		what, err := s.erase(t.Context(), now, drop)
+		if err != nil || what.Generation != live || what.Serial == "" || what.Label == "" {
+			t.Fatalf("%+v, %v", what, err)
+		}
+	}
+	none := func(keyring.Held) bool { return false }
+	erase(early, none)
+	if !has(lost) || !has(running) || !has(named.Key.Session) {
+		t.Error("a share is gone of which this state knows nothing")
+	}
+	erase(c.State(), none)
+	if has(lost) {
+		t.Error("the share of an abandoned birth stays")
+	}
+	if !has(running) || !has(named.Key.Session) {
+		t.Error("a share that lives is gone")
+	}
+	erase(c.State(), func(h keyring.Held) bool { return h.Key == named.Key.ID && h.Version == 1 && h.Epoch == 1 })
+	if has(named.Key.Session) || !has(running) {
+		t.Error("another share than the named one is erased")
+	}
+	s.wipe()
+	if _, err := s.erase(t.Context(), c.State(), none); !errors.Is(err, errNotUnsealed) {
+		t.Errorf("a sealed node erases: %v", err)
+	}
+}
