@@ -55,6 +55,8 @@ var rooms = []struct {
 	{"audit", false, []string{"api"}},
 	{"auditor", false, []string{"api", "audit", "authority", "policy"}},
 	{"node", false, []string{"api", "audit", "authority", "consensus/...", "hsm", "policy", "sharing/...", "transport", "node/...", "internal/ports"}},
+	{"node/machine", false, nil},
+	{"node/ops", false, nil},
 	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
 	{"node/seal", true, []string{"api", "sharing/group", "sharing/unseal"}},
 	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},

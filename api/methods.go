@@ -30,6 +30,7 @@ const (
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
+	MethodPeerClock   uint16 = 110 // nil → ClockAnswer
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most
@@ -323,6 +324,11 @@ type DrillSummary struct {
 	Node      string `cbor:"2,keyasint"` // that vouches for it
 	Index     uint64 `cbor:"3,keyasint"` // where the ledger took it
 	Time      int64  `cbor:"4,keyasint"` // ledger time then, Unix milliseconds
+}
+
+// ClockAnswer is what a member's clock shows.
+type ClockAnswer struct {
+	Time int64 `cbor:"1,keyasint"` // Unix milliseconds
 }
 
 // FreshRequest asks a voter how far its log reaches.

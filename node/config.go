@@ -12,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"warifu.dev/api"
+	"warifu.dev/node/ops"
 )
 
 // Config is a node's own configuration: local facts only. It is the file
@@ -29,6 +30,8 @@ type Config struct {
 
 	HSM HSMConfig `toml:"hsm"`
 
+	Ops OpsConfig `toml:"ops,omitempty"`
+
 	// AuditReserve is kept free for the record that says the audit is full, in
 	// bytes; 0 means 64 MiB.
 	AuditReserve int64 `toml:"audit_reserve,omitempty"`
@@ -41,6 +44,12 @@ type HSMConfig struct {
 	Token   string `toml:"token,omitempty"`    // its label
 	Serial  string `toml:"serial,omitempty"`   // pinned at init; another token is refused
 	PINFile string `toml:"pin_file,omitempty"` // path, relative to the node's directory
+}
+
+// OpsConfig is where the operator of this machine asks how the node is; see
+// warifu.dev/node/ops.
+type OpsConfig struct {
+	Listen string `toml:"listen,omitempty"` // host:port on loopback, TCP; empty for nowhere
 }
 
 // ErrConfig is returned, wrapped, for a configuration that is not usable.
@@ -111,6 +120,11 @@ func (c *Config) validate() error {
 	case "soft":
 	default:
 		return fmt.Errorf("%w: hsm: unknown kind %q", ErrConfig, c.HSM.Kind)
+	}
+	if c.Ops.Listen != "" {
+		if err := ops.CheckAddress(c.Ops.Listen); err != nil {
+			return fmt.Errorf("%w: ops.listen: %w", ErrConfig, err)
+		}
 	}
 	if c.AuditReserve < 0 {
 		return fmt.Errorf("%w: audit_reserve is negative", ErrConfig)

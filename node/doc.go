@@ -13,5 +13,6 @@
 //
 // Everything that a node answers to a client goes through admission (who is
 // this?) and then through one method of the server; every partial goes through
-// package node/gate.
+// package node/gate. What the operator of the node's own machine may see without
+// being asked who they are is package node/ops.
 package node

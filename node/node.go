@@ -27,6 +27,7 @@ import (
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
 	"warifu.dev/node/keyring"
+	"warifu.dev/node/ops"
 	"warifu.dev/sharing/tdh2"
 	"warifu.dev/transport"
 )
@@ -49,6 +50,9 @@ type Node struct {
 	drills    drills
 	policies  policies
 	fresh     freshness
+	clocks    peerClocks
+	meters    *ops.Meters
+	dir       string
 	histories histories
 	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
@@ -80,6 +84,7 @@ type replica interface {
 	Halt(why error)
 	At(index uint64) (consensus.Position, bool)
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
+	Replication() consensus.Replication
 }
 
 // Options is what [Run] needs; all but Disk and Snapshots is required. The world comes in here:
@@ -139,11 +144,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n.device = metered{o.Device, n.meters}
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
 	}
-	key, err := openIdentity(o.Dir, cfg.Node, o.Device)
+	key, err := openIdentity(o.Dir, cfg.Node, n.device)
 	if err != nil {
 		return err
 	}
@@ -191,7 +197,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	n.secrets = &secrets{
 		cfg: keyring.Config{
-			Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: o.Device, Rand: rand.Reader, Disk: o.Disk,
+			Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: n.device, Rand: rand.Reader, Disk: o.Disk,
 		},
 	}
 	if n.genesis.Unseal == authority.UnsealCustodians {
@@ -290,8 +296,12 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return errors.Join(err, clientSocket.Close())
 	}
+	watchers, err := n.opsListener()
+	if err != nil {
+		return errors.Join(err, clients.Serve(ended()))
+	}
 	running = true
-	return n.run(ctx, clients)
+	return n.run(ctx, clients, watchers)
 }
 
 // ended is a context that has ended.
@@ -307,7 +317,7 @@ func (n *Node) wire(dir string) {
 		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
 		Audit: n.audit, Now: n.now, Rand: rand.Reader, Cap: n.cap,
-		Slots: n.slots, Rates: gate.NewRates(n.boot),
+		Slots: n.slots, Rates: gate.NewRates(n.boot), Meter: n.meters,
 	})
 	n.driver = ceremony.New(ceremony.Config{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),
@@ -320,7 +330,7 @@ func (n *Node) wire(dir string) {
 }
 
 // run owns every goroutine of the node. Clients and loops stop first, peers last.
-func (n *Node) run(ctx context.Context, clients *transport.Server) error {
+func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var failure atomic.Pointer[error]
@@ -341,7 +351,15 @@ func (n *Node) run(ctx context.Context, clients *transport.Server) error {
 			fail(fmt.Errorf("serve clients: %w", err))
 		}
 	})
+	if watchers != nil {
+		loops.Go(func() {
+			if err := n.serveOps(ctx, watchers); err != nil {
+				fail(fmt.Errorf("serve this machine's operator: %w", err))
+			}
+		})
+	}
 	loops.Go(func() { n.runFreshness(ctx) })
+	loops.Go(func() { n.runClocks(ctx) })
 	loops.Go(func() { n.runAnchors(ctx) })
 	loops.Go(func() { n.runCeremonies(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })

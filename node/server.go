@@ -188,6 +188,8 @@ func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method 
 	case api.MethodPeerFresh:
 		b, err := p.n.answerFresh(body)
 		return b, refusal(err)
+	case api.MethodPeerClock:
+		return wire.Encode(api.ClockAnswer{Time: p.n.now().UnixMilli()}), nil
 	case api.MethodPeerLink:
 		b, err := decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return p.n.answerLink(ctx, q) })
 		return b, refusal(err)
@@ -405,6 +407,9 @@ func (n *Node) status() *api.StatusAnswer {
 		if anchor := s.Anchor(m.ID); anchor != nil {
 			a.Anchors[m.ID] = anchor.Anchor.Counter
 		}
+	}
+	if w := n.clocks.warning(); w != "" {
+		a.Warnings = append(a.Warnings, w)
 	}
 	if n.lastStop != "" {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)

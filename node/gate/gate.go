@@ -35,7 +35,7 @@ type Recorder interface {
 	Append(ctx context.Context, records ...audit.Record) (uint64, error)
 }
 
-// Config is what a [Gate] needs; every field is required.
+// Config is what a [Gate] needs; all but Meter is required.
 type Config struct {
 	Node   string
 	Region string
@@ -59,6 +59,8 @@ type Config struct {
 	Slots *Slots
 	// Rates counts what the policy limits.
 	Rates *Rates
+	// Meter is told what becomes of requests; nil is nobody.
+	Meter Meter
 }
 
 // Gate decides and records. It is safe for concurrent use.
@@ -75,6 +77,9 @@ type versionID struct {
 
 // New makes a gate.
 func New(cfg Config) *Gate {
+	if cfg.Meter == nil {
+		cfg.Meter = noMeter{}
+	}
 	g := &Gate{cfg: cfg}
 	g.steps = g.contract()
 	return g
@@ -98,12 +103,13 @@ type item struct {
 	nextSlot uint32           // of a refusal by the code slot
 	why      string           // for the record: what the code leaves out, and the caller does not hear
 	refusal  *api.Error
+	withheld bool // the refusal came while the record was being written
 }
 
 // Unwrap decides on each item of a request and answers with partials and
 // refusals, in order. The error, if any, is an *[api.Error] about the whole
 // request.
-func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
+func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (_ *api.UnwrapAnswer, err error) {
 	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
 		return nil, api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
 	}
@@ -114,17 +120,22 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	a := &asked{caller: caller, request: req, committed: committed, tail: tail}
 	items := make([]*item, len(req.Items))
 	defer func() {
+		g.tell(items, err)
 		for _, it := range items {
 			it.give(nil, nil)
 		}
 	}()
+	watch := g.watch()
 	for i := range req.Items {
 		items[i] = g.decide(a, req.Items[i])
 	}
+	watch.took(PartDecision)
 	g.spend(ctx, a, items)
 	if err := g.record(ctx, caller, req, items, committed); err != nil {
 		return nil, err
 	}
+	watch.took(PartSync)
+	defer watch.took(PartPartial)
 	if err := g.denyAgain(ctx, caller, req, items, committed, tail); err != nil {
 		return nil, err
 	}
@@ -434,6 +445,7 @@ func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapReq
 			continue
 		}
 		if it.refusal = g.decideAgain(a, it, moved); it.refusal != nil {
+			it.withheld = true
 			r := g.describe(caller, req, it, committed)
 			r.Kind = audit.Withheld
 			withheld = append(withheld, r)
