@@ -103,6 +103,7 @@ type Consensus[S any, R any] struct {
 	snapshots *snapshots[S, R]
 	transport *guard
 	policy    Policy
+	before    uint64             // see Before
 	stop      context.CancelFunc // of what waits for members' signatures
 
 	compacting sync.Mutex // held by Compact
@@ -145,7 +146,7 @@ func open[S any, R any](cfg Config[S, R]) (*Consensus[S, R], error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	c := &Consensus[S, R]{
-		states: newStates(cfg.Machine), log: log, policy: cfg.Policy, changed: make(chan struct{}),
+		states: newStates(cfg.Machine), log: log, policy: cfg.Policy, before: floor.index.Load(), changed: make(chan struct{}),
 	}
 	c.snapshots = &snapshots[S, R]{
 		dir: dir, disk: cfg.Disk, machine: cfg.Machine, roster: rosterOf(cfg.Voters), endorse: cfg.Endorse, log: cfg.Log,
@@ -285,6 +286,10 @@ func (c *Consensus[S, R]) Stopped() error { return c.states.halt.reason() }
 // Halt stops this node from serving, for a reason that the log itself does not
 // show: an error that wraps one of those of [Consensus.Stopped]. The first one stays.
 func (c *Consensus[S, R]) Halt(why error) { c.states.halt.stop(why) }
+
+// Before is the last entry that this node had applied when it was opened. Committed may
+// begin below it, and comes back there before anything else.
+func (c *Consensus[S, R]) Before() uint64 { return c.before }
 
 // Committed is the state after every applied command.
 func (c *Consensus[S, R]) Committed() S { return *c.states.committed.Load() }

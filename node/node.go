@@ -284,7 +284,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	defer func() { err = errors.Join(err, log.Close()) }()
 	n.consensus = log
 	n.joined.Store(true)
-	n.wire(dir)
+	n.wire(dir, log.Before())
 	clientSocket, err := n.listen(n.cfg.listenClient())
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
@@ -311,8 +311,9 @@ func ended() context.Context {
 	return ctx
 }
 
-// wire makes what stands on consensus: the gate and the ceremonies' driver.
-func (n *Node) wire(dir string) {
+// wire makes what stands on consensus: the gate and the ceremonies' driver. before is
+// how far this node had come when it was started.
+func (n *Node) wire(dir string, before uint64) {
 	n.gate = gate.New(gate.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
@@ -325,7 +326,7 @@ func (n *Node) wire(dir string) {
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, n.signer, r)
 		},
-		Log: n.log, Disk: n.disk,
+		Log: n.log, Disk: n.disk, Applied: before,
 	})
 }
 

@@ -55,8 +55,13 @@ type Result struct {
 // Apply chains one command and, when it is authorised and in turn, takes it. s
 // is unchanged. It never fails: a refusal is a [Result] with a reason.
 func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
+	return s.apply(index, entry, maxPruned)
+}
+
+// apply is [State.Apply], which takes out so much of what is past.
+func (s *State) apply(index uint64, entry []byte, pruned int) (*State, Result) {
 	next := &State{
-		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, lastCA: s.lastCA, custody: s.custody,
+		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, due: s.due, lastCA: s.lastCA, custody: s.custody,
 	}
 	next.pass(s, index)
 	result := Result{Index: index}
@@ -69,6 +74,7 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 			if next.lastCA != s.lastCA {
 				d.put(pathTrust, &trustMoved{Change: next.lastCA})
 			}
+			d.prune(s.Time(), pruned)
 			d.commit()
 			result.Passed = d.passed
 		} else if was := (*earlier)(nil); errors.As(result.Err, &was) {

@@ -16,7 +16,11 @@
 //
 // A change may also be collected here, vote by vote. When it has its count it is taken
 // as the signed change it then is; if that is refused, the proposal has failed, under
-// a name that is part of the state. What has expired is forgotten.
+// a name that is part of the state.
+//
+// What is over is taken out, at the same entry on every node, some of it with each
+// entry: ids of changes past their not-after, proposals, grants, runs of ceremonies.
+// Nobody can tell whether it is out yet: it counts as gone from when it is past.
 //
 // A grant is kept as a node has put it, with signatures that nothing here can judge:
 // only the policy knows its approvers, and the policy is never parsed here. Form,

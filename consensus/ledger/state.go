@@ -45,6 +45,7 @@ type State struct {
 	rootOrder api.Digest
 	values    *iradix.Tree[value]
 	tree      *merkle
+	due       *passings // paths by when their values pass; it follows from values
 	last      step
 	link      api.Digest
 	lastCA    api.Digest // the change that touched the CAs in force last, their revocation included
@@ -83,7 +84,7 @@ func New(g *authority.VerifiedGenesis) *State {
 // empty is a state of this cluster without content.
 func empty(g *authority.VerifiedGenesis) *State {
 	return &State{
-		genesis: g, values: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
+		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
 	}
 }
 
@@ -184,19 +185,26 @@ func (s *State) Expired(ses *Session) bool {
 	return s.Time() > ses.OpenedTime+lifetime
 }
 
-func get[V value](s *State, path string) V {
+// get is what is left of the value at path, or none.
+func get[V value](s *State, path string) (none V) {
 	v, ok := s.values.Get([]byte(path))
-	if !ok {
-		var none V
+	if _, is := v.(passing); is {
+		v = leftOf(v, s.Time())
+	}
+	if !ok || v == nil {
 		return none
 	}
 	return v.(V)
 }
 
+// list is what is left of the values below prefix, by path.
 func list[V value](s *State, prefix string) []V {
 	var out []V
+	now := s.Time()
 	s.values.Root().WalkPrefix([]byte(prefix), func(_ []byte, v value) bool {
-		out = append(out, v.(V))
+		if v = leftOf(v, now); v != nil {
+			out = append(out, v.(V))
+		}
 		return false
 	})
 	return out
@@ -208,38 +216,44 @@ type draft struct {
 	s      *State
 	txn    *iradix.Txn[value]
 	tree   *merkle
+	due    *iradix.Txn[struct{}]
 	passed []byte // see [Result]
 }
 
-func (s *State) draft() *draft { return &draft{s: s, txn: s.values.Txn(), tree: s.tree} }
+func (s *State) draft() *draft {
+	return &draft{s: s, txn: s.values.Txn(), tree: s.tree, due: s.due.Txn()}
+}
 
 func (d *draft) put(path string, v value) {
 	if strings.Contains(path, "\x00") {
 		panic("ledger: a path holds a zero byte")
 	}
-	d.txn.Insert([]byte(path), v)
+	before, _ := d.txn.Insert([]byte(path), v)
+	d.index(path, before, v)
 	d.tree = d.tree.put(tag.Hash(tag.StatePath, []byte(path)), v.digest(), 0)
 }
 
 // remove takes out what stands at path.
 func (d *draft) remove(path string) {
-	d.txn.Delete([]byte(path))
+	before, _ := d.txn.Delete([]byte(path))
+	d.index(path, before, nil)
 	d.tree = d.tree.remove(tag.Hash(tag.StatePath, []byte(path)), 0)
 }
 
 // trial is a draft that goes on from here and leaves d alone.
 func (d *draft) trial() *draft {
 	s := *d.s
-	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree}
+	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree, due: d.due.Clone()}
 }
 
 // adopt takes over what a trial of d has written.
 func (d *draft) adopt(t *draft) {
-	d.txn, d.tree = t.txn, t.tree
+	d.txn, d.tree, d.due = t.txn, t.tree, t.due
 	d.s.lastCA, d.s.custody = t.s.lastCA, t.s.custody
 }
 
 func (d *draft) commit() {
 	d.s.values = d.txn.Commit()
 	d.s.tree = d.tree
+	d.s.due = d.due.Commit()
 }

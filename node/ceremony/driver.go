@@ -51,6 +51,10 @@ type Config struct {
 	SignRecord func(r *authority.KeyRecord) (authority.Signature, error)
 	Log        *slog.Logger
 	Disk       disk.Hook // nil is the real disk alone
+	// Applied is the last entry that this node had applied before it was started. A
+	// state from there on shows every session that it has ever taken part in, but those
+	// that are over and forgotten.
+	Applied uint64
 }
 
 // Driver is this node's part in all ceremonies.
@@ -309,15 +313,17 @@ func (d *Driver) forget(s *ledger.State) {
 			ids[id] = true
 		}
 	}
+	if s.Position().Index < d.cfg.Applied {
+		return // it may not show a session yet that runs
+	}
 	if !d.swept {
 		if err := d.sweep(s); err != nil {
 			d.cfg.Log.Error("look for keys of sessions that are over", "error", err)
 		}
 	}
 	for id := range ids {
-		ses := s.Session(id)
-		if ses == nil || s.OrderByHash(ses.Order).Live == id {
-			continue // not there yet in this state, or running
+		if ses := s.Session(id); ses != nil && s.OrderByHash(ses.Order).Live == id {
+			continue
 		}
 		if err := d.destroy(id); err != nil {
 			d.cfg.Log.Error("end a session", "session", id, "error", err)

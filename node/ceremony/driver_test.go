@@ -52,6 +52,7 @@ type stage struct {
 	refused []string
 	fault   func(node, kind string, body any) fault
 	killed  bool // the last submission ended with a fault
+	applied uint64
 }
 
 // breakable is a device whose Seal can fail.
@@ -132,7 +133,7 @@ func (s *stage) start(node string, log *slog.Logger) {
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, s.Node(node), r)
 		},
-		Log: log,
+		Log: log, Applied: s.applied,
 	})
 }
 
@@ -403,28 +404,52 @@ func TestALostOrForeignStateIsNotGoneOnFrom(t *testing.T) {
 }
 
 // What a crash left of a session that ended while the node was down goes, half
-// written files too.
+// written files too, also when the ledger has forgotten the session meanwhile. A
+// ledger that is behind what the node has seen does not say that a session is over.
 func TestWhatACrashLeftOfAnEndedSessionGoes(t *testing.T) {
-	s := newStage(t)
-	s.until("n2 committed", func() bool { return slices.Contains(s.posts, "n2 post commit") }, all...)
-	files, _ := filepath.Glob(filepath.Join(s.dirs["n2"], "*"+suffix))
-	b, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.until("the root key is born", s.rootBorn, all...)
-	s.checkGone(all...)
-	session := s.State().RootKey().Session
-	if err := s.devices["n2"].CreateKey(hsmLabel(session)); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{files[0], files[0] + keyring.Unfinished} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+	for _, forgotten := range []bool{false, true} {
+		s := newStage(t)
+		s.until("n2 committed", func() bool { return slices.Contains(s.posts, "n2 post commit") }, all...)
+		files, _ := filepath.Glob(filepath.Join(s.dirs["n2"], "*"+suffix))
+		b, err := os.ReadFile(files[0])
+		if err != nil {
 			t.Fatal(err)
 		}
+		s.until("the root key is born", s.rootBorn, all...)
+		s.checkGone(all...)
+		session := s.State().RootKey().Session
+		if forgotten {
+			for i := range uint64(3) {
+				for _, n := range all {
+					if err := s.Say(n, authority.KindAnchor, authority.Anchor{Counter: 10 + i, Time: trial.Created + 200_000_000}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if is := s.State().Session(session) == nil; is != forgotten {
+			t.Fatalf("the session is forgotten: %v", is)
+		}
+		if err := s.devices["n2"].CreateKey(hsmLabel(session)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{files[0], files[0] + keyring.Unfinished} {
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.applied = s.State().Position().Index + 1
+		s.start("n2", quiet)
+		s.drivers["n2"].Step(t.Context(), s.State())
+		if _, err := os.Stat(files[0]); err != nil {
+			t.Errorf("a ledger that is behind took a session away: %v", err)
+		}
+		if err := s.Say("n1", authority.KindAnchor, authority.Anchor{Counter: 100, Time: trial.Created}); err != nil {
+			t.Fatal(err)
+		}
+		s.drivers["n2"].Step(t.Context(), s.State())
+		s.checkGone("n2")
 	}
-	s.start("n2", quiet)
-	s.checkGone("n2")
 }
 
 // R25: nothing of a participant's secrets is logged.
