@@ -36,9 +36,10 @@ var rooms = []struct {
 	{"sharing/group", true, nil},
 	{"sharing/tdh2", true, []string{"sharing", "sharing/group"}},
 	{"sharing/dkg", true, []string{"sharing", "sharing/group"}},
-	{"sharing/custodian", true, nil},
+	{"sharing/opening", true, nil},
+	{"sharing/custodian", true, []string{"sharing/opening"}},
 	{"sharing/pieces", true, nil},
-	{"sharing/unseal", true, nil},
+	{"sharing/unseal", true, []string{"sharing/opening"}},
 	{"sharing/internal/slow", true, nil}, // for tests
 	{"consensus", false, []string{"api"}},
 	{"consensus/internal/mesh", false, nil}, // for tests

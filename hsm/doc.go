@@ -18,6 +18,9 @@
 // (Bortolozzo, Centenaro, Focardi, Steel: "Attacking and fixing PKCS#11
 // security tokens", CCS 2010); it cannot see a copy of the whole token.
 //
+// A token may also hold the key pairs of a person who signs and opens with it: see
+// [Pairs].
+//
 // hsm/pkcs11 is the real device, hsm/soft stands in for it where there is none
 // and protects nothing. Both pass hsm/hsmtest.
 package hsm

@@ -7,11 +7,15 @@ var (
 	ErrNoKey = errors.New("hsm: no such sealing key")
 	// ErrKeyExists: the device already holds a key under that label.
 	ErrKeyExists = errors.New("hsm: sealing key exists already")
+	// ErrNoPair: the device holds no key pair of that label and use, or half of one.
+	ErrNoPair = errors.New("hsm: no such key pair")
+	// ErrPairExists: the device already holds a key pair of that label and use.
+	ErrPairExists = errors.New("hsm: key pair exists already")
 	// ErrOpen: a blob was altered, is of another key, or was sealed with other
 	// associated data.
 	ErrOpen = errors.New("hsm: blob does not open")
-	// ErrTemplate: a key on the device is not kept the way a sealing key must be.
-	ErrTemplate = errors.New("hsm: sealing key has an unsafe template")
+	// ErrTemplate: a key on the device is not kept the way ours must be.
+	ErrTemplate = errors.New("hsm: key has an unsafe template")
 	// ErrWrongPIN: the token refused the PIN. It is not tried again.
 	ErrWrongPIN = errors.New("hsm: wrong PIN")
 	// ErrPINLocked: the token's PIN is locked, or one wrong try would lock it;

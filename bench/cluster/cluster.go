@@ -18,6 +18,7 @@ import (
 	"warifu.dev/client"
 	"warifu.dev/hsm/pkcs11/softhsm"
 	"warifu.dev/internal/ports"
+	"warifu.dev/sharing/custodian"
 )
 
 // Kinds of tokens.
@@ -36,10 +37,11 @@ type Config struct {
 	Bin          string // directory with warifud, see BuildBinaries
 	Nodes        []Node // in the order of their indices; none means [DemoNodes]
 	T, F         int
-	Custodians   int  // how many there are,
-	Required     int  // and how many must sign
-	Sealed       bool // as many of them open a node's seal after each start,
-	Attended     bool // and do so while WaitServing waits
+	Custodians   int                    // how many there are,
+	Keys         []*custodian.Custodian // those that are there already, such as one in a token; what is nil is made
+	Required     int                    // and how many must sign
+	Sealed       bool                   // as many of them open a node's seal after each start,
+	Attended     bool                   // and do so while WaitServing waits
 	HSM          string
 	PhaseSeconds int   // of the root key's birth
 	AuditReserve int64 // bytes, 0 means the node's default

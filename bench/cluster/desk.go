@@ -55,9 +55,15 @@ func (c *Cluster) bear() error {
 	}
 	rand.Read(g.Cluster[:])
 	for i := range c.cfg.Custodians {
-		cust, err := custodian.Create(rand.Reader, fmt.Sprintf("custodian-%d", i+1))
-		if err != nil {
-			return err
+		var cust *custodian.Custodian
+		if i < len(c.cfg.Keys) {
+			cust = c.cfg.Keys[i]
+		}
+		if cust == nil {
+			var err error
+			if cust, err = custodian.Create(rand.Reader, fmt.Sprintf("custodian-%d", i+1)); err != nil {
+				return err
+			}
 		}
 		signer, err := authority.NewSigner(cust.SignKey())
 		if err != nil {

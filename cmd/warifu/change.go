@@ -191,7 +191,7 @@ the passphrase is then asked for twice, and only the second time signs. With
 				before.words(a, a.out)
 				fmt.Fprintln(a.out)
 			}
-			signer, name, err := openSigner(custodianFile, passphraseFile, "to sign this")
+			signer, name, err := a.openSigner(custodianFile, passphraseFile, "to sign this")
 			if err != nil {
 				return err
 			}
@@ -249,6 +249,6 @@ func (v *changeView) standing() string {
 // addSignerFlags adds the flags that name a custodian and its passphrase.
 func addSignerFlags(c *cobra.Command, custodianFile, passphraseFile *string) {
 	c.Flags().StringVar(custodianFile, "custodian", "", "the custodian's file")
-	c.Flags().StringVar(passphraseFile, "passphrase-file", "", "file with its passphrase, mode 0600 (default: ask on the terminal)")
+	c.Flags().StringVar(passphraseFile, "passphrase-file", "", "file with its passphrase, or its token's PIN, mode 0600 (default: ask on the terminal)")
 	required(c, "custodian")
 }

@@ -34,7 +34,7 @@ func (a *app) addCallerFlags(c *cobra.Command) {
 		return // what proposes a change has them already
 	}
 	f.StringVar(&a.caller.custodianFile, "custodian", "", "call as this custodian, in place of the application's certificate")
-	f.StringVar(&a.caller.passphraseFile, "passphrase-file", "", "file with the custodian's passphrase, mode 0600 (default: ask on the terminal)")
+	f.StringVar(&a.caller.passphraseFile, "passphrase-file", "", "file with the custodian's passphrase, or its token's PIN, mode 0600 (default: ask on the terminal)")
 	a.addTimeoutFlag(c)
 }
 
@@ -65,7 +65,7 @@ func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
 	case a.caller.certificate != nil:
 		cert = *a.caller.certificate
 	default:
-		cert, err = custodianCertificate(a.caller.custodianFile, a.caller.passphraseFile)
+		cert, err = a.custodianCertificate(a.caller.custodianFile, a.caller.passphraseFile)
 		a.caller.certificate = &cert
 	}
 	if err != nil {
@@ -81,8 +81,8 @@ func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
 // each call. Nodes know its key from genesis.
 const custodianLife = time.Hour
 
-func custodianCertificate(file, passphraseFile string) (tls.Certificate, error) {
-	c, err := openCustodian(file, passphraseFile, "to call the cluster")
+func (a *app) custodianCertificate(file, passphraseFile string) (tls.Certificate, error) {
+	c, err := a.openCustodian(file, passphraseFile, "to call the cluster")
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -19,6 +19,7 @@
 //	change.go, words.go    the object of authority: made, shown in words, signed, submitted
 //	propose.go, approve.go the same collected in the ledger, vote by vote
 //	custody.go             who the custodians are, and who they will be
+//	token.go               a custodian whose keys are in a PKCS#11 token
 //	passwd.go              a custodian's keys under another passphrase, in place or as a copy
 //	the others             one file for each noun on the command line
 //

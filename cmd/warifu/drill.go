@@ -27,7 +27,7 @@ The node vouches that the challenge was opened. It carries no authority.`,
 			if err != nil {
 				return err
 			}
-			who, err := openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to drill")
+			who, err := a.openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to drill")
 			if err != nil {
 				return err
 			}

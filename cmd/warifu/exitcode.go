@@ -16,6 +16,7 @@ import (
 	"warifu.dev/client"
 	"warifu.dev/client/agefile"
 	"warifu.dev/client/home"
+	"warifu.dev/hsm"
 	"warifu.dev/internal/wire"
 	"warifu.dev/policy"
 	"warifu.dev/sharing/custodian"
@@ -57,7 +58,7 @@ var exitMeanings = []struct {
 	{exitUnknownKey, "unknown key"},
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
-	{exitLocal, "trouble with a local file: missing, too loose a mode, there already, disk full"},
+	{exitLocal, "trouble with a local file or token: missing, too loose a mode, there already, disk full"},
 	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, audit of a node that is missing); the output says what"},
 }
 
@@ -130,6 +131,21 @@ var exitBySentinel = []struct {
 	{home.ErrNoFile, exitLocal},
 	{home.ErrTooLarge, exitInput},
 	{custodian.ErrPassphrase, exitUnauthenticated},
+	{custodian.ErrInToken, exitUsage},
+	{hsm.ErrWrongPIN, exitUnauthenticated},
+	{hsm.ErrPINLocked, exitUnauthenticated},
+	{hsm.ErrModule, exitLocal},
+	{hsm.ErrNoToken, exitLocal},
+	{hsm.ErrWrongToken, exitLocal},
+	{hsm.ErrTokenInUse, exitLocal},
+	{hsm.ErrPairExists, exitLocal},
+	{hsm.ErrNoPair, exitLocal},
+	{hsm.ErrTemplate, exitLocal},
+	{hsm.ErrDevice, exitLocal},
+	{hsm.ErrLabel, exitInput},
+	{errOtherKeys, exitLocal},
+	{errWritable, exitLocal},
+	{errHandle, exitInput},
 	{custodian.ErrFile, exitInput},
 	{custodian.ErrName, exitInput},
 	{authority.ErrTooFewSignatures, exitAuthority},

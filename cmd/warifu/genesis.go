@@ -149,6 +149,9 @@ func addLines(g *authority.Genesis, file string) error {
 		}
 		custodian, err := authority.ParseCustodian(line)
 		if err == nil {
+			err = checkOpening(custodian)
+		}
+		if err == nil {
 			g.Custodians = append(g.Custodians, custodian)
 			continue
 		}
@@ -272,7 +275,7 @@ changes nothing. Compare the hash with the other custodians before signing.
 				viewGenesis(s, g).words(a, a.out)
 				fmt.Fprintln(a.out)
 			}
-			signer, name, err := openSigner(custodianFile, passphraseFile, "to sign this")
+			signer, name, err := a.openSigner(custodianFile, passphraseFile, "to sign this")
 			if err != nil {
 				return err
 			}

@@ -310,7 +310,7 @@ nothing. It asks nobody: the machine needs no network.`,
 				v.words(a, a.out)
 				fmt.Fprintln(a.out)
 			}
-			signer, name, err := openSigner(approver, passphraseFile, "to approve this")
+			signer, name, err := a.openSigner(approver, passphraseFile, "to approve this")
 			if err != nil {
 				return err
 			}

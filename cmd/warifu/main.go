@@ -25,6 +25,7 @@ func runMain() int {
 // run does one command and says in one line what went wrong.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) exitCode {
 	a := &app{in: in, out: out, errs: errs, colour: wantsColour(out)}
+	defer a.close()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -22,6 +22,7 @@ import (
 	"warifu.dev/bench/cluster"
 	"warifu.dev/hsm/pkcs11/softhsm"
 	"warifu.dev/internal/secret"
+	"warifu.dev/sharing/custodian"
 )
 
 // world is a cluster of five processes that two custodians furnished by the
@@ -29,6 +30,7 @@ import (
 type world struct {
 	cluster *cluster.Cluster
 	dir     string
+	tokens  string // the SoftHSM configuration of the custodian's token, or none
 }
 
 // Names in a world. The scripts have them as variables, see [world.setup].
@@ -61,15 +63,29 @@ func TestOnline(t *testing.T) {
 }
 
 // TestSealed runs the shell sessions of testdata/sealed, each against a cluster whose
-// seals two of three custodians open.
+// seals two of three custodians open. The keys of the third are in a token.
 func TestSealed(t *testing.T) {
-	w := newWorld(t, cluster.Config{Sealed: true})
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/sealed", Cmds: w.commands(), RequireExplicitExec: true, RequireUniqueNames: true, Setup: w.setup,
-	})
+	w := newWorldOf(t, cluster.Config{Sealed: true}, true)
+	files, err := filepath.Glob("testdata/sealed/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run("alone", func(t *testing.T) {
+			testscript.Run(t, testscript.Params{
+				Files: []string{file}, Cmds: w.commands(), RequireExplicitExec: true, RequireUniqueNames: true, Setup: w.setup,
+			})
+		})
+	}
 }
 
 func newWorld(t *testing.T, cfg cluster.Config) *world {
+	t.Helper()
+	return newWorldOf(t, cfg, false)
+}
+
+// newWorldOf makes a world, whose custodian-3 may be in a token.
+func newWorldOf(t *testing.T, cfg cluster.Config, token bool) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir()}
 	bin := w.path("bin")
@@ -81,6 +97,9 @@ func newWorld(t *testing.T, cfg cluster.Config) *world {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	if token {
+		cfg.Keys = []*custodian.Custodian{2: w.inToken(t)}
+	}
 	var err error
 	cfg.Dir, cfg.Bin, cfg.AuditReserve = w.path("cluster"), bin, 1<<20
 	w.cluster, err = cluster.Start(ctx, cfg)
@@ -123,6 +142,9 @@ func (w *world) furnish(ctx context.Context, t *testing.T) {
 	}
 	write("passphrase", 0o600, []byte(passphrase+"\n"))
 	for _, c := range w.cluster.CustodianKeys() {
+		if _, err := os.Stat(w.path(c.Name())); err == nil {
+			continue // in a token, see inToken
+		}
 		sealed, err := c.SealCost(secret.New([]byte(passphrase)), cheapScrypt)
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +209,41 @@ func (w *world) setup(e *testscript.Env) error {
 	} {
 		e.Setenv(name, value)
 	}
+	if w.tokens != "" {
+		e.Setenv(softhsm.ConfVariable, w.tokens)
+	}
 	return nil
+}
+
+// inToken makes custodian-3 in a SoftHSM token, whose PIN is the passphrase of the
+// others. What it returns is public: its token is closed again.
+func (w *world) inToken(t *testing.T) *custodian.Custodian {
+	t.Helper()
+	module, err := softhsm.Module()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, name := w.path("custodian-tokens"), "custodian-3"
+	if _, err := softhsm.NewToken(dir, name, passphrase, "so-pin"); err != nil {
+		t.Fatal(err)
+	}
+	w.tokens = softhsm.Conf(dir)
+	t.Setenv(softhsm.ConfVariable, w.tokens)
+	if err := os.WriteFile(w.path("passphrase"), []byte(passphrase+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	args := []string{"custodian", "new", name, "--token", name, "--module", module, "--pin-file", w.path("passphrase"), "--out", w.path(name)}
+	if code := run(t.Context(), args, strings.NewReader(""), io.Discard, &errs); code != exitOK {
+		t.Fatalf("warifu %s: exit code %d: %s", strings.Join(args, " "), code, &errs)
+	}
+	a := &app{errs: &errs}
+	defer a.close()
+	c, err := a.openCustodian(w.path(name), w.path("passphrase"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // commands are those of every script, and those that need a cluster.

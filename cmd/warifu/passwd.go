@@ -31,7 +31,7 @@ func (f *resealFlags) add(c *cobra.Command) {
 }
 
 // reseal opens file and writes its keys to out under a new passphrase.
-func (f *resealFlags) reseal(file, out, purpose string, replace bool) (*custodian.Custodian, error) {
+func (f *resealFlags) reseal(a *app, file, out, purpose string, replace bool) (*custodian.Custodian, error) {
 	if f.work < minWorkFactor || f.work > custodian.MaxCost {
 		return nil, fail(exitUsage, "--work-factor is %d to %d", minWorkFactor, custodian.MaxCost)
 	}
@@ -40,7 +40,10 @@ func (f *resealFlags) reseal(file, out, purpose string, replace bool) (*custodia
 			return nil, err
 		}
 	}
-	c, err := openCustodian(file, f.passphraseFile, purpose)
+	if err := noFile(file); err != nil {
+		return nil, err
+	}
+	c, err := a.openCustodian(file, f.passphraseFile, purpose)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ well, the keys are, and the custodian has to be replaced.`,
 			if err != nil {
 				return err
 			}
-			c, err := f.reseal(file, file, "as it is now", true)
+			c, err := f.reseal(a, file, file, "as it is now", true)
 			if err != nil {
 				return err
 			}
@@ -140,7 +143,7 @@ as it, and whoever holds either with its passphrase is it.`,
 		Example: "  warifu custodian backup alice.custodian --out /media/stick/alice.custodian",
 		Args:    exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := f.reseal(args[0], out, "to copy it", false)
+			c, err := f.reseal(a, args[0], out, "to copy it", false)
 			if err != nil {
 				return err
 			}

@@ -111,7 +111,7 @@ func (f *changeFlags) propose(a *app, e *authority.Entry, v *changeView) error {
 // custodianSigner opens the custodian who calls, to sign with: one of this cluster's.
 // If it is not known here as one, the cluster is asked once more who they are.
 func (a *app) custodianSigner(ctx context.Context, h *home.Home, purpose string) (*authority.Signer, error) {
-	signer, name, err := openSigner(a.caller.custodianFile, a.caller.passphraseFile, purpose)
+	signer, name, err := a.openSigner(a.caller.custodianFile, a.caller.passphraseFile, purpose)
 	if err != nil {
 		return nil, err
 	}

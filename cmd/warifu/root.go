@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"warifu.dev/sharing/custodian"
+
 	"github.com/spf13/cobra"
 )
 
@@ -19,6 +21,9 @@ type app struct {
 	began     bool   // a verb began: errors are no longer about the command line
 	caller    caller // as whom an online verb calls
 	proposing bool   // while the verbs below propose are made
+
+	inTokens map[string]*custodian.Custodian // those whose handles were opened, by file
+	closers  []io.Closer                     // the tokens
 }
 
 // root builds the whole tree of commands.

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"warifu.dev/authority"
+	"warifu.dev/hsm/pkcs11/softhsm"
 )
 
 func TestMain(m *testing.M) {
@@ -41,16 +42,18 @@ const quickExit = "atexit_sleep_ms=0"
 
 // scriptCommands are what our scripts have beside testscript's own.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":    exits,
-	"capture":  capture,
-	"mode":     mode,
-	"alter":    alter,
-	"cut":      cut,
-	"nodeline": nodeline,
-	"born":     born,
-	"audited":  audited,
-	"anchored": anchored,
-	"frames":   frames,
+	"exits":     exits,
+	"capture":   capture,
+	"mode":      mode,
+	"alter":     alter,
+	"cut":       cut,
+	"nodeline":  nodeline,
+	"softtoken": softToken,
+	"openkey":   openKey,
+	"born":      born,
+	"audited":   audited,
+	"anchored":  anchored,
+	"frames":    frames,
 }
 
 // exits CODE COMMAND ARG...: the command must end with this exit code, and not in a
@@ -166,6 +169,33 @@ func nodeline(ts *testscript.TestScript, neg bool, args []string) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]+".key"), der, 0o600))
+}
+
+// softtoken LABEL PINFILE: a SoftHSM token of this label and PIN, beside those that the
+// script has, and $MODULE, which speaks to it.
+func softToken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: softtoken LABEL PINFILE")
+	}
+	module, err := softhsm.Module()
+	ts.Check(err)
+	dir := ts.MkAbs("tokens")
+	pin, _, _ := strings.Cut(ts.ReadFile(args[1]), "\n")
+	_, err = softhsm.NewToken(dir, args[0], pin, "so-pin")
+	ts.Check(err)
+	ts.Setenv(softhsm.ConfVariable, softhsm.Conf(dir))
+	ts.Setenv("MODULE", module)
+}
+
+// openkey LINE OUT KEY: OUT becomes the custodian's line LINE with another opening key.
+func openKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: openkey LINE OUT KEY")
+	}
+	c, err := authority.ParseCustodian(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	c.Open = args[2]
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(authority.FormatCustodian(c)+"\n"), 0o644))
 }
 
 // born GENESIS CHANGE RECORD NODEKEY...: RECORD becomes the record of the key that

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -19,6 +20,9 @@ func openTerminal() (terminal, error) {
 	}
 	return terminal{in, out}, nil
 }
+
+// othersWrite says no: a file has no mode there, see [readSecret].
+func othersWrite(fs.FileInfo) bool { return false }
 
 // takesColours asks the console to act on escape sequences, which an older one
 // would print.

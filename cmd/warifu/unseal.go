@@ -77,7 +77,7 @@ func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 			return nil, fail(exitUsage, "%s is not on the roster, which has %s", oneLine(id), strings.Join(nodeIDs(&h.Genesis.Genesis), ", "))
 		}
 	}
-	who, err := openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to open seals")
+	who, err := a.openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to open seals")
 	if err != nil {
 		return nil, err
 	}

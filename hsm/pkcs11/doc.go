@@ -11,11 +11,16 @@
 // call is repeated; if that fails too the call returns hsm.ErrDevice and the
 // next call tries again. A PIN that the token refuses is never tried again.
 //
-// Keys are token objects labelled "warifu/" and the label. Their template is in
-// template.go; it is checked when a key is made and by Check.
+// Sealing keys are token objects labelled "warifu/" and the label. Their template is
+// in template.go; it is checked when a key is made and by Check.
+//
+// [OpenPairs] opens a token for the key pairs of a person, such as a custodian: P-256
+// keys labelled "warifu/", their use, "/" and the label, that sign (CKM_ECDSA) or
+// exchange keys (CKM_ECDH1_DERIVE), never both. Their templates are checked whenever
+// they are looked for.
 //
 // What Go and the C library under it cannot promise is not promised: the PIN
 // and the plaintexts pass through C memory that is freed without being wiped.
 //
-// Without cgo the package builds, and Open returns hsm.ErrModule.
+// Without cgo the package builds, and Open and OpenPairs return hsm.ErrModule.
 package pkcs11

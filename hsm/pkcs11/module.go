@@ -30,11 +30,15 @@ type cryptoki interface {
 	FindObjectsFinal(p11.SessionHandle) error
 	GetAttributeValue(p11.SessionHandle, p11.ObjectHandle, []*p11.Attribute) ([]*p11.Attribute, error)
 	GenerateKey(p11.SessionHandle, []*p11.Mechanism, []*p11.Attribute) (p11.ObjectHandle, error)
+	GenerateKeyPair(sh p11.SessionHandle, m []*p11.Mechanism, public, private []*p11.Attribute) (p11.ObjectHandle, p11.ObjectHandle, error)
+	DeriveKey(p11.SessionHandle, []*p11.Mechanism, p11.ObjectHandle, []*p11.Attribute) (p11.ObjectHandle, error)
 	DestroyObject(p11.SessionHandle, p11.ObjectHandle) error
 	EncryptInit(p11.SessionHandle, []*p11.Mechanism, p11.ObjectHandle) error
 	Encrypt(p11.SessionHandle, []byte) ([]byte, error)
 	DecryptInit(p11.SessionHandle, []*p11.Mechanism, p11.ObjectHandle) error
 	Decrypt(p11.SessionHandle, []byte) ([]byte, error)
+	SignInit(p11.SessionHandle, []*p11.Mechanism, p11.ObjectHandle) error
+	Sign(p11.SessionHandle, []byte) ([]byte, error)
 }
 
 // module is a PKCS#11 library, loaded once per process and never unloaded. It

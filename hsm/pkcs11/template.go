@@ -54,18 +54,24 @@ var born = []property{
 	{"CKA_NEVER_EXTRACTABLE", p11.CKA_NEVER_EXTRACTABLE, true},
 }
 
-// template is that of a new key of the given CKA_LABEL.
-func template(label string) []*p11.Attribute {
+// template is that of a new sealing key of the given CKA_LABEL.
+func template(label string) []*p11.Attribute { return asked(label, made) }
+
+// asked is a list as a template, with a CKA_LABEL.
+func asked(label string, list []property) []*p11.Attribute {
 	t := []*p11.Attribute{p11.NewAttribute(p11.CKA_LABEL, label)}
-	for _, p := range made {
+	for _, p := range list {
 		t = append(t, p11.NewAttribute(p.typ, p.value))
 	}
 	return t
 }
 
-// verify reads the template of a key back. hsm.ErrTemplate names the attribute.
-func (t *token) verify(key p11.ObjectHandle) error {
-	for _, list := range [][]property{made, born} {
+// verify reads the template of a sealing key back. hsm.ErrTemplate names the attribute.
+func (t *token) verify(key p11.ObjectHandle) error { return t.hasAll(key, made, born) }
+
+// hasAll reads the template of a key back. hsm.ErrTemplate names the attribute.
+func (t *token) hasAll(key p11.ObjectHandle, lists ...[]property) error {
+	for _, list := range lists {
 		for _, p := range list {
 			// One by one: a token that does not know one of them refuses the list.
 			got, err := t.api.GetAttributeValue(t.session, key, []*p11.Attribute{p11.NewAttribute(p.typ, nil)})

@@ -228,7 +228,7 @@ func inOurWords(err error) error {
 	case p11.CKR_TOKEN_WRITE_PROTECTED, p11.CKR_SESSION_READ_ONLY:
 		return fmt.Errorf("the token is write-protected: %w: %w", hsm.ErrDevice, err)
 	case p11.CKR_MECHANISM_INVALID, p11.CKR_MECHANISM_PARAM_INVALID:
-		return fmt.Errorf("the token does not do AES-256-GCM as we need it: %w: %w", hsm.ErrDevice, err)
+		return fmt.Errorf("the token does not do this operation as we need it: %w: %w", hsm.ErrDevice, err)
 	case p11.CKR_TEMPLATE_INCONSISTENT, p11.CKR_ATTRIBUTE_TYPE_INVALID, p11.CKR_ATTRIBUTE_VALUE_INVALID:
 		return fmt.Errorf("the token does not make keys of our template: %w: %w", hsm.ErrDevice, err)
 	}

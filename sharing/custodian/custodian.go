@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"warifu.dev/internal/secret"
+	"warifu.dev/sharing/opening"
 )
 
 // MaxName is the longest name of a custodian, in bytes.
@@ -20,11 +21,23 @@ const MaxName = 63
 // ErrName is returned for a name that genesis would not take.
 var ErrName = errors.New("a custodian's name has 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and starts with a letter or a digit")
 
-// Custodian holds both private keys. It never prints them.
+// Custodian uses both private keys. It never prints them.
 type Custodian struct {
-	name string
+	name      string
+	sign      crypto.Signer // its public key is an *ecdsa.PublicKey on P-256
+	open      age.Identity
+	recipient string // that open is the identity of
+	inFile    *keys  // nil if the keys are in a token, which never gives them
+}
+
+// keys are what a custodian file holds.
+type keys struct {
 	sign *ecdsa.PrivateKey
 	open *age.X25519Identity
+}
+
+func withKeys(name string, k *keys) *Custodian {
+	return &Custodian{name: name, sign: k.sign, open: k.open, recipient: k.open.Recipient().String(), inFile: k}
 }
 
 // Create makes both keys. The signing key is drawn from rand as far as
@@ -41,25 +54,33 @@ func Create(rand io.Reader, name string) (*Custodian, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the opening key of %s: %w", name, err)
 	}
-	return &Custodian{name: name, sign: sign, open: open}, nil
+	return withKeys(name, &keys{sign, open}), nil
 }
 
 // Public returns what genesis says of this custodian: the name, the signing key
-// as an uncompressed point of 65 bytes, and the age recipient "age1...".
+// as an uncompressed point of 65 bytes, and the age recipient, "age1..." for a file and
+// "age1tag1..." for a token.
 func (c *Custodian) Public() (name string, signKey []byte, openRecipient string) {
-	b, err := c.sign.PublicKey.Bytes()
+	b, err := c.sign.Public().(*ecdsa.PublicKey).Bytes()
 	if err != nil {
-		panic("custodian: encode a key that was made here: " + err.Error())
+		panic("custodian: encode a key that was looked at: " + err.Error())
 	}
-	return c.name, b, c.open.Recipient().String()
+	return c.name, b, c.recipient
 }
 
-// SignKey returns the signing key: an *ecdsa.PrivateKey on P-256, which also
-// serves for the custodian's client certificate.
+// SignKey returns the signing key on P-256, which also serves for the custodian's
+// client certificate: of a file an *ecdsa.PrivateKey.
 func (c *Custodian) SignKey() crypto.Signer { return c.sign }
 
 // OpenKey returns the age identity that opens pieces encrypted to this custodian.
 func (c *Custodian) OpenKey() age.Identity { return c.open }
+
+// CheckRecipient refuses what is not the public half of an opening key, to which
+// nothing could be encrypted. The error says which there are.
+func CheckRecipient(open string) error {
+	_, err := opening.ParseRecipient(open)
+	return err
+}
 
 // Name returns the custodian's name.
 func (c *Custodian) Name() string { return c.name }

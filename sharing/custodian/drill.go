@@ -11,6 +11,7 @@ import (
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/opening"
 )
 
 // A drill shows that a custodian can still open, and opens nothing: a node draws a
@@ -47,7 +48,7 @@ const challengeKind = "warifu custodian drill"
 // NewChallenge encrypts a fresh nonce to a custodian's opening key, and says what the
 // answer has to be.
 func NewChallenge(rand io.Reader, d Drill, recipient string) (box []byte, answer [32]byte, err error) {
-	to, err := age.ParseX25519Recipient(recipient)
+	to, err := opening.ParseRecipient(recipient)
 	if err != nil {
 		return nil, answer, fmt.Errorf("%w: the opening key: %w", ErrChallenge, err)
 	}

@@ -34,6 +34,8 @@ var (
 	ErrPassphrase = errors.New("the passphrase does not open this custodian file")
 	// ErrFile means that bytes are not a custodian file that this program reads.
 	ErrFile = errors.New("not a custodian file")
+	// ErrInToken means that the keys are in a token, which never gives them.
+	ErrInToken = errors.New("this custodian's keys are in a token, and never leave it")
 	// ErrCost means that a cost is not within 1..[MaxCost].
 	ErrCost = errors.New("the cost of a passphrase is 1 to 20")
 )
@@ -51,8 +53,12 @@ func (c *Custodian) Seal(passphrase secret.Bytes) ([]byte, error) {
 	return c.SealCost(passphrase, DefaultCost)
 }
 
-// SealCost is [Custodian.Seal] with a chosen cost, see [DefaultCost].
+// SealCost is [Custodian.Seal] with a chosen cost, see [DefaultCost]. It fails with
+// [ErrInToken] for a custodian whose keys are there.
 func (c *Custodian) SealCost(passphrase secret.Bytes, cost int) ([]byte, error) {
+	if c.inFile == nil {
+		return nil, fmt.Errorf("seal the custodian file of %s: %w", c.name, ErrInToken)
+	}
 	if cost < 1 || cost > MaxCost {
 		return nil, fmt.Errorf("seal the custodian file of %s: %w", c.name, ErrCost)
 	}
@@ -61,12 +67,12 @@ func (c *Custodian) SealCost(passphrase secret.Bytes, cost int) ([]byte, error) 
 		return nil, fmt.Errorf("seal the custodian file of %s: %w: %w", c.name, ErrPassphrase, err)
 	}
 	recipient.SetWorkFactor(cost)
-	scalar, err := c.sign.Bytes()
+	scalar, err := c.inFile.sign.Bytes()
 	if err != nil {
 		panic("custodian: encode a key that was made here: " + err.Error())
 	}
 	defer clear(scalar)
-	plain := wire.Encode(content{Format: contentFormat, Name: c.name, Sign: scalar, Open: c.open.String()})
+	plain := wire.Encode(content{Format: contentFormat, Name: c.name, Sign: scalar, Open: c.inFile.open.String()})
 	defer clear(plain)
 
 	var file bytes.Buffer
@@ -149,5 +155,5 @@ func parse(plain []byte) (*Custodian, error) {
 	if err != nil || open.String() != c.Open {
 		return nil, fmt.Errorf("%w: its opening key is no age identity", ErrFile)
 	}
-	return &Custodian{name: c.Name, sign: sign, open: open}, nil
+	return withKeys(c.Name, &keys{sign, open}), nil
 }

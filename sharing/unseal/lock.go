@@ -13,6 +13,7 @@ import (
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/opening"
 )
 
 const (
@@ -126,7 +127,7 @@ func (s Seal) pieceCommitted(place int, piece []byte) [32]byte {
 
 // box encrypts a piece to its custodian, with what it is a piece of.
 func (s Seal) box(place int, piece []byte, recipient string) ([]byte, error) {
-	to, err := age.ParseX25519Recipient(recipient)
+	to, err := opening.ParseRecipient(recipient)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the opening key of custodian %d: %w", ErrLock, place+1, err)
 	}
