@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
@@ -146,10 +145,8 @@ func (n *Node) runAnchors(ctx context.Context) {
 	for {
 		s := n.consensus.Committed()
 		period := anchorQuiet
-		for _, o := range s.Orders() {
-			if o.Key == (api.KeyID{}) {
-				period = anchorOpen
-			}
+		if s.Bearing() {
+			period = anchorOpen
 		}
 		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
 			last = now

@@ -76,6 +76,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathProposal: decodeAs[Proposal],
 	pathTrust:    decodeAs[trustMoved],
 	pathStone:    decodeAs[milestone],
+	pathEnded:    decodeAs[ended],
 }
 
 func decodeAs[V any, P interface {

@@ -5,6 +5,7 @@ import (
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
+	"warifu.dev/api"
 	"warifu.dev/sharing/dkg"
 )
 
@@ -47,10 +48,11 @@ func (v *Taken) left(int64) value      { return nil }
 func (v *Proposal) passes() (int64, bool) { return later(v.NotAfter), true }
 func (v *Proposal) left(int64) value      { return nil }
 
-func (v *Session) passes() (int64, bool) {
-	return later(v.OpenedTime), v.Board.Phase() == dkg.PhaseDone || v.Board.Phase() == dkg.PhaseAbandoned
+func (v *Session) passes() (int64, bool) { return later(v.OpenedTime), v.over() }
+func (v *Session) left(int64) value      { return nil }
+func (v *Session) over() bool {
+	return v.Board.Phase() == dkg.PhaseDone || v.Board.Phase() == dkg.PhaseAbandoned
 }
-func (v *Session) left(int64) value { return nil }
 
 func (v *Grants) passes() (int64, bool) {
 	at, does := int64(0), false
@@ -99,9 +101,14 @@ func due(path string, v value) (key []byte, does bool) {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), path...), does
 }
 
-// index notes what passes when, in the place of what did so before at this path.
-// It follows from the content, and is no part of it.
+// index notes what follows from a value that takes the place of another one at this
+// path: when it passes, and who has to do something about it. Neither is part of the
+// content.
 func (d *draft) index(path string, before, after value) {
+	d.await(path, before, after)
+	if run, is := after.(*Session); is && run.over() {
+		d.ended = true
+	}
 	if key, does := due(path, before); does {
 		d.due.Delete(key)
 	}
@@ -126,6 +133,23 @@ func (d *draft) prune(now int64, most int) {
 			d.remove(path)
 		}
 	}
+}
+
+// ended is the last entry with which a run of a ceremony was over. Until then the log
+// may hold what was dealt in it, sealed; the board has let go of that.
+type ended struct {
+	Index uint64 `cbor:"1,keyasint"`
+}
+
+func (v *ended) digest() api.Digest { return digestOf(v) }
+
+// LastEnded is the last entry with which a run of a ceremony was over, or 0. Entries up
+// to there may hold sealed dealings, and this state does not.
+func (s *State) LastEnded() uint64 {
+	if e := get[*ended](s, pathEnded); e != nil {
+		return e.Index
+	}
+	return 0
 }
 
 // passings is the order in which values pass.

@@ -36,6 +36,7 @@ const (
 	pathProposal = "proposal/" // + id of the change → *Proposal
 	pathTrust    = "trust"     // → *trustMoved
 	pathStone    = "stone"     // → *milestone
+	pathEnded    = "ended"     // → *ended
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes
@@ -46,6 +47,7 @@ type State struct {
 	values    *iradix.Tree[value]
 	tree      *merkle
 	due       *passings // paths by when their values pass; it follows from values
+	owed      *owings   // what waits for nodes; it follows from values
 	last      step
 	link      api.Digest
 	lastCA    api.Digest // the change that touched the CAs in force last, their revocation included
@@ -84,7 +86,7 @@ func New(g *authority.VerifiedGenesis) *State {
 // empty is a state of this cluster without content.
 func empty(g *authority.VerifiedGenesis) *State {
 	return &State{
-		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
+		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), owed: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
 	}
 }
 
@@ -217,11 +219,13 @@ type draft struct {
 	txn    *iradix.Txn[value]
 	tree   *merkle
 	due    *iradix.Txn[struct{}]
+	owed   *iradix.Txn[value]
+	ended  bool   // a run of a ceremony is over with this entry
 	passed []byte // see [Result]
 }
 
 func (s *State) draft() *draft {
-	return &draft{s: s, txn: s.values.Txn(), tree: s.tree, due: s.due.Txn()}
+	return &draft{s: s, txn: s.values.Txn(), tree: s.tree, due: s.due.Txn(), owed: s.owed.Txn()}
 }
 
 func (d *draft) put(path string, v value) {
@@ -243,17 +247,17 @@ func (d *draft) remove(path string) {
 // trial is a draft that goes on from here and leaves d alone.
 func (d *draft) trial() *draft {
 	s := *d.s
-	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree, due: d.due.Clone()}
+	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree, due: d.due.Clone(), owed: d.owed.Clone(), ended: d.ended}
 }
 
 // adopt takes over what a trial of d has written.
 func (d *draft) adopt(t *draft) {
-	d.txn, d.tree, d.due = t.txn, t.tree, t.due
+	d.txn, d.tree, d.due, d.owed, d.ended = t.txn, t.tree, t.due, t.owed, t.ended
 	d.s.lastCA, d.s.custody = t.s.lastCA, t.s.custody
 }
 
 func (d *draft) commit() {
 	d.s.values = d.txn.Commit()
 	d.s.tree = d.tree
-	d.s.due = d.due.Commit()
+	d.s.due, d.s.owed = d.due.Commit(), d.owed.Commit()
 }

@@ -92,13 +92,14 @@ func (d *Driver) Step(ctx context.Context, s *ledger.State) {
 		clear(d.sent)
 		clear(d.since)
 	}
-	for _, o := range s.Orders() {
-		index := sharing.Index(o.Order.IndexOf(d.cfg.Node))
-		if index == 0 {
-			continue
-		}
-		if err := d.stepOrder(ctx, s, o, index); err != nil && ctx.Err() == nil {
+	for _, o := range s.OrdersOf(d.cfg.Node) {
+		if err := d.stepOrder(ctx, s, o, sharing.Index(o.Order.IndexOf(d.cfg.Node))); err != nil && ctx.Err() == nil {
 			d.cfg.Log.Warn("a ceremony does not go on", "order", o.Hash, "session", o.Live, "error", err)
+		}
+	}
+	for _, k := range s.Unsigned(d.cfg.Node) {
+		if err := d.signRecord(ctx, k); err != nil && ctx.Err() == nil {
+			d.cfg.Log.Warn("the record of a key is not signed", "key", k.ID, "error", err)
 		}
 	}
 	d.forget(s)
@@ -106,8 +107,6 @@ func (d *Driver) Step(ctx context.Context, s *ledger.State) {
 
 func (d *Driver) stepOrder(ctx context.Context, s *ledger.State, o *ledger.Ordered, index sharing.Index) error {
 	switch {
-	case o.Key != api.KeyID{}:
-		return d.signRecord(ctx, s.Key(o.Key))
 	case o.Live.IsZero():
 		if o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil {
 			return nil
@@ -176,14 +175,6 @@ func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Or
 
 // signRecord posts this holder's signature over the record of a named key, once.
 func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
-	if k.Purpose == authority.PurposeRoot || k.IndexOf(d.cfg.Node) == 0 {
-		return nil
-	}
-	for _, n := range k.Signed {
-		if n == d.cfg.Node {
-			return nil
-		}
-	}
 	sig, err := d.cfg.SignRecord(&k.Record)
 	if err != nil {
 		return err
