@@ -31,19 +31,19 @@ func TestABadDealIsRefusedAndTheRunCompletes(t *testing.T) {
 		"a lower threshold":              {2, func(*dealer, *dkg.Deal) {}, sharing.ErrCommitments},
 		"a higher threshold":             {4, func(*dealer, *dkg.Deal) {}, sharing.ErrCommitments},
 		"threshold n":                    {5, func(*dealer, *dkg.Deal) {}, sharing.ErrCommitments},
-		"another commitment than before": {3, func(d *dealer, deal *dkg.Deal) { deal.Commitments = d.c.dealer(evil, 3).commitments }, dkg.ErrCommitment},
+		"another commitment than before": {3, func(d *dealer, deal *dkg.Deal) { deal.Commitments[0] = d.c.dealer(evil, 3).commitments }, dkg.ErrCommitment},
 		"one coefficient changed": {3, func(_ *dealer, deal *dkg.Deal) {
-			deal.Commitments = append(deal.Commitments[:2:2], group.Generator().Bytes())
+			deal.Commitments[0] = append(deal.Commitments[0][:2:2], group.Generator().Bytes())
 		}, dkg.ErrCommitment},
 		// R4
-		"the identity as a commitment":  {3, func(_ *dealer, deal *dkg.Deal) { deal.Commitments = [][]byte{{0}, {0}, {0}} }, sharing.ErrCommitments},
-		"a commitment off the curve":    {3, func(_ *dealer, deal *dkg.Deal) { deal.Commitments[1] = flip(deal.Commitments[1], 64) }, sharing.ErrCommitments},
-		"a compressed commitment":       {3, func(d *dealer, deal *dkg.Deal) { deal.Commitments[0] = d.poly.Commit()[0].Compressed() }, sharing.ErrCommitments},
-		"no proof of knowledge":         {3, func(_ *dealer, deal *dkg.Deal) { deal.Proof = nil }, sharing.ErrProof},
-		"a proof of zeros":              {3, func(_ *dealer, deal *dkg.Deal) { deal.Proof = make([]byte, sharing.ProofSize) }, sharing.ErrProof},
-		"a proof from another session":  {3, func(d *dealer, deal *dkg.Deal) { deal.Proof = d.prove(other, evil, deal.Previous) }, sharing.ErrProof},
-		"a proof of another dealer":     {3, func(d *dealer, deal *dkg.Deal) { deal.Proof = d.prove(d.c.s, 4, deal.Previous) }, sharing.ErrProof},
-		"a proof over another list":     {3, func(d *dealer, deal *dkg.Deal) { deal.Proof = d.prove(d.c.s, evil, [32]byte{}) }, sharing.ErrProof},
+		"the identity as a commitment":  {3, func(_ *dealer, deal *dkg.Deal) { deal.Commitments[0] = [][]byte{{0}, {0}, {0}} }, sharing.ErrCommitments},
+		"a commitment off the curve":    {3, func(_ *dealer, deal *dkg.Deal) { deal.Commitments[0][1] = flip(deal.Commitments[0][1], 64) }, sharing.ErrCommitments},
+		"a compressed commitment":       {3, func(d *dealer, deal *dkg.Deal) { deal.Commitments[0][0] = d.poly.Commit()[0].Compressed() }, sharing.ErrCommitments},
+		"no proof of knowledge":         {3, func(_ *dealer, deal *dkg.Deal) { deal.Proofs[0] = nil }, sharing.ErrProof},
+		"a proof of zeros":              {3, func(_ *dealer, deal *dkg.Deal) { deal.Proofs[0] = make([]byte, sharing.ProofSize) }, sharing.ErrProof},
+		"a proof from another session":  {3, func(d *dealer, deal *dkg.Deal) { deal.Proofs[0] = d.prove(other, evil, deal.Previous) }, sharing.ErrProof},
+		"a proof of another dealer":     {3, func(d *dealer, deal *dkg.Deal) { deal.Proofs[0] = d.prove(d.c.s, 4, deal.Previous) }, sharing.ErrProof},
+		"a proof over another list":     {3, func(d *dealer, deal *dkg.Deal) { deal.Proofs[0] = d.prove(d.c.s, evil, [32]byte{}) }, sharing.ErrProof},
 		"a deal over another list":      {3, func(_ *dealer, deal *dkg.Deal) { deal.Previous[0] ^= 1 }, dkg.ErrPrevious},
 		"a deal for another session":    {3, func(_ *dealer, deal *dkg.Deal) { deal.Session = other.ID }, dkg.ErrSession}, // R17
 		"no boxes":                      {3, func(_ *dealer, deal *dkg.Deal) { deal.Boxes = nil }, dkg.ErrBoxes},          // R3
@@ -79,11 +79,11 @@ func TestADealThatClaimsManyCommitmentsIsRefused(t *testing.T) {
 	c.accept(evil, dkg.KindCommit, d.commit())
 	c.until(dkg.PhaseDeal)
 	deal := d.deal()
-	list := wire.Encode(deal.Commitments)
+	list := wire.Encode(deal.Commitments[0])
 	claim := append([]byte{0x9a, 0x80, 0, 0, 0}, list[1:]...) // 2^31 of them, says the head
 	c.refuse(evil, dkg.KindDeal, bytes.Replace(wire.Encode(deal), list, claim, 1), wire.ErrMalformed)
-	for len(deal.Commitments) < dkg.MaxBody/group.PointSize {
-		deal.Commitments = append(deal.Commitments, deal.Commitments...)
+	for len(deal.Commitments[0]) < dkg.MaxBody/group.PointSize {
+		deal.Commitments[0] = append(deal.Commitments[0], deal.Commitments[0]...)
 	}
 	c.refuse(evil, dkg.KindDeal, wire.Encode(deal), dkg.ErrTooLarge)
 	c.finish(all(5, evil)...)
@@ -97,7 +97,7 @@ func TestARefusedDealDoesNotBlockTheRealOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deal.Proof = flip(deal.Proof, 0)
+	deal.Proofs[0] = flip(deal.Proofs[0], 0)
 	c.refuse(evil, dkg.KindDeal, wire.Encode(deal), sharing.ErrProof)
 	c.accept(evil, dkg.KindDeal, body)
 	c.finish(all(5)...)
@@ -117,8 +117,8 @@ func TestABadBoxIsComplainedAboutAndItsDealerExcluded(t *testing.T) {
 			deal.Boxes[0] = d.seal(1, 2, d.poly.Eval(1).Bytes())
 		},
 		"a box that was moved":                   func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0] = deal.Boxes[1] },
-		"a flipped bit":                          func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0] = flip(deal.Boxes[0], dkg.BoxSize-1) },
-		"an encapsulation that is not a point":   func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0] = make([]byte, dkg.BoxSize) },
+		"a flipped bit":                          func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0] = flip(deal.Boxes[0], dkg.BoxSize(1)-1) },
+		"an encapsulation that is not a point":   func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0] = make([]byte, dkg.BoxSize(1)) },
 		"bad boxes for two, one of which is off": func(_ *dealer, deal *dkg.Deal) { deal.Boxes[0], deal.Boxes[1] = deal.Boxes[1], deal.Boxes[0] },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestTooFewDealersAbandonTheSession(t *testing.T) {
 		if _, err := c.b.Activate(); !errors.Is(err, ErrPhase) {
 			t.Errorf("%v: activate: %v", from, err)
 		}
-		if ready := c.step(1); ready.Post != nil || ready.Share != nil {
+		if ready := c.step(1); ready.Post != nil || ready.Shares != nil {
 			t.Errorf("%v: a participant goes on after the end", from)
 		}
 	}
@@ -452,7 +452,7 @@ func TestTheLastPosterCannotChooseTheKey(t *testing.T) {
 				for i := sharing.Index(1); i < last; i++ {
 					rogue = rogue.Add(c.dealt(i).Constant().Neg())
 				}
-				deal.Commitments = append([][]byte{rogue.Bytes()}, deal.Commitments[1:]...)
+				deal.Commitments[0] = append([][]byte{rogue.Bytes()}, deal.Commitments[0][1:]...)
 				c.refuse(last, dkg.KindDeal, wire.Encode(deal), dkg.ErrCommitment)
 				c.without(last)
 
@@ -519,7 +519,7 @@ func (c *ceremony) dealt(i sharing.Index) sharing.Commitments {
 			if err != nil {
 				c.Fatal(err)
 			}
-			commitments, err := sharing.DecodeCommitments(deal.Commitments, c.s.T)
+			commitments, err := sharing.DecodeCommitments(deal.Commitments[0], c.s.T)
 			if err != nil {
 				c.Fatal(err)
 			}
@@ -539,7 +539,7 @@ func TestAParticipantRefusesAPostInItsNameThatIsNotIts(t *testing.T) {
 			old := begin(t, session(3, 5, "twin")).until(dkg.PhaseCommit) // the same keys, no commit yet
 			c.parts[1] = old.parts[1]
 		} else {
-			fresh, err := dkg.NewParticipant(c.s, 1, c.rand)
+			fresh, err := dkg.NewParticipant(c.s, 1, nil, c.rand)
 			if err != nil {
 				t.Fatal(err)
 			}

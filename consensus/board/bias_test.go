@@ -44,13 +44,13 @@ func TestDroppersBiasThePublicKeyByThisMuch(t *testing.T) {
 				}
 				c.until(dkg.PhaseConfirm)
 				o, _ := c.b.Outcome()
-				if lowest(o.Y) == 0 {
+				if lowest(o.Keys[0].Y) == 0 {
 					zeros++
 				}
-				if seen[string(o.Y.Bytes())] {
+				if seen[string(o.Keys[0].Y.Bytes())] {
 					t.Fatal("two sessions have one key")
 				}
-				seen[string(o.Y.Bytes())] = true
+				seen[string(o.Keys[0].Y.Bytes())] = true
 			}
 			got, want := float64(zeros)/float64(*biasSessions), 1-math.Pow(2, -math.Pow(2, float64(f)))
 			t.Logf("%d-of-%d, %d droppers: the lowest bit of the public key is 0 in %d of %d sessions (%.3f; the best of %d is %.3f)",
@@ -71,7 +71,7 @@ func (c *ceremony) choose(rest *group.Point) (stay int) {
 		if err != nil {
 			c.Fatal(err)
 		}
-		if mine[k], err = group.DecodePoint(deal.Commitments[0]); err != nil {
+		if mine[k], err = group.DecodePoint(deal.Commitments[0][0]); err != nil {
 			c.Fatal(err)
 		}
 	}
@@ -96,7 +96,7 @@ func lowest(p *group.Point) byte { return p.Bytes()[32] & 1 }
 func (c *ceremony) fresh() {
 	c.Helper()
 	for i := range c.s.H {
-		p, err := dkg.NewParticipant(c.s, sharing.Index(i+1), c.rand)
+		p, err := dkg.NewParticipant(c.s, sharing.Index(i+1), nil, c.rand)
 		if err != nil {
 			c.Fatal(err)
 		}

@@ -31,9 +31,12 @@ type posted struct {
 	raw  []byte // what was posted, while somebody may need it; never of a receipt
 }
 
-// list is what a phase has collected, by index-1. A list is never changed once a
+// list is what a phase has collected, by place-1. A list is never changed once a
 // board holds it.
-type list [sharing.MaxHolders]*posted
+type list [dkg.MaxParticipants]*posted
+
+// marks says of each participant, by place-1, whether it has stated something.
+type marks [dkg.MaxParticipants]bool
 
 // Board is one ceremony's bulletin board. It never changes: what happens to it
 // makes a new one, which shares most of the old.
@@ -42,8 +45,8 @@ type Board struct {
 	phase     dkg.Phase
 	previous  [32]byte                  // the hash of the list that closed the phase before
 	posts     [dkg.KindReceipt + 1]list // by kind
-	late      [sharing.MaxHolders]bool  // who has signed that the open phase is past its deadline
-	abandon   [sharing.MaxHolders]bool  // who has signed that the session is to be abandoned
+	late      marks                     // who has signed that the open phase is past its deadline
+	abandon   marks                     // who has signed that the session is to be abandoned
 	outcome   *dkg.Outcome              // from the confirm phase on
 	abandoned string                    // why
 	events    [32]byte                  // running hash over all that was taken, in order
@@ -69,14 +72,14 @@ func (b *Board) Abandoned() (reason string, ok bool) {
 	return b.abandoned, b.phase == dkg.PhaseAbandoned
 }
 
-// Outcome returns the public half of the key, once QUAL is final.
+// Outcome returns the public half of the new shares, once QUAL is final.
 func (b *Board) Outcome() (*dkg.Outcome, bool) { return b.outcome, b.outcome != nil }
 
 // Receipts returns who has confirmed, ascending.
 func (b *Board) Receipts() []sharing.Index { return b.who(dkg.KindReceipt) }
 
-// Struck returns the holders who have not confirmed, ascending. When the key is
-// activated they are not holders of its first epoch.
+// Struck returns the new holders who have not confirmed, ascending. When the keys are
+// activated they are not holders of that epoch.
 func (b *Board) Struck() []sharing.Index {
 	var struck []sharing.Index
 	for i := sharing.Index(1); int(i) <= b.session.H; i++ {
@@ -115,7 +118,7 @@ func (b *Board) who(kind dkg.Kind) []sharing.Index {
 	return out
 }
 
-func marked(set *[sharing.MaxHolders]bool) []sharing.Index {
+func marked(set *marks) []sharing.Index {
 	var out []sharing.Index
 	for k, m := range set {
 		if m {
@@ -130,10 +133,6 @@ func (b *Board) next(event string, author sharing.Index, hash []byte) *Board {
 	n := *b
 	n.events = tag.Hash(tag.BoardEvents, []byte(event), b.events[:], tag.Uint64(uint64(b.phase)), tag.Uint64(uint64(author)), hash)
 	return &n
-}
-
-func (b *Board) checkAuthor(author sharing.Index) error {
-	return sharing.Params{T: b.session.T, H: b.session.H}.CheckIndex(author)
 }
 
 // Post takes a post of the open phase, and closes the phase if it was the last
@@ -160,7 +159,7 @@ func (b *Board) Post(author sharing.Index, kind dkg.Kind, body []byte) (*Board, 
 
 // checkPost is what can be said of a post without reading it.
 func (b *Board) checkPost(author sharing.Index, kind dkg.Kind) error {
-	if err := b.checkAuthor(author); err != nil {
+	if err := b.session.CheckPlace(author); err != nil {
 		return err
 	}
 	switch {
@@ -192,9 +191,10 @@ func (b *Board) check(author sharing.Index, kind dkg.Kind, body []byte) (any, er
 	}
 }
 
-// bodies returns the checked posts of a kind, h entries, nil where there is none.
+// bodies returns the checked posts of a kind, one entry per participant, nil where
+// there is none.
 func bodies[T any](b *Board, kind dkg.Kind) []*T {
-	out := make([]*T, b.session.H)
+	out := make([]*T, b.session.Participants())
 	for k := range out {
 		if p := b.posts[kind][k]; p != nil {
 			out[k] = p.body.(*T)
@@ -204,10 +204,10 @@ func bodies[T any](b *Board, kind dkg.Kind) []*T {
 }
 
 // PastDeadline takes holder author's signed statement that phase is past its
-// deadline by its own clock. t of them close a phase; in the confirm phase they
-// allow to activate with R receipts.
+// deadline by its own clock. [dkg.Session.Statements] of them close a phase; in the
+// confirm phase they allow to activate with R receipts.
 func (b *Board) PastDeadline(author sharing.Index, phase dkg.Phase) (*Board, error) {
-	if err := b.checkAuthor(author); err != nil {
+	if err := b.session.CheckPlace(author); err != nil {
 		return nil, fmt.Errorf("take a statement about a deadline: %w", err)
 	}
 	if phase != b.phase || phase < dkg.PhaseJoin || phase > dkg.PhaseConfirm {
@@ -223,9 +223,9 @@ func (b *Board) PastDeadline(author sharing.Index, phase dkg.Phase) (*Board, err
 }
 
 // Abandon takes holder author's signed statement that the session is to be
-// abandoned. t of them abandon it, at any time before it is done.
+// abandoned. [dkg.Session.Statements] of them abandon it, at any time before it is done.
 func (b *Board) Abandon(author sharing.Index) (*Board, error) {
-	if err := b.checkAuthor(author); err != nil {
+	if err := b.session.CheckPlace(author); err != nil {
 		return nil, fmt.Errorf("take a statement of abandonment: %w", err)
 	}
 	if b.phase > dkg.PhaseConfirm {
@@ -236,7 +236,7 @@ func (b *Board) Abandon(author sharing.Index) (*Board, error) {
 	}
 	n := b.next("abandon", author, nil)
 	n.abandon[author-1] = true
-	if got := len(marked(&n.abandon)); got >= b.session.T {
+	if got := len(marked(&n.abandon)); got >= b.session.Statements() {
 		n.fail(fmt.Sprintf("%d holders abandoned it in the %v phase", got, b.phase))
 	}
 	return n, nil
@@ -254,17 +254,17 @@ func (b *Board) Expire() (*Board, error) {
 	return n, nil
 }
 
-// ReadyToActivate reports whether Activate would be taken: every holder has
-// confirmed, or R have and t holders say that the confirm phase is late.
+// ReadyToActivate reports whether Activate would be taken: every new holder has
+// confirmed, or R have and enough participants say that the confirm phase is late.
 func (b *Board) ReadyToActivate() bool {
 	if b.phase != dkg.PhaseConfirm {
 		return false
 	}
 	receipts := len(b.Receipts())
-	return receipts == b.session.H || receipts >= b.session.Receipts() && len(b.Late()) >= b.session.T
+	return receipts == b.session.H || receipts >= b.session.Receipts() && b.isLate()
 }
 
-// Activate ends the ceremony: from here on the key may be used. Any holder may
+// Activate ends the ceremony: from here on the new shares may be used. Any holder may
 // ask for it.
 func (b *Board) Activate() (*Board, error) {
 	if b.phase != dkg.PhaseConfirm {
@@ -272,7 +272,7 @@ func (b *Board) Activate() (*Board, error) {
 	}
 	if !b.ReadyToActivate() {
 		return nil, fmt.Errorf("activate with %d of %d receipts and %d of %d statements that it is late: %w",
-			len(b.Receipts()), b.session.Receipts(), len(b.Late()), b.session.T, ErrNotReady)
+			len(b.Receipts()), b.session.Receipts(), len(b.Late()), b.session.Statements(), ErrNotReady)
 	}
 	n := b.next("activate", 0, nil)
 	n.phase = dkg.PhaseDone
@@ -282,7 +282,7 @@ func (b *Board) Activate() (*Board, error) {
 
 // View returns what a participant needs to see.
 func (b *Board) View() dkg.View {
-	v := dkg.View{Session: b.session, Phase: b.phase, Previous: b.previous, Posted: make([]bool, b.session.H), Outcome: b.outcome}
+	v := dkg.View{Session: b.session, Phase: b.phase, Previous: b.previous, Posted: make([]bool, b.session.Participants()), Outcome: b.outcome}
 	if b.phase >= dkg.PhaseJoin && b.phase <= dkg.PhaseConfirm {
 		for k := range v.Posted {
 			v.Posted[k] = b.posts[b.phase][k] != nil

@@ -8,31 +8,49 @@ import (
 	"warifu.dev/sharing/dkg"
 )
 
-// awaited returns whose post the open phase waits for: every holder's join, the
-// deal of all who committed, and otherwise the post of all who joined.
+// awaited returns whose post the open phase waits for: everyone's join, then of those
+// who joined the commits of the dealers, the deals of all who committed, and the
+// verdicts and receipts of those who will hold shares.
 func (b *Board) awaited() []sharing.Index {
 	switch b.phase {
 	case dkg.PhaseJoin:
-		all := make([]sharing.Index, b.session.H)
+		all := make([]sharing.Index, b.session.Participants())
 		for k := range all {
 			all[k] = sharing.Index(k + 1)
 		}
 		return all
+	case dkg.PhaseCommit:
+		return slices.DeleteFunc(b.who(dkg.KindJoin), func(i sharing.Index) bool { return !b.session.Deals(i) })
 	case dkg.PhaseDeal:
 		return b.who(dkg.KindCommit)
 	default:
-		return b.who(dkg.KindJoin)
+		return slices.DeleteFunc(b.who(dkg.KindJoin), func(i sharing.Index) bool { return !b.session.Receives(i) })
 	}
 }
 
 // complete reports whether the open phase has what it waits for, or is late.
 func (b *Board) complete() bool {
-	posts := len(b.who(dkg.Kind(b.phase)))
-	if posts == len(b.awaited()) {
+	if len(b.who(dkg.Kind(b.phase))) == len(b.awaited()) {
 		return true
 	}
-	late := len(b.Late()) >= b.session.T
-	return late && (b.phase != dkg.PhaseJoin || posts >= b.session.T)
+	return b.isLate() && (b.phase != dkg.PhaseJoin || b.enoughJoined())
+}
+
+// isLate reports whether enough have signed that the open phase is past its deadline.
+func (b *Board) isLate() bool { return len(b.Late()) >= b.session.Statements() }
+
+// enoughJoined reports whether those who joined could deal and hold the new shares.
+func (b *Board) enoughJoined() bool {
+	dealers, receivers := 0, 0
+	for _, i := range b.who(dkg.KindJoin) {
+		if b.session.Deals(i) {
+			dealers++
+		}
+		if b.session.Receives(i) {
+			receivers++
+		}
+	}
+	return dealers >= b.session.MinDealers() && receivers >= b.session.T
 }
 
 // advance closes the open phase of a board that nobody else has seen yet, if it is
@@ -44,15 +62,18 @@ func (b *Board) advance() {
 	}
 	kind := dkg.Kind(b.phase)
 	b.previous = dkg.ClosedHash(b.session, b.phase, b.previous, b.hashes(kind))
-	b.late = [sharing.MaxHolders]bool{}
+	b.late = marks{}
 	closed := b.phase
 	b.phase++
+	if closed == dkg.PhaseJoin {
+		return
+	}
 	qual := b.who(kind)
 	if closed == dkg.PhaseVerdict {
 		qual = b.qual()
 	}
-	if len(qual) < b.session.T {
-		b.fail(fmt.Sprintf("%d dealers are left after the %v phase, %d are needed", len(qual), closed, b.session.T))
+	if len(qual) < b.session.MinDealers() {
+		b.fail(fmt.Sprintf("%d dealers are left after the %v phase, %d are needed", len(qual), closed, b.session.MinDealers()))
 		return
 	}
 	if closed == dkg.PhaseVerdict {
@@ -82,8 +103,8 @@ func (b *Board) forget() {
 	}
 }
 
-// qual returns the dealers who dealt, gave their verdict, and were not rightly
-// accused, ascending (R7).
+// qual returns the dealers who dealt, gave their verdict unless they receive nothing
+// that they could judge, and were not rightly accused, ascending (R7).
 func (b *Board) qual() []sharing.Index {
 	var bad []sharing.Index
 	for _, p := range b.posts[dkg.KindVerdict] {
@@ -93,7 +114,8 @@ func (b *Board) qual() []sharing.Index {
 	}
 	var qual []sharing.Index
 	for _, i := range b.who(dkg.KindDeal) {
-		if b.posts[dkg.KindVerdict][i-1] != nil && !slices.Contains(bad, i) {
+		judged := b.posts[dkg.KindVerdict][i-1] != nil || !b.session.Receives(i)
+		if judged && !slices.Contains(bad, i) {
 			qual = append(qual, i)
 		}
 	}

@@ -18,14 +18,20 @@
 //	                                                                                 │ all receipts, or
 //	                                                            done ◀── Activate ───┘ R of them and t say it is late
 //
-// Late is never the leader's word: at least t holders must have signed that the
-// phase is past the deadline by their own clocks. Until at least t have joined, the
-// join phase stays open whatever the clocks say.
+// Here t is that of the new shares. In a refresh or a reshare the dealers are old
+// holders: QUAL needs as many as the old t, and so do the phases before it.
+//
+// Late is never the leader's word: as many as the larger of the old and the new t
+// must have signed that the phase is past the deadline by their own clocks. Until
+// enough have joined to deal and to hold the new shares, the join phase stays open
+// whatever the clocks say.
 //
 // A dealer qualifies if its commit, its deal and its verdict are all on the board
 // and no complaint about its deal was upheld: silence after the commit is
 // exclusion. What it is excluded from is dealing; whoever joined may still confirm.
+// An old holder that leaves has nothing to give a verdict on, or to confirm; a
+// newcomer does not commit or deal.
 //
-// The caller has checked that a post's author signed it and stands at that index
+// The caller has checked that a post's author signed it and stands at that place
 // in the order. What a post must look like is in sharing/dkg.
 package board // import "warifu.dev/consensus/board"

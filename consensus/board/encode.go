@@ -15,11 +15,14 @@ import (
 // ErrEncoding means that bytes are not what [Board.Encode] makes.
 var ErrEncoding = errors.New("board: not the encoding of a board")
 
-// MaxEncoding bounds the encoding of a board, in bytes: four posts of each holder
-// that are kept whole, and the rest.
-const MaxEncoding = 4*sharing.MaxHolders*dkg.MaxBody + 64<<10
+// MaxEncoding bounds the encoding of a board, in bytes: what is kept whole of 16
+// deals and of the joins of 32 participants, at most 40 KiB each, and 512 KiB for the
+// public points before and after, twice 1,700 of 67 bytes, and all the rest.
+const MaxEncoding = sharing.MaxHolders*dkg.MaxBody + dkg.MaxParticipants*(40<<10) + 512<<10
 
 // encoded is all of a board but the session's id and cluster, which stand beside it.
+// Old and Outcome are filled for [Board.Encode] only: the digest has the digest of
+// the one and the transcript of the other, which cover them.
 type encoded struct {
 	T         int             `cbor:"1,keyasint"`
 	H         int             `cbor:"2,keyasint"`
@@ -32,6 +35,8 @@ type encoded struct {
 	Outcome   *encodedOutcome `cbor:"9,keyasint,omitempty"`
 	Abandoned string          `cbor:"10,keyasint,omitempty"`
 	Events    [32]byte        `cbor:"11,keyasint"`
+	N         int             `cbor:"12,keyasint"`
+	Old       *encodedOld     `cbor:"13,keyasint,omitempty"`
 }
 
 type encodedPost struct {
@@ -44,10 +49,24 @@ type encodedPost struct {
 }
 
 type encodedOutcome struct {
-	Qual       []sharing.Index `cbor:"1,keyasint"`
-	Transcript [32]byte        `cbor:"2,keyasint"`
-	Y          []byte          `cbor:"3,keyasint"`
-	YI         [][]byte        `cbor:"4,keyasint"`
+	Qual []sharing.Index `cbor:"1,keyasint"`
+	Keys []encodedKey    `cbor:"2,keyasint"`
+}
+
+type encodedOld struct {
+	T       int             `cbor:"1,keyasint"`
+	H       int             `cbor:"2,keyasint"`
+	Holders []sharing.Index `cbor:"3,keyasint"`
+	Keys    []encodedKey    `cbor:"4,keyasint"`
+}
+
+// encodedKey is the public half of one key. What names it stands in an old epoch only.
+type encodedKey struct {
+	Key     []byte   `cbor:"1,keyasint,omitempty"`
+	Version uint32   `cbor:"2,keyasint,omitempty"`
+	Epoch   uint64   `cbor:"3,keyasint,omitempty"`
+	Y       []byte   `cbor:"4,keyasint"`
+	YI      [][]byte `cbor:"5,keyasint"`
 }
 
 // Digest covers everything that the board is: all that was taken, in order, and
@@ -58,15 +77,61 @@ func (b *Board) Digest() [32]byte {
 	for i := range e.Posts {
 		e.Posts[i].Raw = nil
 	}
-	return tag.Hash(tag.BoardDigest, b.session.ID[:], b.session.Cluster[:], wire.Encode(e))
+	old, transcript := b.session.Old.Digest(), [32]byte{}
+	if b.outcome != nil {
+		transcript = b.outcome.Transcript
+	}
+	return tag.Hash(tag.BoardDigest, b.session.ID[:], b.session.Cluster[:], old[:], transcript[:], wire.Encode(e))
 }
 
 // Encode returns the canonical encoding of the board, for [Decode].
-func (b *Board) Encode() []byte { return wire.Encode(b.encoded()) }
+func (b *Board) Encode() []byte {
+	e := b.encoded()
+	if o := b.outcome; o != nil {
+		e.Outcome = &encodedOutcome{Qual: o.Qual}
+		for _, key := range o.Keys {
+			e.Outcome.Keys = append(e.Outcome.Keys, encodeKey(key))
+		}
+	}
+	if o := b.session.Old; o != nil {
+		e.Old = &encodedOld{T: o.T, H: o.H, Holders: o.Holders}
+		for _, key := range o.Keys {
+			named := encodeKey(key.Public)
+			named.Key, named.Version, named.Epoch = key.Key[:], key.Version, key.Epoch
+			e.Old.Keys = append(e.Old.Keys, named)
+		}
+	}
+	return wire.Encode(e)
+}
+
+func encodeKey(p dkg.Public) encodedKey {
+	e := encodedKey{Y: p.Y.Bytes()}
+	for _, y := range p.YI {
+		e.YI = append(e.YI, y.Bytes())
+	}
+	return e
+}
+
+func decodeKey(e *encodedKey) (p dkg.Public, err error) {
+	if len(e.YI) > sharing.MaxHolders {
+		return p, fmt.Errorf("%w: %d verification keys", ErrEncoding, len(e.YI))
+	}
+	if p.Y, err = group.DecodePoint(e.Y); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrEncoding, err)
+	}
+	for _, b := range e.YI {
+		y, err := group.DecodePoint(b)
+		if err != nil {
+			return p, fmt.Errorf("%w: %w", ErrEncoding, err)
+		}
+		p.YI = append(p.YI, y)
+	}
+	return p, nil
+}
 
 func (b *Board) encoded() *encoded {
 	e := &encoded{
-		T: b.session.T, H: b.session.H, F: b.session.F, Phase: b.phase, Previous: b.previous,
+		T: b.session.T, H: b.session.H, F: b.session.F, N: b.session.N, Phase: b.phase, Previous: b.previous,
 		Late: marked(&b.late), Abandon: marked(&b.abandon), Abandoned: b.abandoned, Events: b.events,
 	}
 	for kind := dkg.KindJoin; kind <= dkg.KindReceipt; kind++ {
@@ -79,12 +144,6 @@ func (b *Board) encoded() *encoded {
 				post.Upheld, post.Dismissed = j.Upheld, j.Dismissed
 			}
 			e.Posts = append(e.Posts, post)
-		}
-	}
-	if o := b.outcome; o != nil {
-		e.Outcome = &encodedOutcome{Qual: o.Qual, Transcript: o.Transcript, Y: o.Y.Bytes()}
-		for _, y := range o.YI {
-			e.Outcome.YI = append(e.Outcome.YI, y.Bytes())
 		}
 	}
 	return e
@@ -101,8 +160,12 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 	if err := wire.Decode(body, &e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
 	}
+	old, err := restoreOld(e.Old)
+	if err != nil {
+		return nil, err
+	}
 	b := &Board{
-		session: dkg.Session{ID: id, Cluster: cluster, T: e.T, H: e.H, F: e.F},
+		session: dkg.Session{ID: id, Cluster: cluster, T: e.T, H: e.H, F: e.F, N: e.N, Old: old},
 		phase:   e.Phase, abandoned: e.Abandoned, events: e.Events,
 	}
 	if err := b.session.Validate(); err != nil {
@@ -111,7 +174,7 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 	if e.Phase < dkg.PhaseJoin || e.Phase > dkg.PhaseAbandoned {
 		return nil, fmt.Errorf("%w: %v", ErrEncoding, e.Phase)
 	}
-	if err := errors.Join(b.mark(&b.late, e.Late), b.mark(&b.abandon, e.Abandon), b.restoreOutcome(e.Outcome)); err != nil {
+	if err := errors.Join(b.mark(&b.late, e.Late), b.mark(&b.abandon, e.Abandon), b.restoreOutcome(e.Outcome, e.Previous)); err != nil {
 		return nil, err
 	}
 	for i := range e.Posts {
@@ -126,9 +189,9 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 	return b, nil
 }
 
-func (b *Board) mark(set *[sharing.MaxHolders]bool, who []sharing.Index) error {
+func (b *Board) mark(set *marks, who []sharing.Index) error {
 	for _, i := range who {
-		if err := b.checkAuthor(i); err != nil {
+		if err := b.session.CheckPlace(i); err != nil {
 			return fmt.Errorf("%w: %w", ErrEncoding, err)
 		}
 		set[i-1] = true
@@ -136,32 +199,51 @@ func (b *Board) mark(set *[sharing.MaxHolders]bool, who []sharing.Index) error {
 	return nil
 }
 
-func (b *Board) restoreOutcome(e *encodedOutcome) error {
+func restoreOld(e *encodedOld) (*dkg.Old, error) {
+	if e == nil {
+		return nil, nil
+	}
+	if len(e.Keys) > dkg.MaxBatch {
+		return nil, fmt.Errorf("%w: %d old keys", ErrEncoding, len(e.Keys))
+	}
+	keys := make([]dkg.OldKey, len(e.Keys))
+	for k := range e.Keys {
+		p, err := decodeKey(&e.Keys[k])
+		if err != nil {
+			return nil, err
+		}
+		keys[k] = dkg.OldKey{Version: e.Keys[k].Version, Epoch: e.Keys[k].Epoch, Public: p}
+		if copy(keys[k].Key[:], e.Keys[k].Key) != len(e.Keys[k].Key) {
+			return nil, fmt.Errorf("%w: a key id of %d bytes", ErrEncoding, len(e.Keys[k].Key))
+		}
+	}
+	old, err := dkg.NewOld(e.T, e.H, e.Holders, keys)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
+	}
+	return old, nil
+}
+
+func (b *Board) restoreOutcome(e *encodedOutcome, closed [32]byte) error {
 	if ends := b.phase == dkg.PhaseConfirm || b.phase == dkg.PhaseDone; ends != (e != nil) {
 		return fmt.Errorf("%w: the outcome does not fit the %v phase", ErrEncoding, b.phase)
 	}
 	if e == nil {
 		return nil
 	}
-	if len(e.YI) != b.session.H {
-		return fmt.Errorf("%w: %d verification keys of %d holders", ErrEncoding, len(e.YI), b.session.H)
+	if len(e.Keys) != b.session.N {
+		return fmt.Errorf("%w: %d keys of %d", ErrEncoding, len(e.Keys), b.session.N)
 	}
-	o := &dkg.Outcome{Qual: e.Qual, Transcript: e.Transcript, T: b.session.T, H: b.session.H}
-	for _, i := range e.Qual {
-		if err := b.checkAuthor(i); err != nil {
-			return fmt.Errorf("%w: %w", ErrEncoding, err)
+	keys := make([]dkg.Public, len(e.Keys))
+	for k := range e.Keys {
+		var err error
+		if keys[k], err = decodeKey(&e.Keys[k]); err != nil {
+			return err
 		}
 	}
-	var err error
-	if o.Y, err = group.DecodePoint(e.Y); err != nil {
+	o, err := dkg.OutcomeOf(b.session, e.Qual, keys, closed)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrEncoding, err)
-	}
-	for _, y := range e.YI {
-		p, err := group.DecodePoint(y)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrEncoding, err)
-		}
-		o.YI = append(o.YI, p)
 	}
 	b.outcome = o
 	return nil
@@ -170,7 +252,7 @@ func (b *Board) restoreOutcome(e *encodedOutcome) error {
 // restorePost takes the posts in the order of their phases, so that what each
 // stands on is there when it is checked.
 func (b *Board) restorePost(e *encodedPost) error {
-	if e.Kind.Phase() == 0 || b.checkAuthor(e.Author) != nil || b.posts[e.Kind][e.Author-1] != nil {
+	if e.Kind.Phase() == 0 || b.session.CheckPlace(e.Author) != nil || b.posts[e.Kind][e.Author-1] != nil {
 		return fmt.Errorf("%w: a %v of holder %d", ErrEncoding, e.Kind, e.Author)
 	}
 	p := &posted{hash: e.Hash, raw: e.Raw}
@@ -212,9 +294,9 @@ func (b *Board) closedBefore(phase dkg.Phase) (previous [32]byte) {
 	return previous
 }
 
-// hashes has h entries, nil where there is no post.
+// hashes has one entry per participant, nil where there is no post.
 func (b *Board) hashes(kind dkg.Kind) []*[32]byte {
-	hashes := make([]*[32]byte, b.session.H)
+	hashes := make([]*[32]byte, b.session.Participants())
 	for k := range hashes {
 		if p := b.posts[kind][k]; p != nil {
 			hashes[k] = &p.hash

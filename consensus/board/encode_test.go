@@ -94,8 +94,8 @@ func TestABoardThatCannotBeIsRefused(t *testing.T) {
 		{"no such phase", func(e *encoded) { e.Phase = 8 }},
 		{"no outcome where there must be one", func(e *encoded) { e.Outcome = nil }},
 		{"an outcome where there can be none", func(e *encoded) { e.Phase = dkg.PhaseDeal }},
-		{"a point that is none", func(e *encoded) { e.Outcome.Y = []byte{4} }},
-		{"too few verification keys", func(e *encoded) { e.Outcome.YI = e.Outcome.YI[1:] }},
+		{"a point that is none", func(e *encoded) { e.Outcome.Keys[0].Y = []byte{4} }},
+		{"too few verification keys", func(e *encoded) { e.Outcome.Keys[0].YI = e.Outcome.Keys[0].YI[1:] }},
 		{"a holder that is none is late", func(e *encoded) { e.Late = []sharing.Index{5} }},
 		{"a holder that is none has abandoned it", func(e *encoded) { e.Abandon = []sharing.Index{0} }},
 		{"a post of a kind that is none", func(e *encoded) { e.Posts[0].Kind = 9 }},
@@ -106,9 +106,12 @@ func TestABoardThatCannotBeIsRefused(t *testing.T) {
 		{"a deal whose commit is gone", func(e *encoded) { e.Posts = e.Posts[6:] }},
 		{"a receipt kept whole", func(e *encoded) { e.Posts[len(e.Posts)-1].Raw = []byte{1} }},
 	} {
-		e := last.encoded()
-		tt.alter(e)
-		if _, err := Decode(last.session.ID, last.session.Cluster, wire.Encode(e)); !errors.Is(err, ErrEncoding) {
+		var e encoded
+		if err := wire.Decode(last.Encode(), &e); err != nil {
+			t.Fatal(err)
+		}
+		tt.alter(&e)
+		if _, err := Decode(last.session.ID, last.session.Cluster, wire.Encode(&e)); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%s: %v", tt.sentence, err)
 		}
 	}

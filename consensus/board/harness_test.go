@@ -39,7 +39,7 @@ func session(t, h int, name string) dkg.Session {
 	return dkg.Session{
 		ID:      tag.Hash(tag.SelfTest, []byte(name)),
 		Cluster: tag.Hash(tag.SelfTest, []byte("cluster")),
-		T:       t, H: h, F: f,
+		T:       t, H: h, F: f, N: 1,
 	}
 }
 
@@ -52,7 +52,7 @@ func begin(t *testing.T, s dkg.Session) *ceremony {
 		silent: map[sharing.Index]bool{}, shares: map[sharing.Index]*group.Scalar{},
 	}
 	for i := sharing.Index(1); int(i) <= s.H; i++ {
-		p, err := dkg.NewParticipant(s, i, c.rand)
+		p, err := dkg.NewParticipant(s, i, nil, c.rand)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func (c *ceremony) step(i sharing.Index) dkg.Ready {
 	if err != nil {
 		c.Fatalf("holder %d in the %v phase: %v", i, v.Phase, err)
 	}
-	if ready.Post == nil && ready.Share == nil {
+	if ready.Post == nil && ready.Shares == nil {
 		return ready
 	}
 	stored := c.parts[i].State()
@@ -85,16 +85,16 @@ func (c *ceremony) step(i sharing.Index) dkg.Ready {
 	switch {
 	case again.Persist:
 		c.Errorf("holder %d in the %v phase: a restarted participant changed its state", i, v.Phase)
-	case (ready.Post == nil) != (again.Post == nil), (ready.Share == nil) != (again.Share == nil):
+	case (ready.Post == nil) != (again.Post == nil), (ready.Shares == nil) != (again.Shares == nil):
 		c.Errorf("holder %d in the %v phase: a restarted participant says something else", i, v.Phase)
 	case ready.Post != nil && (ready.Post.Kind != again.Post.Kind || string(ready.Post.Body) != string(again.Post.Body)):
 		c.Errorf("holder %d in the %v phase: a restarted participant posts other bytes", i, v.Phase)
-	case ready.Share != nil && !ready.Share.Equal(again.Share):
+	case ready.Shares != nil && !ready.Shares[0].Equal(again.Shares[0]):
 		c.Errorf("holder %d in the %v phase: a restarted participant has another share", i, v.Phase)
 	}
 	c.parts[i] = restarted
-	if ready.Share != nil {
-		c.shares[i] = ready.Share
+	if ready.Shares != nil {
+		c.shares[i] = ready.Shares[0]
 	}
 	return ready
 }
@@ -190,7 +190,7 @@ func (c *ceremony) finish(qual ...sharing.Index) {
 	}
 	c.b = done
 	for i, x := range c.shares {
-		if ready := c.step(i); ready.Post != nil || !ready.Share.Equal(x) {
+		if ready := c.step(i); ready.Post != nil || !ready.Shares[0].Equal(x) {
 			c.Errorf("holder %d says something else after the end", i)
 		}
 	}
@@ -219,7 +219,7 @@ func (c *ceremony) confirm(qual ...sharing.Index) {
 		if x == nil {
 			c.Fatalf("holder %d has no share", i)
 		}
-		if !group.BaseMul(x).Equal(o.YI[i-1]) {
+		if !group.BaseMul(x).Equal(o.Keys[0].YI[i-1]) {
 			c.Errorf("the share of holder %d does not match its verification key", i)
 		}
 		holders = append(holders, i)
@@ -234,19 +234,19 @@ func (c *ceremony) confirm(qual ...sharing.Index) {
 		for j, i := range quorum {
 			key = key.Add(lambda[j].Mul(c.shares[i]))
 		}
-		if !group.BaseMul(key).Equal(o.Y) {
+		if !group.BaseMul(key).Equal(o.Keys[0].Y) {
 			c.Errorf("the shares of %v do not make the key", quorum)
 		}
 		delta := sharing.Delta(c.s.T, c.s.H)
 		points := make([]*group.Point, c.s.T)
 		for j, i := range quorum {
-			points[j] = o.YI[i-1]
+			points[j] = o.Keys[0].YI[i-1]
 		}
 		w, err := sharing.Interpolate(delta, quorum, points)
 		if err != nil {
 			c.Fatal(err)
 		}
-		if !w.Equal(o.Y.Mul(group.SmallScalar(delta))) {
+		if !w.Equal(o.Keys[0].Y.Mul(group.SmallScalar(delta))) {
 			c.Errorf("the verification keys of %v do not make Δ·Y", quorum)
 		}
 	}
@@ -256,16 +256,18 @@ func (c *ceremony) confirm(qual ...sharing.Index) {
 func (c *ceremony) receiveSecrets(i sharing.Index) [][]byte {
 	c.Helper()
 	var st struct {
-		Session    [32]byte `cbor:"1,keyasint"`
-		Cluster    [32]byte `cbor:"2,keyasint"`
-		T          int      `cbor:"3,keyasint"`
-		H          int      `cbor:"4,keyasint"`
-		F          int      `cbor:"5,keyasint"`
-		Me         int      `cbor:"6,keyasint"`
-		Keys       [][]byte `cbor:"7,keyasint"`
-		Polynomial []byte   `cbor:"8,keyasint"`
-		Posts      [][]byte `cbor:"9,keyasint"`
-		Share      []byte   `cbor:"10,keyasint"`
+		Session     [32]byte `cbor:"1,keyasint"`
+		Cluster     [32]byte `cbor:"2,keyasint"`
+		T           int      `cbor:"3,keyasint"`
+		H           int      `cbor:"4,keyasint"`
+		F           int      `cbor:"5,keyasint"`
+		N           int      `cbor:"6,keyasint"`
+		Old         [32]byte `cbor:"7,keyasint"`
+		Me          int      `cbor:"8,keyasint"`
+		Keys        [][]byte `cbor:"9,keyasint"`
+		Polynomials [][]byte `cbor:"10,keyasint"`
+		Posts       [][]byte `cbor:"11,keyasint"`
+		Shares      [][]byte `cbor:"12,keyasint"`
 	}
 	if err := wire.Decode(c.parts[i].State().Reveal(), &st); err != nil {
 		c.Fatal(err)
@@ -295,16 +297,17 @@ func (c *ceremony) dealer(me sharing.Index, threshold int) *dealer {
 }
 
 func (d *dealer) commit() []byte {
-	return wire.Encode(dkg.Commit{Session: d.c.s.ID, Previous: d.c.b.View().Previous, Hash: dkg.CommitmentHash(d.c.s, d.me, d.commitments)})
+	return wire.Encode(dkg.Commit{Session: d.c.s.ID, Previous: d.c.b.View().Previous, Hash: dkg.CommitmentHash(d.c.s, d.me, [][][]byte{d.commitments})})
 }
 
 func bind(s dkg.Session, parts ...[]byte) [][]byte {
-	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F))}, parts...)
+	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), make([]byte, 32)}, parts...)
 }
 
 func (d *dealer) prove(s dkg.Session, me sharing.Index, previous [32]byte) []byte {
 	d.c.Helper()
-	binding := bind(s, append([][]byte{tag.Uint64(uint64(me)), previous[:]}, d.commitments...)...)
+	hash := dkg.CommitmentHash(s, me, [][][]byte{d.commitments})
+	binding := bind(s, tag.Uint64(uint64(me)), previous[:], hash[:], tag.Uint64(0))
 	proof, err := sharing.Prove(d.c.rand, tag.DealProofNonce, tag.DealProof, d.poly.Constant(), d.poly.Commit().Constant(), binding...)
 	if err != nil {
 		d.c.Fatal(err)
@@ -332,8 +335,8 @@ func (d *dealer) seal(recipient, aadRecipient sharing.Index, plain []byte) []byt
 func (d *dealer) deal() *dkg.Deal {
 	d.c.Helper()
 	v := d.c.b.View()
-	deal := &dkg.Deal{Session: d.c.s.ID, Previous: v.Previous, Commitments: d.commitments, Boxes: make([][]byte, d.c.s.H)}
-	deal.Proof = d.prove(d.c.s, d.me, v.Previous)
+	deal := &dkg.Deal{Session: d.c.s.ID, Previous: v.Previous, Commitments: [][][]byte{d.commitments}, Boxes: make([][]byte, d.c.s.H)}
+	deal.Proofs = [][]byte{d.prove(d.c.s, d.me, v.Previous)}
 	for k, j := range v.Joins {
 		if i := sharing.Index(k + 1); j != nil && i != d.me {
 			deal.Boxes[k] = d.seal(i, i, d.poly.Eval(i).Bytes())
@@ -387,14 +390,14 @@ func (d *dealer) receipt() []byte {
 			d.c.Fatal(err)
 		}
 		x, err := group.DecodeScalar(plain)
-		if err != nil || !v.Deals[i-1].Commitments().Verify(d.me, x) {
+		if err != nil || !v.Deals[i-1].Commitments()[0].Verify(d.me, x) {
 			d.c.Fatalf("the box of dealer %d does not hold a sub-share (%v)", i, err)
 		}
 		sum = sum.Add(x)
 	}
-	proof, err := sharing.Prove(d.c.rand, tag.ReceiptNonce, tag.Receipt, sum, o.YI[d.me-1], bind(d.c.s, tag.Uint64(uint64(d.me)), o.Transcript[:])...)
+	proof, err := sharing.Prove(d.c.rand, tag.ReceiptNonce, tag.Receipt, sum, o.Keys[0].YI[d.me-1], bind(d.c.s, tag.Uint64(uint64(d.me)), o.Transcript[:], tag.Uint64(0))...)
 	if err != nil {
 		d.c.Fatal(err)
 	}
-	return wire.Encode(dkg.Receipt{Session: d.c.s.ID, Transcript: o.Transcript, Proof: proof})
+	return wire.Encode(dkg.Receipt{Session: d.c.s.ID, Transcript: o.Transcript, Proofs: [][]byte{proof}})
 }

@@ -108,7 +108,7 @@ func TestABoardNeverChanges(t *testing.T) {
 func TestTheDigestHoldsEveryEntryInItsOrder(t *testing.T) {
 	c := begin(t, session(2, 3, "digest"))
 	other := begin(t, c.s) // the same randomness up to here
-	fresh, err := dkg.NewParticipant(c.s, 2, c.rand)
+	fresh, err := dkg.NewParticipant(c.s, 2, nil, c.rand)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,8 +89,8 @@ func (s *story) end() {
 	s.entry("activate", next, err)
 	o, _ := s.b.Outcome()
 	fmt.Fprintf(s, "\nqualified  %v\nconfirmed  %v\nstruck     %v\naccused    %v\nY          %x\n",
-		o.Qual, s.b.Receipts(), s.b.Struck(), s.b.Accused(), o.Y.Compressed())
-	for i, y := range o.YI {
+		o.Qual, s.b.Receipts(), s.b.Struck(), s.b.Accused(), o.Keys[0].Y.Compressed())
+	for i, y := range o.Keys[0].YI {
 		fmt.Fprintf(s, "Y_%d        %x\n", i+1, y.Compressed())
 	}
 	file := filepath.Join("testdata", filepath.Base(s.Name())+".txt")

@@ -310,7 +310,7 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(),
 		Board: board.New(dkg.Session{
 			ID: id, Cluster: s.genesis.Cluster,
-			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F),
+			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1,
 		}),
 	})
 	return nil
@@ -404,7 +404,7 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 	}
 	out, _ := done.Outcome()
 	id := authority.KeyIDOf(ses.ID)
-	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, 1, out.T, out.H, out.Y)
+	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, 1, out.T, out.H, out.Keys[0].Y)
 	if err != nil {
 		return err
 	}
@@ -420,7 +420,7 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 			},
 		},
 	}
-	for _, yi := range out.YI {
+	for _, yi := range out.Keys[0].YI {
 		key.Record.YI = append(key.Record.YI, yi.Bytes())
 	}
 	for _, i := range done.Struck() {

@@ -53,7 +53,7 @@ func TestAKeyIsBornAndItsRecordIsBelieved(t *testing.T) {
 		t.Errorf("the session is %s, want %s", ses.ID, want) // R17
 	}
 	out, _ := ses.Board.Outcome()
-	pk, err := tdh2.NewPublicKey(w.genesis.Cluster, key.ID, 1, 3, 5, out.Y)
+	pk, err := tdh2.NewPublicKey(w.genesis.Cluster, key.ID, 1, 3, 5, out.Keys[0].Y)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func (w *world) begin(order api.Digest) *birth {
 	w.accept(w.say(o.Order.Holders[0], authority.KindOpen, authority.Open{Order: order, Attempt: o.Attempt + 1}))
 	b := w.newBirth(order, w.s.OrderByHash(order).Live)
 	for i := sharing.Index(1); int(i) <= b.h; i++ {
-		p, err := dkg.NewParticipant(b.session, i, rand.Reader)
+		p, err := dkg.NewParticipant(b.session, i, nil, rand.Reader)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -226,8 +226,8 @@ func (b *birth) step(i sharing.Index) dkg.Ready {
 	if err != nil {
 		b.Fatalf("holder %d in the %v phase: %v", i, b.phase(), err)
 	}
-	if ready.Share != nil {
-		b.shares[i] = ready.Share
+	if ready.Shares != nil {
+		b.shares[i] = ready.Shares[0]
 	}
 	return ready
 }
@@ -443,7 +443,7 @@ func (b *birth) opens() {
 			}
 			continue
 		}
-		if !group.BaseMul(x).Equal(out.YI[i-1]) {
+		if !group.BaseMul(x).Equal(out.Keys[0].YI[i-1]) {
 			b.Errorf("the share of holder %d does not match its verification key", i)
 		}
 		if b.evil[i] {
@@ -453,7 +453,7 @@ func (b *birth) opens() {
 	if len(quorum) < b.t {
 		b.Fatalf("%d have a share of a key that was born with %d of %d", len(quorum), b.t, b.h)
 	}
-	pk, err := tdh2.NewPublicKey(b.genesis.Cluster, b.key.ID, 1, b.t, b.h, out.Y)
+	pk, err := tdh2.NewPublicKey(b.genesis.Cluster, b.key.ID, 1, b.t, b.h, out.Keys[0].Y)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -518,16 +518,18 @@ func (b *birth) goesOn() {
 
 // stolen is what a participant rests as. An evil holder reads and alters its own.
 type stolen struct {
-	Session    [32]byte `cbor:"1,keyasint"`
-	Cluster    [32]byte `cbor:"2,keyasint"`
-	T          int      `cbor:"3,keyasint"`
-	H          int      `cbor:"4,keyasint"`
-	F          int      `cbor:"5,keyasint"`
-	Me         int      `cbor:"6,keyasint"`
-	Keys       [][]byte `cbor:"7,keyasint"`
-	Polynomial []byte   `cbor:"8,keyasint"`
-	Posts      [][]byte `cbor:"9,keyasint"`
-	Share      []byte   `cbor:"10,keyasint"`
+	Session     [32]byte `cbor:"1,keyasint"`
+	Cluster     [32]byte `cbor:"2,keyasint"`
+	T           int      `cbor:"3,keyasint"`
+	H           int      `cbor:"4,keyasint"`
+	F           int      `cbor:"5,keyasint"`
+	N           int      `cbor:"6,keyasint"`
+	Old         [32]byte `cbor:"7,keyasint"`
+	Me          int      `cbor:"8,keyasint"`
+	Keys        [][]byte `cbor:"9,keyasint"`
+	Polynomials [][]byte `cbor:"10,keyasint"`
+	Posts       [][]byte `cbor:"11,keyasint"`
+	Shares      [][]byte `cbor:"12,keyasint"`
 }
 
 func steal(tb testing.TB, state []byte) *stolen {
@@ -552,7 +554,7 @@ func (r *rehearsal) join(i sharing.Index) []byte {
 // polynomial is what holder i deals.
 func (b *birth) polynomial(i sharing.Index) *sharing.Polynomial {
 	b.Helper()
-	p, err := sharing.DecodePolynomial(secret.New(b.steal(i).Polynomial), b.t)
+	p, err := sharing.DecodePolynomial(secret.New(b.steal(i).Polynomials[0]), b.t)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -575,7 +577,7 @@ func (b *birth) commitTo(i sharing.Index, commitments [][]byte) {
 	b.Helper()
 	b.bad(i)
 	body := wire.Encode(dkg.Commit{
-		Session: b.id, Previous: b.view().Previous, Hash: dkg.CommitmentHash(b.session, i, commitments),
+		Session: b.id, Previous: b.view().Previous, Hash: dkg.CommitmentHash(b.session, i, [][][]byte{commitments}),
 	})
 	b.take(i, dkg.KindCommit, body)
 	st := b.steal(i)
@@ -604,14 +606,15 @@ func (b *birth) coefficients(length int) (x *group.Scalar, commitments [][]byte)
 }
 
 func bound(s dkg.Session, parts ...[]byte) [][]byte {
-	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F))}, parts...)
+	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), make([]byte, 32)}, parts...)
 }
 
 // prove is a second implementation of the proof of knowledge, which lies where it
 // is told to.
 func (b *birth) prove(s dkg.Session, dealer sharing.Index, previous [32]byte, x *group.Scalar, commitments [][]byte) []byte {
 	b.Helper()
-	binding := bound(s, append([][]byte{tag.Uint64(uint64(dealer)), previous[:]}, commitments...)...)
+	hash := dkg.CommitmentHash(s, dealer, [][][]byte{commitments})
+	binding := bound(s, tag.Uint64(uint64(dealer)), previous[:], hash[:], tag.Uint64(0))
 	proof, err := sharing.Prove(rand.Reader, tag.DealProofNonce, tag.DealProof, x, group.BaseMul(x), binding...)
 	if err != nil {
 		b.Fatal(err)
@@ -644,7 +647,7 @@ func (b *birth) elsewhere(s dkg.Session, dealer sharing.Index) []byte {
 	b.Helper()
 	st := b.steal(dealer)
 	st.Session, st.Cluster = s.ID, s.Cluster
-	st.Polynomial, st.Posts[dkg.KindDeal-1] = b.steal(b.me).Polynomial, nil
+	st.Polynomials, st.Posts[dkg.KindDeal-1] = b.steal(b.me).Polynomials, nil
 	p, err := dkg.Restore(s, dealer, secret.New(wire.Encode(st)))
 	if err != nil {
 		b.Fatal(err)
@@ -659,5 +662,5 @@ func (b *birth) elsewhere(s dkg.Session, dealer sharing.Index) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return d.Proof
+	return d.Proofs[0]
 }

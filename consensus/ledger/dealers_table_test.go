@@ -92,7 +92,7 @@ func badJoins() []misbehaviour {
 		{name: "silence in the join phase", from: joining, do: func(b *birth) { b.silent(b.me, joining) }},
 		{name: "two different joins", from: joining, do: func(b *birth) {
 			b.bad(b.me)
-			other, err := dkg.NewParticipant(b.session, b.me, rand.Reader)
+			other, err := dkg.NewParticipant(b.session, b.me, nil, rand.Reader)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -193,7 +193,7 @@ func badCommits() []misbehaviour {
 			b.bad(b.me)
 			b.until(dealing)
 			deal := b.deal(b.victim)
-			deal.Boxes[b.me-1], deal.Boxes[b.victim-1] = nil, make([]byte, dkg.BoxSize)
+			deal.Boxes[b.me-1], deal.Boxes[b.victim-1] = nil, make([]byte, dkg.BoxSize(1))
 			b.refusePost(b.me, dkg.KindDeal, wire.Encode(deal), dkg.ErrCommitment)
 			b.silent(b.me, dealing)
 		}},
@@ -208,7 +208,7 @@ func badCommitments() []misbehaviour {
 			commitments := list(b)
 			b.commitTo(b.me, commitments)
 			deal := b.deal(b.me)
-			deal.Commitments = commitments
+			deal.Commitments = [][][]byte{commitments}
 			b.refusePost(b.me, dkg.KindDeal, wire.Encode(deal), want...)
 			b.silent(b.me, dealing)
 		}}
@@ -239,7 +239,7 @@ func badCommitments() []misbehaviour {
 		long("T = 64", func(int, int) int { return 64 }),
 		{name: "T = 2^31", from: dealing, do: func(b *birth) {
 			deal := b.deal(b.me)
-			b.refusePost(b.me, dkg.KindDeal, claims(wire.Encode(deal), wire.Encode(deal.Commitments)), wire.ErrMalformed)
+			b.refusePost(b.me, dkg.KindDeal, claims(wire.Encode(deal), wire.Encode(deal.Commitments[0])), wire.ErrMalformed)
 			b.silent(b.me, dealing)
 		}},
 		spoiled("the identity as constant term", func(_ *birth, l [][]byte) { l[0] = []byte{0} }, sharing.ErrCommitments),
@@ -285,27 +285,26 @@ func badDeals() []misbehaviour {
 		}}
 	}
 	proof := func(name string, of func(b *birth, d *dkg.Deal, x *group.Scalar) []byte) misbehaviour {
-		return spoiled(name, func(b *birth, d *dkg.Deal) { d.Proof = of(b, d, b.polynomial(b.me).Constant()) }, sharing.ErrProof)
+		return spoiled(name, func(b *birth, d *dkg.Deal) { d.Proofs[0] = of(b, d, b.polynomial(b.me).Constant()) }, sharing.ErrProof)
 	}
 	return []misbehaviour{
 		{name: "silence in the deal phase", from: dealing, do: func(b *birth) { b.silent(b.me, dealing) }},
 		// R5: the reveal is held against the commit.
 		spoiled("a reveal that is all another than the commit", func(b *birth, d *dkg.Deal) {
 			x, list := b.coefficients(b.t)
-			d.Commitments = list
-			d.Proof = b.prove(b.session, b.me, d.Previous, x, list)
+			d.Commitments[0] = list
+			d.Proofs[0] = b.prove(b.session, b.me, d.Previous, x, list)
 		}, dkg.ErrCommitment),
 		spoiled("a reveal that differs in one coefficient", func(b *birth, d *dkg.Deal) {
-			d.Commitments = slices.Clone(d.Commitments)
-			d.Commitments[b.t-1] = group.Generator().Bytes()
-			d.Proof = b.prove(b.session, b.me, d.Previous, b.polynomial(b.me).Constant(), d.Commitments)
+			d.Commitments[0][b.t-1] = group.Generator().Bytes()
+			d.Proofs[0] = b.prove(b.session, b.me, d.Previous, b.polynomial(b.me).Constant(), d.Commitments[0])
 		}, dkg.ErrCommitment),
-		spoiled("a reveal in another order", func(_ *birth, d *dkg.Deal) { slices.Reverse(d.Commitments) }, dkg.ErrCommitment),
+		spoiled("a reveal in another order", func(_ *birth, d *dkg.Deal) { slices.Reverse(d.Commitments[0]) }, dkg.ErrCommitment),
 		// R5, R11: the proof of knowledge and what it is bound to.
 		proof("no proof of knowledge", func(*birth, *dkg.Deal, *group.Scalar) []byte { return nil }),
 		proof("a proof of zeros", func(*birth, *dkg.Deal, *group.Scalar) []byte { return make([]byte, sharing.ProofSize) }),
 		proof("a proof with scalars above q", func(*birth, *dkg.Deal, *group.Scalar) []byte { return bytes.Repeat([]byte{0xff}, sharing.ProofSize) }),
-		proof("a proof with a byte more", func(_ *birth, d *dkg.Deal, _ *group.Scalar) []byte { return append(d.Proof, 0) }),
+		proof("a proof with a byte more", func(_ *birth, d *dkg.Deal, _ *group.Scalar) []byte { return append(d.Proofs[0], 0) }),
 		// These are made by the real machine, somewhere else.
 		proof("a proof of another session", func(b *birth, _ *dkg.Deal, _ *group.Scalar) []byte {
 			s := b.session
@@ -323,17 +322,17 @@ func badDeals() []misbehaviour {
 		proof("a proof for another threshold", func(b *birth, d *dkg.Deal, x *group.Scalar) []byte {
 			s := b.session
 			s.T++
-			return b.prove(s, b.me, d.Previous, x, d.Commitments)
+			return b.prove(s, b.me, d.Previous, x, d.Commitments[0])
 		}),
 		proof("a proof over another list of commits", func(b *birth, d *dkg.Deal, x *group.Scalar) []byte {
-			return b.prove(b.session, b.me, [32]byte{}, x, d.Commitments)
+			return b.prove(b.session, b.me, [32]byte{}, x, d.Commitments[0])
 		}),
 		proof("a proof over fewer commitments", func(b *birth, d *dkg.Deal, x *group.Scalar) []byte {
-			return b.prove(b.session, b.me, d.Previous, x, d.Commitments[:b.t-1])
+			return b.prove(b.session, b.me, d.Previous, x, d.Commitments[0][:b.t-1])
 		}),
-		proof("another dealer's proof", func(b *birth, _ *dkg.Deal, _ *group.Scalar) []byte { return b.deal(b.victim).Proof }),
+		proof("another dealer's proof", func(b *birth, _ *dkg.Deal, _ *group.Scalar) []byte { return b.deal(b.victim).Proofs[0] }),
 		proof("a proof of another constant term", func(b *birth, d *dkg.Deal, x *group.Scalar) []byte {
-			return b.prove(b.session, b.me, d.Previous, x.Add(group.SmallScalar(1)), d.Commitments)
+			return b.prove(b.session, b.me, d.Previous, x.Add(group.SmallScalar(1)), d.Commitments[0])
 		}),
 		spoiled("a deal over another list of commits", func(_ *birth, d *dkg.Deal) { d.Previous[0] ^= 1 }, dkg.ErrPrevious),
 		spoiled("a deal of another session", func(_ *birth, d *dkg.Deal) { d.Session[0] ^= 1 }, dkg.ErrSession), // R17
@@ -351,21 +350,21 @@ func badDeals() []misbehaviour {
 		}},
 		spoiled("a deal without boxes", func(_ *birth, d *dkg.Deal) { d.Boxes = nil }, dkg.ErrBoxes), // R3
 		spoiled("a deal with a box too few", func(_ *birth, d *dkg.Deal) { d.Boxes = d.Boxes[1:] }, dkg.ErrBoxes),
-		spoiled("a deal with a box too many", func(_ *birth, d *dkg.Deal) { d.Boxes = append(d.Boxes, make([]byte, dkg.BoxSize)) }, dkg.ErrBoxes),
+		spoiled("a deal with a box too many", func(_ *birth, d *dkg.Deal) { d.Boxes = append(d.Boxes, make([]byte, dkg.BoxSize(1))) }, dkg.ErrBoxes),
 		spoiled("a deal with an empty box", func(b *birth, d *dkg.Deal) { d.Boxes[b.victim-1] = nil }, dkg.ErrBoxes),
 		spoiled("a deal with a box a byte too long", func(b *birth, d *dkg.Deal) { d.Boxes[b.victim-1] = append(d.Boxes[b.victim-1], 0) }, dkg.ErrBoxes),
-		spoiled("a deal with a box for itself", func(b *birth, d *dkg.Deal) { d.Boxes[b.me-1] = make([]byte, dkg.BoxSize) }, dkg.ErrBoxes),
+		spoiled("a deal with a box for itself", func(b *birth, d *dkg.Deal) { d.Boxes[b.me-1] = make([]byte, dkg.BoxSize(1)) }, dkg.ErrBoxes),
 		{name: "a deal before the commit phase is closed", from: committing, do: func(b *birth) {
 			b.bad(b.me)
 			_, list := b.coefficients(b.t)
-			b.refusePost(b.me, dkg.KindDeal, wire.Encode(dkg.Deal{Session: b.id, Commitments: list}), board.ErrPhase)
+			b.refusePost(b.me, dkg.KindDeal, wire.Encode(dkg.Deal{Session: b.id, Commitments: [][][]byte{list}}), board.ErrPhase)
 		}},
 		// R19: the first valid one wins, not the first.
 		{name: "a bogus signed deal before the real one", from: dealing, do: func(b *birth) {
 			b.bad(b.me)
 			body := b.body(b.me)
 			deal := b.deal(b.me)
-			deal.Proof = flipped(deal.Proof, 0)
+			deal.Proofs[0] = flipped(deal.Proofs[0], 0)
 			b.refusePost(b.me, dkg.KindDeal, wire.Encode(deal), sharing.ErrProof)
 			b.take(b.me, dkg.KindDeal, body)
 		}},
@@ -380,7 +379,7 @@ func badDeals() []misbehaviour {
 			b.bad(b.me)
 			deal := b.deal(b.me)
 			b.take(b.me, dkg.KindDeal, wire.Encode(deal))
-			deal.Boxes[b.victim-1] = make([]byte, dkg.BoxSize)
+			deal.Boxes[b.victim-1] = make([]byte, dkg.BoxSize(1))
 			b.refusePost(b.me, dkg.KindDeal, wire.Encode(deal), board.ErrTwice)
 		}},
 		{name: "a deal by one that has not committed", from: committing, do: func(b *birth) {
@@ -390,7 +389,7 @@ func badDeals() []misbehaviour {
 			}
 			b.until(dealing)
 			_, list := b.coefficients(b.t)
-			b.refusePost(b.me, dkg.KindDeal, wire.Encode(dkg.Deal{Session: b.id, Previous: b.view().Previous, Commitments: list}), board.ErrNotTakingPart)
+			b.refusePost(b.me, dkg.KindDeal, wire.Encode(dkg.Deal{Session: b.id, Previous: b.view().Previous, Commitments: [][][]byte{list}}), board.ErrNotTakingPart)
 		}},
 	}
 }
@@ -461,9 +460,9 @@ func badBoxes() []misbehaviour {
 			d.Boxes[b.victim-1], d.Boxes[third(b)-1] = d.Boxes[third(b)-1], d.Boxes[b.victim-1]
 		}),
 		spoiled("a box with a flipped bit", func(b *birth, d *dkg.Deal) { d.Boxes[b.victim-1] = flipped(d.Boxes[b.victim-1], -1) }),
-		spoiled("a box of zeros", func(b *birth, d *dkg.Deal) { d.Boxes[b.victim-1] = make([]byte, dkg.BoxSize) }),
+		spoiled("a box of zeros", func(b *birth, d *dkg.Deal) { d.Boxes[b.victim-1] = make([]byte, dkg.BoxSize(1)) }),
 		spoiled("a box of random bytes", func(b *birth, d *dkg.Deal) {
-			garbage := make([]byte, dkg.BoxSize)
+			garbage := make([]byte, dkg.BoxSize(1))
 			rand.Read(garbage)
 			d.Boxes[b.victim-1] = garbage
 		}),
@@ -652,8 +651,8 @@ func badReceipts() []misbehaviour {
 	}
 	return []misbehaviour{
 		{name: "silence in the confirm phase", from: confirming, do: func(b *birth) { b.silent(b.me, confirming) }},
-		refused("a receipt without a proof", func(_ *birth, r *dkg.Receipt) []byte { r.Proof = nil; return wire.Encode(r) }, sharing.ErrProof),
-		refused("a receipt with a false proof", func(_ *birth, r *dkg.Receipt) []byte { r.Proof = flipped(r.Proof, -1); return wire.Encode(r) }, sharing.ErrProof),
+		refused("a receipt without a proof", func(_ *birth, r *dkg.Receipt) []byte { r.Proofs[0] = nil; return wire.Encode(r) }, sharing.ErrProof),
+		refused("a receipt with a false proof", func(_ *birth, r *dkg.Receipt) []byte { r.Proofs[0] = flipped(r.Proofs[0], -1); return wire.Encode(r) }, sharing.ErrProof),
 		refused("a receipt over another transcript", func(_ *birth, r *dkg.Receipt) []byte { r.Transcript[0] ^= 1; return wire.Encode(r) }, dkg.ErrTranscript),
 		refused("a receipt of another session", func(_ *birth, r *dkg.Receipt) []byte { r.Session[0] ^= 1; return wire.Encode(r) }, dkg.ErrSession),
 		refused("another holder's receipt", func(b *birth, _ *dkg.Receipt) []byte { return b.body(b.victim) }, sharing.ErrProof),
@@ -667,7 +666,7 @@ func badReceipts() []misbehaviour {
 			if err != nil {
 				b.Fatal(err)
 			}
-			r.Proof = flipped(r.Proof, 0)
+			r.Proofs[0] = flipped(r.Proofs[0], 0)
 			b.refusePost(b.me, dkg.KindReceipt, wire.Encode(r), sharing.ErrProof)
 			b.take(b.me, dkg.KindReceipt, b.body(b.me))
 			b.refusePost(b.me, dkg.KindReceipt, b.body2(b.me), board.ErrTwice)
@@ -697,7 +696,7 @@ func coalitions() []misbehaviour {
 			}
 			deal := b.deal(i)
 			b.take(i, dkg.KindDeal, wire.Encode(deal))
-			p, err := group.DecodePoint(deal.Commitments[0])
+			p, err := group.DecodePoint(deal.Commitments[0][0])
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -715,7 +714,7 @@ func coalitions() []misbehaviour {
 			others := dealt(b, me)
 			x, mine := b.coefficients(b.t)
 			mine[0] = group.BaseMul(x).Add(others.Neg()).Bytes()
-			deal.Commitments = mine
+			deal.Commitments[0] = mine
 			b.refusePost(me, dkg.KindDeal, wire.Encode(deal), dkg.ErrCommitment)
 			b.silent(me, dealing)
 		}},
@@ -727,7 +726,7 @@ func coalitions() []misbehaviour {
 			b.commitTo(me, mine)
 			dealt(b, me)
 			deal := b.deal(me)
-			deal.Commitments = mine
+			deal.Commitments[0] = mine
 			b.refusePost(me, dkg.KindDeal, wire.Encode(deal), sharing.ErrProof)
 			b.silent(me, dealing)
 		}},
@@ -739,10 +738,10 @@ func coalitions() []misbehaviour {
 		}},
 		{name: "a coalition of t-1 that deals one polynomial", from: committing, do: func(b *birth) {
 			list := last(b)
-			poly := b.steal(list[0]).Polynomial
+			poly := b.steal(list[0]).Polynomials
 			for _, i := range list[1:] {
 				st := b.steal(i)
-				st.Polynomial, st.Posts[dkg.KindCommit-1] = poly, nil
+				st.Polynomials, st.Posts[dkg.KindCommit-1] = poly, nil
 				b.restore(i, wire.Encode(st))
 			}
 		}},

@@ -224,7 +224,7 @@ func (w *world) open(order api.Digest) *ledger.Session {
 	}
 	parts := map[string]*dkg.Participant{}
 	for i, h := range o.Order.Holders {
-		p, err := dkg.NewParticipant(ses.Board.Session(), sharing.Index(i+1), rand.Reader)
+		p, err := dkg.NewParticipant(ses.Board.Session(), sharing.Index(i+1), nil, rand.Reader)
 		if err != nil {
 			w.Fatal(err)
 		}

@@ -25,6 +25,7 @@ const (
 	BoardPost      Tag = "warifu/v1/ceremony/post"
 	BoardDigest    Tag = "warifu/v1/ceremony/digest"
 	BoardEvents    Tag = "warifu/v1/ceremony/events"
+	OldEpoch       Tag = "warifu/v1/ceremony/old-epoch"
 	DealCommitment Tag = "warifu/v1/ceremony/commitment"
 	DealProof      Tag = "warifu/v1/ceremony/deal-proof"
 	DealProofNonce Tag = "warifu/v1/ceremony/deal-proof/nonce"

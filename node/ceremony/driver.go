@@ -151,8 +151,8 @@ func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Or
 		err = fmt.Errorf("step in the %v phase: %w", r.phase, err)
 		return false, errors.Join(err, d.again(ctx, "abandon "+ses.ID.String(), authority.KindAbandon, authority.Abandon{Session: ses.ID}))
 	}
-	if ready.Share != nil {
-		defer ready.Share.Wipe()
+	for _, x := range ready.Shares {
+		defer x.Wipe()
 	}
 	if ready.Persist {
 		if err := d.save(ses, r); err != nil {
@@ -162,8 +162,8 @@ func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Or
 	if ready.Post == nil {
 		return false, nil
 	}
-	if ready.Share != nil {
-		if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Share); err != nil {
+	if ready.Shares != nil {
+		if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Shares[0]); err != nil {
 			return false, fmt.Errorf("make the share durable: %w", err)
 		}
 	}
@@ -248,7 +248,7 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 		if err := failpoint.Step("ceremony/create-key", func() error { return d.createKey(ses.ID) }); err != nil {
 			return nil, fmt.Errorf("make the sealing key of session %s: %w", ses.ID, err)
 		}
-		if p, err = dkg.NewParticipant(ses.Board.Session(), index, d.cfg.Rand); err != nil {
+		if p, err = dkg.NewParticipant(ses.Board.Session(), index, nil, d.cfg.Rand); err != nil {
 			return nil, err
 		}
 	default:

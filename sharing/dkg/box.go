@@ -14,17 +14,20 @@ import (
 // Sub-shares travel in HPKE (RFC 9180), base mode, with the hybrid of ML-KEM-768
 // and P-256 (draft-ietf-hpke-pq), HKDF-SHA256 and AES-256-GCM. A box is
 //
-//	encapsulation, 1153 bytes ‖ sealed sub-share, 32 bytes ‖ tag, 16 bytes
+//	encapsulation, 1153 bytes ‖ sealed sub-shares, 32 bytes per key of the batch ‖ tag, 16 bytes
 const (
 	// ReceiveKeySize is the length of a public receive key.
 	ReceiveKeySize = 1249
 	// ReceiveSecretSize is the length of a private receive key.
 	ReceiveSecretSize = 32
-	// BoxSize is the length of a sealed sub-share.
-	BoxSize = encapsulationSize + group.ScalarSize + 16
 
 	encapsulationSize = 1153
 )
+
+// BoxSize is the length of a box of n sub-shares. All of a dealer for one recipient
+// are in one, so that a complaint settles them together, and none after a bad one is
+// in doubt (R43).
+func BoxSize(n int) int { return encapsulationSize + n*group.ScalarSize + 16 }
 
 // ErrReceiveKey means that bytes are not a receive key, or not the one that was posted.
 var ErrReceiveKey = errors.New("dkg: not the receive key that stands here")
@@ -67,8 +70,9 @@ func boxAAD(s Session, dealer, recipient sharing.Index) []byte {
 	return tag.List(tag.DealBox, s.bind(indexBytes(dealer), indexBytes(recipient))...)
 }
 
-// sealBox is not deterministic: crypto/hpke draws its own randomness.
-func sealBox(s Session, dealer, recipient sharing.Index, receiveKey []byte, subShare *group.Scalar) ([]byte, error) {
+// sealBox seals one sub-share for each key of the batch. It is not deterministic:
+// crypto/hpke draws its own randomness.
+func sealBox(s Session, dealer, recipient sharing.Index, receiveKey []byte, subShares []*group.Scalar) ([]byte, error) {
 	pk, err := decodeReceiveKey(receiveKey)
 	if err != nil {
 		return nil, err
@@ -76,19 +80,25 @@ func sealBox(s Session, dealer, recipient sharing.Index, receiveKey []byte, subS
 	_, kdf, aead := suite()
 	enc, sender, err := hpke.NewSender(pk, kdf, aead, boxInfo())
 	if err != nil {
-		return nil, fmt.Errorf("seal a sub-share for holder %d: %w", recipient, err)
+		return nil, fmt.Errorf("seal sub-shares for holder %d: %w", recipient, err)
 	}
-	plain := subShare.Bytes()
-	defer clear(plain)
+	plain := make([]byte, 0, len(subShares)*group.ScalarSize)
+	defer func() { clear(plain) }()
+	for _, x := range subShares {
+		b := x.Bytes()
+		plain = append(plain, b...)
+		clear(b)
+	}
 	sealed, err := sender.Seal(boxAAD(s, dealer, recipient), plain)
 	if err != nil {
-		return nil, fmt.Errorf("seal a sub-share for holder %d: %w", recipient, err)
+		return nil, fmt.Errorf("seal sub-shares for holder %d: %w", recipient, err)
 	}
 	return append(enc, sealed...), nil
 }
 
-func openBox(s Session, dealer, recipient sharing.Index, sk hpke.PrivateKey, box []byte) (*group.Scalar, error) {
-	if len(box) != BoxSize {
+// openBox returns one sub-share for each key of the batch.
+func openBox(s Session, dealer, recipient sharing.Index, sk hpke.PrivateKey, box []byte) ([]*group.Scalar, error) {
+	if len(box) != BoxSize(s.N) {
 		return nil, fmt.Errorf("open a box of %d bytes: %w", len(box), errBox)
 	}
 	_, kdf, aead := suite()
@@ -101,9 +111,21 @@ func openBox(s Session, dealer, recipient sharing.Index, sk hpke.PrivateKey, box
 		return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
 	}
 	defer clear(plain)
-	x, err := group.DecodeScalar(plain)
-	if err != nil {
-		return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
+	list := make([]*group.Scalar, s.N)
+	for k := range list {
+		if list[k], err = group.DecodeScalar(plain[k*group.ScalarSize : (k+1)*group.ScalarSize]); err != nil {
+			wipe(list[:k])
+			return nil, fmt.Errorf("open the box of dealer %d: %w: %w", dealer, errBox, err)
+		}
 	}
-	return x, nil
+	return list, nil
+}
+
+// wipe overwrites secrets that are done with; nil entries are passed over.
+func wipe(list []*group.Scalar) {
+	for _, x := range list {
+		if x != nil {
+			x.Wipe()
+		}
+	}
 }

@@ -6,14 +6,22 @@ import (
 
 	"warifu.dev/internal/tag"
 	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
 )
 
 var (
 	// ErrPrevious means that a post was made over another list than the one that
 	// closed the phase before.
 	ErrPrevious = errors.New("dkg: the post stands on another list of the phase before")
-	// ErrReceiveKeys means that a join does not carry one receive key per dealer.
+	// ErrReceiveKeys means that a join does not carry one receive key per dealer, or
+	// that one who receives nothing carries any.
 	ErrReceiveKeys = errors.New("dkg: the join must hold one receive key per dealer, each its own")
+	// ErrRole means that one who deals nothing deals, or that one who receives nothing
+	// judges or confirms.
+	ErrRole = errors.New("dkg: this is not the author's part in the ceremony")
+	// ErrKeyChanged means that what an old holder deals is not its old share: with it
+	// the new shares would be of another key.
+	ErrKeyChanged = errors.New("dkg: the dealing would change the key")
 	// ErrCommitment means that the revealed commitments are not the ones committed to.
 	ErrCommitment = errors.New("dkg: the deal does not match its commit")
 	// ErrBoxes means that a deal does not hold one box for each recipient that joined.
@@ -25,23 +33,31 @@ var (
 	ErrTranscript = errors.New("dkg: the receipt is for another transcript")
 )
 
-// CommitmentHash is what a [Commit] carries: the hash of the commitments, bound
-// to session and dealer, so that no dealer can take over another's.
-func CommitmentHash(s Session, dealer sharing.Index, commitments [][]byte) [32]byte {
-	return tag.Hash(tag.DealCommitment, s.bind(append([][]byte{indexBytes(dealer)}, commitments...)...)...)
+// CommitmentHash is what a [Commit] carries: the hash of the commitments to all
+// polynomials of the batch, bound to session and dealer, so that no dealer can take
+// over another's.
+func CommitmentHash(s Session, dealer sharing.Index, commitments [][][]byte) [32]byte {
+	parts := [][]byte{indexBytes(dealer)}
+	for _, vector := range commitments {
+		parts = append(parts, tag.Uint64(uint64(len(vector))))
+		parts = append(parts, vector...)
+	}
+	return tag.Hash(tag.DealCommitment, s.bind(parts...)...)
 }
 
-// proofBinding is what the proof of knowledge is bound to, beyond the point (R5, R11).
-func proofBinding(s Session, dealer sharing.Index, d *Deal) [][]byte {
-	return s.bind(append([][]byte{indexBytes(dealer), d.Previous[:]}, d.Commitments...)...)
+// proofBinding is what the proof of knowledge for the key at place k of the batch is
+// bound to, beyond the point (R5, R11). commitments is the [CommitmentHash], which
+// covers every point of the deal.
+func proofBinding(s Session, dealer sharing.Index, previous, commitments [32]byte, k int) [][]byte {
+	return s.bind(indexBytes(dealer), previous[:], commitments[:], tag.Uint64(uint64(k)))
 }
 
-func receiptBinding(s Session, holder sharing.Index, transcript [32]byte) [][]byte {
-	return s.bind(indexBytes(holder), transcript[:])
+func receiptBinding(s Session, holder sharing.Index, transcript [32]byte, k int) [][]byte {
+	return s.bind(indexBytes(holder), transcript[:], tag.Uint64(uint64(k)))
 }
 
 func checkHead(s Session, author sharing.Index, session [32]byte) error {
-	if err := s.params().CheckIndex(author); err != nil {
+	if err := s.CheckPlace(author); err != nil {
 		return err
 	}
 	if session != s.ID {
@@ -59,15 +75,15 @@ func CheckJoin(s Session, author sharing.Index, body []byte) (*Join, error) {
 	if err := checkHead(s, author, j.Session); err != nil {
 		return nil, fmt.Errorf("check the join of holder %d: %w", author, err)
 	}
-	if len(j.ReceiveKeys) != s.H { // R3
-		return nil, fmt.Errorf("check the join of holder %d: %d receive keys for %d dealers: %w", author, len(j.ReceiveKeys), s.H, ErrReceiveKeys)
+	if n := s.Participants(); len(j.ReceiveKeys) != n { // R3
+		return nil, fmt.Errorf("check the join of holder %d: %d receive keys for %d participants: %w", author, len(j.ReceiveKeys), n, ErrReceiveKeys)
 	}
-	seen := make(map[string]bool, s.H)
+	seen := make(map[string]bool, len(j.ReceiveKeys))
 	for k, key := range j.ReceiveKeys {
 		dealer := sharing.Index(k + 1)
-		if dealer == author {
+		if !s.sendsBox(dealer, author) {
 			if len(key) != 0 {
-				return nil, fmt.Errorf("check the join of holder %d: a key for its own dealing: %w", author, ErrReceiveKeys)
+				return nil, fmt.Errorf("check the join of holder %d: a key for %d, who sends it nothing: %w", author, dealer, ErrReceiveKeys)
 			}
 			continue
 		}
@@ -91,6 +107,9 @@ func CheckCommit(s Session, author sharing.Index, previous [32]byte, body []byte
 	if err := checkHead(s, author, c.Session); err != nil {
 		return nil, fmt.Errorf("check the commit of holder %d: %w", author, err)
 	}
+	if !s.Deals(author) {
+		return nil, fmt.Errorf("check the commit of holder %d: %w", author, ErrRole)
+	}
 	if c.Previous != previous {
 		return nil, fmt.Errorf("check the commit of holder %d: %w", author, ErrPrevious)
 	}
@@ -99,16 +118,17 @@ func CheckCommit(s Session, author sharing.Index, previous [32]byte, body []byte
 
 // Dealing is a deal that passed [CheckDeal], its only maker besides the zero value.
 type Dealing struct {
-	commitments sharing.Commitments
+	commitments []sharing.Commitments // one for each key
 	boxes       [][]byte
 }
 
-// Commitments returns the dealer's t commitments. They must not be changed.
-func (d *Dealing) Commitments() sharing.Commitments { return d.commitments }
+// Commitments returns the dealer's t commitments for each key of the batch. They
+// must not be changed.
+func (d *Dealing) Commitments() []sharing.Commitments { return d.commitments }
 
 // CheckDeal reads the deal of dealer. previous is the hash of the closed commit
-// list, commit the dealer's entry there, joins (h of them, nil where nobody
-// joined) the closed join list. What is in the boxes only their recipients can
+// list, commit the dealer's entry there, joins (one per participant, nil where
+// nobody joined) the closed join list. What is in the boxes only their recipients can
 // check: that is what the verdict is for.
 func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commit, joins []*Join, body []byte) (*Dealing, error) {
 	d, err := DecodeDeal(body)
@@ -118,21 +138,30 @@ func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commi
 	if err := checkHead(s, dealer, d.Session); err != nil {
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, err)
 	}
+	if !s.Deals(dealer) {
+		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrRole)
+	}
 	if d.Previous != previous {
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrPrevious)
 	}
-	commitments, err := sharing.DecodeCommitments(d.Commitments, s.T) // R2: exactly t, before all else
-	if err != nil {
-		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, err)
+	if len(d.Commitments) != s.N || len(d.Proofs) != s.N { // R3
+		return nil, fmt.Errorf("check the deal of holder %d: %d commitments and %d proofs for %d keys: %w", dealer, len(d.Commitments), len(d.Proofs), s.N, ErrBatch)
 	}
-	if CommitmentHash(s, dealer, d.Commitments) != commit.Hash { // R5
+	commitments := make([]sharing.Commitments, s.N)
+	for k := range commitments {
+		if commitments[k], err = sharing.DecodeCommitments(d.Commitments[k], s.T); err != nil { // R2: exactly t, before all else
+			return nil, fmt.Errorf("check the deal of holder %d: key %d of the batch: %w", dealer, k+1, err)
+		}
+	}
+	hash := CommitmentHash(s, dealer, d.Commitments)
+	if hash != commit.Hash { // R5
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrCommitment)
 	}
 	if len(d.Boxes) != s.H { // R3
 		return nil, fmt.Errorf("check the deal of holder %d: %d boxes for %d holders: %w", dealer, len(d.Boxes), s.H, ErrBoxes)
 	}
 	for k, box := range d.Boxes {
-		recipient, want := sharing.Index(k+1), BoxSize
+		recipient, want := sharing.Index(k+1), BoxSize(s.N)
 		if recipient == dealer || joins[k] == nil {
 			want = 0
 		}
@@ -140,8 +169,13 @@ func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commi
 			return nil, fmt.Errorf("check the deal of holder %d: box of %d bytes for holder %d: %w", dealer, len(box), recipient, ErrBoxes)
 		}
 	}
-	if err := sharing.VerifySchnorr(tag.DealProof, commitments.Constant(), d.Proof, proofBinding(s, dealer, d)...); err != nil {
-		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, err)
+	for k, c := range commitments {
+		if s.Old != nil && !c.Constant().Equal(s.Old.verificationKey(k, dealer)) {
+			return nil, fmt.Errorf("check the deal of holder %d: key %d of the batch: %w", dealer, k+1, ErrKeyChanged)
+		}
+		if err := sharing.VerifySchnorr(tag.DealProof, c.Constant(), d.Proofs[k], proofBinding(s, dealer, d.Previous, hash, k)...); err != nil {
+			return nil, fmt.Errorf("check the deal of holder %d: key %d of the batch: %w", dealer, k+1, err)
+		}
 	}
 	return &Dealing{commitments: commitments, boxes: d.Boxes}, nil
 }
@@ -163,14 +197,17 @@ func CheckVerdict(s Session, author sharing.Index, previous [32]byte, joins []*J
 	if err := checkHead(s, author, v.Session); err != nil {
 		return nil, fmt.Errorf("check the verdict of holder %d: %w", author, err)
 	}
+	if !s.Receives(author) {
+		return nil, fmt.Errorf("check the verdict of holder %d: %w", author, ErrRole)
+	}
 	if v.Previous != previous {
 		return nil, fmt.Errorf("check the verdict of holder %d: %w", author, ErrPrevious)
 	}
-	// Ascending, so at most h-1. All are held against the rules before the first box
+	// Ascending, so at most one per dealer. All are held against the rules before the first box
 	// is opened, which costs more.
 	last := sharing.Index(0)
 	for _, c := range v.Complaints {
-		if s.params().CheckIndex(c.Dealer) != nil || c.Dealer <= last || c.Dealer == author || deals[c.Dealer-1] == nil {
+		if s.CheckPlace(c.Dealer) != nil || c.Dealer <= last || c.Dealer == author || deals[c.Dealer-1] == nil {
 			return nil, fmt.Errorf("check the verdict of holder %d: complaint about %d: %w", author, c.Dealer, ErrComplaints)
 		}
 		last = c.Dealer
@@ -191,8 +228,8 @@ func CheckVerdict(s Session, author sharing.Index, previous [32]byte, joins []*J
 }
 
 // SettleComplaint opens the box that dealer sent to complainer with the revealed
-// key, and reports whether the dealer is to blame: the box does not open, or what
-// it holds does not match the dealer's commitments. A key other than the posted
+// key, and reports whether the dealer is to blame: the box does not open, or one of
+// the sub-shares in it does not match the dealer's commitments. A key other than the posted
 // one is no complaint at all: [ErrReceiveKey].
 func SettleComplaint(s Session, dealer, complainer sharing.Index, join *Join, deal *Dealing, revealed []byte) (upheld bool, err error) {
 	sk, err := decodeReceiveSecret(revealed)
@@ -202,11 +239,22 @@ func SettleComplaint(s Session, dealer, complainer sharing.Index, join *Join, de
 	if string(sk.PublicKey().Bytes()) != string(join.ReceiveKeys[dealer-1]) {
 		return false, fmt.Errorf("settle a complaint about dealer %d: %w", dealer, ErrReceiveKey)
 	}
-	x, err := openBox(s, dealer, complainer, sk, deal.boxes[complainer-1])
+	list, err := openBox(s, dealer, complainer, sk, deal.boxes[complainer-1])
 	if err != nil {
 		return true, nil
 	}
-	return !deal.commitments.Verify(complainer, x), nil
+	return !deal.verify(complainer, list), nil
+}
+
+// verify reports whether all of list, one sub-share for each key, are what recipient
+// was to be dealt.
+func (d *Dealing) verify(recipient sharing.Index, list []*group.Scalar) bool {
+	for k, c := range d.commitments {
+		if !c.Verify(recipient, list[k]) {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckReceipt reads the receipt of author and holds it against the outcome.
@@ -218,11 +266,19 @@ func CheckReceipt(s Session, author sharing.Index, o *Outcome, body []byte) erro
 	if err := checkHead(s, author, r.Session); err != nil {
 		return fmt.Errorf("check the receipt of holder %d: %w", author, err)
 	}
+	if !s.Receives(author) {
+		return fmt.Errorf("check the receipt of holder %d: %w", author, ErrRole)
+	}
 	if r.Transcript != o.Transcript {
 		return fmt.Errorf("check the receipt of holder %d: %w", author, ErrTranscript)
 	}
-	if err := sharing.VerifySchnorr(tag.Receipt, o.YI[author-1], r.Proof, receiptBinding(s, author, o.Transcript)...); err != nil {
-		return fmt.Errorf("check the receipt of holder %d: %w", author, err)
+	if len(r.Proofs) != s.N { // R3
+		return fmt.Errorf("check the receipt of holder %d: %d proofs for %d keys: %w", author, len(r.Proofs), s.N, ErrBatch)
+	}
+	for k, proof := range r.Proofs {
+		if err := sharing.VerifySchnorr(tag.Receipt, o.Keys[k].YI[author-1], proof, receiptBinding(s, author, o.Transcript, k)...); err != nil {
+			return fmt.Errorf("check the receipt of holder %d: key %d of the batch: %w", author, k+1, err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	mathrand "math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 )
 
 func testSession(t, h int) Session {
-	return Session{ID: [32]byte{2}, Cluster: [32]byte{1}, T: t, H: h, F: min(1, h-t)}
+	return Session{ID: [32]byte{2}, Cluster: [32]byte{1}, T: t, H: h, F: min(1, h-t), N: 1}
 }
 
 func testRand() *mathrand.ChaCha8 { return mathrand.NewChaCha8([32]byte{7}) }
@@ -39,7 +40,7 @@ func deal(t testing.TB, s Session) *dealt {
 	rand := testRand()
 	d := &dealt{s: s, joins: make([]*Join, s.H), commits: make([]*Commit, s.H), deals: make([]*Dealing, s.H)}
 	for i := 1; i <= s.H; i++ {
-		p, err := NewParticipant(s, sharing.Index(i), rand)
+		p, err := NewParticipant(s, sharing.Index(i), nil, rand)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,16 +117,16 @@ func TestSessionShape(t *testing.T) {
 		{0, 0, 0, sharing.ErrHolders},
 		{1 << 31, 1 << 31, 0, sharing.ErrHolders},
 	} {
-		s := Session{T: tt.t, H: tt.h, F: tt.f}
+		s := Session{T: tt.t, H: tt.h, F: tt.f, N: 1}
 		if err := s.Validate(); !errors.Is(err, tt.want) {
 			t.Errorf("%d-of-%d, f = %d: got %v, want %v", tt.t, tt.h, tt.f, err, tt.want)
 		}
-		if _, err := NewParticipant(s, 1, testRand()); !errors.Is(err, tt.want) {
+		if _, err := NewParticipant(s, 1, nil, testRand()); !errors.Is(err, tt.want) {
 			t.Errorf("a participant in %d-of-%d, f = %d: got %v, want %v", tt.t, tt.h, tt.f, err, tt.want)
 		}
 	}
 	for _, i := range []sharing.Index{0, -1, 6, 16, 1 << 32} { // R1
-		if _, err := NewParticipant(testSession(3, 5), i, testRand()); !errors.Is(err, sharing.ErrIndex) {
+		if _, err := NewParticipant(testSession(3, 5), i, nil, testRand()); !errors.Is(err, sharing.ErrIndex) {
 			t.Errorf("participant %d: got %v, want %v", i, err, sharing.ErrIndex)
 		}
 	}
@@ -133,13 +134,14 @@ func TestSessionShape(t *testing.T) {
 
 // variants returns s with one field changed each.
 func variants(s Session) map[string]Session {
-	id, cluster, threshold, holders, faulty := s, s, s, s, s
+	id, cluster, threshold, holders, faulty, keys := s, s, s, s, s, s
 	id.ID[0] ^= 1
 	cluster.Cluster[0] ^= 1
 	threshold.T++
 	holders.H++
 	faulty.F++
-	return map[string]Session{"id": id, "cluster": cluster, "t": threshold, "h": holders, "f": faulty}
+	keys.N++
+	return map[string]Session{"id": id, "cluster": cluster, "t": threshold, "h": holders, "f": faulty, "n": keys}
 }
 
 // R11: change one field of what a hash or a proof is bound to, and it is another.
@@ -159,12 +161,12 @@ func TestEveryFieldIsBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	constant := d.deals[0].commitments.Constant()
+	constant := d.deals[0].commitments[0].Constant()
 	dealProof := func(s Session, dealer sharing.Index, p *Deal) error {
-		return sharing.VerifySchnorr(tag.DealProof, constant, post.Proof, proofBinding(s, dealer, p)...)
+		return sharing.VerifySchnorr(tag.DealProof, constant, post.Proofs[0], proofBinding(s, dealer, p.Previous, CommitmentHash(s, dealer, p.Commitments), 0)...)
 	}
 	receiptProof := func(s Session, holder sharing.Index, transcript [32]byte) error {
-		return sharing.VerifySchnorr(tag.Receipt, o.YI[0], receipt.Proof, receiptBinding(s, holder, transcript)...)
+		return sharing.VerifySchnorr(tag.Receipt, o.Keys[0].YI[0], receipt.Proofs[0], receiptBinding(s, holder, transcript, 0)...)
 	}
 	if dealProof(s, 1, post) != nil || receiptProof(s, 1, o.Transcript) != nil {
 		t.Fatal("the proofs do not hold to begin with")
@@ -201,10 +203,15 @@ func TestEveryFieldIsBound(t *testing.T) {
 	if dealProof(s, 1, &other) == nil {
 		t.Error("the deal proof does not hold the list before")
 	}
-	for k := range post.Commitments {
+	hash0 := CommitmentHash(s, 1, post.Commitments)
+	if sharing.VerifySchnorr(tag.DealProof, constant, post.Proofs[0], proofBinding(s, 1, post.Previous, hash0, 1)...) == nil ||
+		sharing.VerifySchnorr(tag.Receipt, o.Keys[0].YI[0], receipt.Proofs[0], receiptBinding(s, 1, o.Transcript, 1)...) == nil {
+		t.Error("the place in the batch is not bound")
+	}
+	for k := range post.Commitments[0] {
 		other := *post
-		other.Commitments = append([][]byte(nil), post.Commitments...)
-		other.Commitments[k] = group.Generator().Bytes()
+		other.Commitments = [][][]byte{slices.Clone(post.Commitments[0])}
+		other.Commitments[0][k] = group.Generator().Bytes()
 		if dealProof(s, 1, &other) == nil || CommitmentHash(s, 1, other.Commitments) == hash {
 			t.Errorf("commitment %d is not bound", k)
 		}
@@ -239,7 +246,7 @@ func TestTheTranscriptHoldsQualAndAllPosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first.Transcript == fewer.Transcript || first.Transcript == posts.Transcript || first.Y.Equal(fewer.Y) {
+	if first.Transcript == fewer.Transcript || first.Transcript == posts.Transcript || first.Keys[0].Y.Equal(fewer.Keys[0].Y) {
 		t.Error("two outcomes have one transcript")
 	}
 	for _, qual := range [][]sharing.Index{nil, {1}, {2, 1}, {1, 1}, {0, 1}, {1, 4}, {-1, 2}} {
@@ -250,13 +257,13 @@ func TestTheTranscriptHoldsQualAndAllPosts(t *testing.T) {
 	if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], nil, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
 		t.Errorf("a missing deal: got %v, want %v", err, ErrOutcome)
 	}
-	c, g := d.deals[0].commitments, group.Generator()
+	c, g := d.deals[0].commitments[0], group.Generator()
 	for name, cancel := range map[string]sharing.Commitments{
 		"the key":                {c[0].Neg(), g},
 		"the share of holder 1":  {g, c[0].Add(g).Add(c[1]).Neg()},
 		"the key and all shares": {c[0].Neg(), c[1].Neg()},
 	} {
-		if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], {commitments: cancel}, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
+		if _, err := NewOutcome(d.s, []sharing.Index{1, 2}, []*Dealing{d.deals[0], {commitments: []sharing.Commitments{cancel}}, nil}, [32]byte{}); !errors.Is(err, ErrOutcome) {
 			t.Errorf("dealings that cancel out in %s: got %v, want %v", name, err, ErrOutcome)
 		}
 	}
@@ -286,7 +293,7 @@ func TestTheLargestPostsFit(t *testing.T) {
 			t.Errorf("a %v has %d bytes", k, size)
 		}
 	}
-	if sizes[KindDeal] < 15*BoxSize+16*group.PointSize || sizes[KindJoin] < 15*ReceiveKeySize {
+	if sizes[KindDeal] < 15*BoxSize(1)+16*group.PointSize || sizes[KindJoin] < 15*ReceiveKeySize {
 		t.Errorf("these are not the largest: %v", sizes)
 	}
 }
@@ -295,8 +302,8 @@ func TestTheLargestPostsFit(t *testing.T) {
 func TestAShareIsHeldAgainstItsVerificationKey(t *testing.T) {
 	d := deal(t, testSession(2, 3))
 	o := d.confirm(t)
-	o.YI[0] = o.YI[1]
-	if ready, err := d.parts[0].Step(d.view, testRand()); !errors.Is(err, ErrNoShare) || ready.Post != nil || ready.Share != nil {
+	o.Keys[0].YI[0] = o.Keys[0].YI[1]
+	if ready, err := d.parts[0].Step(d.view, testRand()); !errors.Is(err, ErrNoShare) || ready.Post != nil || ready.Shares != nil {
 		t.Errorf("got %v, want %v", err, ErrNoShare)
 	}
 }
@@ -319,7 +326,7 @@ func TestARepeatingSourceShowsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proofs = append(proofs, r.Proof)
+		proofs = append(proofs, r.Proofs[0])
 		if n == 1 {
 			c := sub(t, proofs[0][:32], proofs[1][:32])
 			z := sub(t, proofs[0][32:], proofs[1][32:])
@@ -327,7 +334,7 @@ func TestARepeatingSourceShowsNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if z.Mul(inverse).Equal(ready.Share) {
+			if z.Mul(inverse).Equal(ready.Shares[0]) {
 				t.Error("two receipts show the share")
 			}
 		}
@@ -375,12 +382,12 @@ func TestRestoreRefuses(t *testing.T) {
 		"a key too few":               func(st *state) { st.Keys = st.Keys[1:] },
 		"a key for itself":            func(st *state) { st.Keys[0] = st.Keys[1] },
 		"a short key":                 func(st *state) { st.Keys[1] = st.Keys[1][1:] },
-		"a lower threshold":           func(st *state) { st.Polynomial = st.Polynomial[32:] },
-		"a coefficient above q":       func(st *state) { copy(st.Polynomial, bytes.Repeat([]byte{0xff}, 32)) },
+		"a lower threshold":           func(st *state) { st.Polynomials[0] = st.Polynomials[0][32:] },
+		"a coefficient above q":       func(st *state) { copy(st.Polynomials[0], bytes.Repeat([]byte{0xff}, 32)) },
 		"a post too few":              func(st *state) { st.Posts = st.Posts[1:] },
 		"another's index":             func(st *state) { st.Me = 2 },
-		"a share of zero":             func(st *state) { st.Share = make([]byte, 32) },
-		"a share that is a byte long": func(st *state) { st.Share = []byte{1} },
+		"a share of zero":             func(st *state) { st.Shares[0] = make([]byte, 32) },
+		"a share that is a byte long": func(st *state) { st.Shares[0] = []byte{1} },
 	} {
 		var st state
 		if err := wire.Decode(stored.Reveal(), &st); err != nil {
@@ -401,7 +408,7 @@ func TestRestoreRefuses(t *testing.T) {
 // The first thing that is said asks for the state to be stored, and nothing does
 // twice what was stored once.
 func TestPersistIsAskedForUntilTheStateIsTaken(t *testing.T) {
-	p, err := NewParticipant(testSession(3, 5), 1, testRand())
+	p, err := NewParticipant(testSession(3, 5), 1, nil, testRand())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,15 +441,15 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, errors.New("no entropy") }
 
 func TestABrokenSourceIsAnError(t *testing.T) {
-	if _, err := NewParticipant(testSession(3, 5), 1, broken{}); err == nil {
+	if _, err := NewParticipant(testSession(3, 5), 1, nil, broken{}); err == nil {
 		t.Error("a participant without randomness")
 	}
 	d := deal(t, testSession(2, 3))
 	d.confirm(t)
-	if ready, err := d.parts[0].Step(d.view, broken{}); err == nil || ready.Post != nil || ready.Share != nil {
+	if ready, err := d.parts[0].Step(d.view, broken{}); err == nil || ready.Post != nil || ready.Shares != nil {
 		t.Errorf("a receipt without randomness: %v", err)
 	}
-	if ready, err := d.parts[0].Step(d.view, testRand()); err != nil || ready.Share == nil {
+	if ready, err := d.parts[0].Step(d.view, testRand()); err != nil || ready.Shares == nil {
 		t.Errorf("it does not recover: %v", err)
 	}
 }
@@ -456,17 +463,17 @@ func TestWipeLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	share := ready.Share.Bytes()
+	share := ready.Shares[0].Bytes()
 	p.Wipe()
 	for k, key := range p.keys {
 		if !bytes.Equal(key.Reveal(), make([]byte, key.Len())) {
 			t.Errorf("receive key %d is still there", k+1)
 		}
 	}
-	if !p.share.IsZero() || !p.poly.Constant().IsZero() {
+	if !p.shares[0].IsZero() || !p.polys[0].Constant().IsZero() {
 		t.Error("a scalar is still there")
 	}
-	if !bytes.Equal(ready.Share.Bytes(), share) {
+	if !bytes.Equal(ready.Shares[0].Bytes(), share) {
 		t.Error("the share that was handed over was wiped too")
 	}
 }

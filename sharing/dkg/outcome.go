@@ -3,6 +3,7 @@ package dkg
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"warifu.dev/internal/tag"
 	"warifu.dev/sharing"
@@ -12,13 +13,12 @@ import (
 // ErrOutcome means that the qualified dealings do not make a usable key.
 var ErrOutcome = errors.New("dkg: the qualified dealings make no key")
 
-// Outcome is the public half of the new key. Everyone computes it alike, from the
+// Outcome is the public half of the new shares. Everyone computes it alike, from the
 // log alone (R7).
 type Outcome struct {
-	Qual       []sharing.Index // the qualified dealers, ascending
+	Qual       []sharing.Index // the places of the qualified dealers, ascending
 	Transcript [32]byte        // the hash of all posts that count
-	Y          *group.Point    // the public key
-	YI         []*group.Point  // h verification keys; that of holder i is YI[i-1]
+	Keys       []Public        // one for each key of the batch
 	T, H       int
 }
 
@@ -28,8 +28,8 @@ func PostHash(s Session, author sharing.Index, kind Kind, body []byte) [32]byte 
 }
 
 // ClosedHash is the hash of the list that closes a phase: who posted what, by
-// index, chained to the list that closed the phase before. posts has h entries,
-// nil where there is none.
+// index, chained to the list that closed the phase before. posts has an entry for
+// each participant, nil where there is none.
 func ClosedHash(s Session, phase Phase, previous [32]byte, posts []*[32]byte) [32]byte {
 	list := [][]byte{tag.Uint64(uint64(phase)), previous[:]}
 	for k, p := range posts {
@@ -40,43 +40,116 @@ func ClosedHash(s Session, phase Phase, previous [32]byte, posts []*[32]byte) [3
 	return tag.Hash(tag.BoardPhase, s.bind(list...)...)
 }
 
-// NewOutcome adds up the dealings of the qualified: Y is the sum of the constant
-// terms, and Y_i the value of the sum at i. deals has h entries; those of qual,
-// at least t and ascending, must be there. closed is the hash of the closed
-// verdict list. A sum that gives the identity anywhere, which no dealer can bring
-// about on purpose, is [ErrOutcome].
+// NewOutcome makes one public polynomial of the dealings of the qualified, for each
+// key of the batch: their sum at a birth, later their interpolation at zero over the
+// old indices. Y is its constant term and Y_i its value at i. deals has an entry for
+// each participant; those of qual, at least [Session.MinDealers] and ascending, must
+// be there. closed is the hash of the closed verdict list. A polynomial that gives
+// the identity anywhere, which no dealer can bring about on purpose, is
+// [ErrOutcome]; one that is of another key than the old epoch's, [ErrKeyChanged].
 func NewOutcome(s Session, qual []sharing.Index, deals []*Dealing, closed [32]byte) (*Outcome, error) {
-	if len(qual) < s.T {
-		return nil, fmt.Errorf("add up the dealings: %d qualified, %d needed: %w", len(qual), s.T, ErrOutcome)
+	if err := checkQual(s, qual); err != nil {
+		return nil, fmt.Errorf("add up the dealings: %w", err)
 	}
+	keys := make([]Public, s.N)
 	list := make([]sharing.Commitments, len(qual))
-	last := sharing.Index(0)
-	for k, i := range qual {
-		if s.params().CheckIndex(i) != nil || i <= last || deals[i-1] == nil {
-			return nil, fmt.Errorf("add up the dealings: dealer %d: %w", i, ErrOutcome)
+	for k := range keys {
+		for j, i := range qual {
+			if deals[i-1] == nil {
+				return nil, fmt.Errorf("add up the dealings: dealer %d: %w", i, ErrOutcome)
+			}
+			list[j] = deals[i-1].commitments[k]
 		}
-		list[k], last = deals[i-1].commitments, i
+		sum, err := s.combine(qual, list)
+		if err != nil {
+			return nil, fmt.Errorf("add up the dealings: %w: %w", ErrOutcome, err)
+		}
+		keys[k] = Public{Y: sum.Constant(), YI: make([]*group.Point, s.H)}
+		for i := range keys[k].YI {
+			keys[k].YI[i] = sum.Eval(sharing.Index(i + 1))
+		}
+		if s.Old == nil {
+			continue
+		}
+		if err := keys[k].checkSame(s, s.Old.Keys[k].Y); err != nil {
+			return nil, fmt.Errorf("add up the dealings: key %d of the batch: %w", k+1, err)
+		}
 	}
-	sum, err := sharing.Sum(list)
+	return OutcomeOf(s, qual, keys, closed)
+}
+
+// checkQual holds that these are enough dealers, by ascending place.
+func checkQual(s Session, qual []sharing.Index) error {
+	if len(qual) < s.MinDealers() {
+		return fmt.Errorf("%d qualified, %d needed: %w", len(qual), s.MinDealers(), ErrOutcome)
+	}
+	last := sharing.Index(0)
+	for _, i := range qual {
+		if !s.Deals(i) || i <= last {
+			return fmt.Errorf("dealer %d: %w", i, ErrOutcome)
+		}
+		last = i
+	}
+	return nil
+}
+
+// combine makes one of the qualified's commitments to the polynomials of one key.
+func (s Session) combine(qual []sharing.Index, list []sharing.Commitments) (sharing.Commitments, error) {
+	if s.Old == nil {
+		return sharing.Sum(list)
+	}
+	return sharing.InterpolateCommitments(s.Old.indices(qual), list)
+}
+
+// checkSame holds the new epoch against the public key of the old: its constant term
+// must be Y, and so must be what any t of the new verification keys make. One t tells
+// for all, since they lie on one polynomial of degree t-1.
+func (p Public) checkSame(s Session, y *group.Point) error {
+	quorum := make([]sharing.Index, s.T)
+	for k := range quorum {
+		quorum[k] = sharing.Index(s.H - s.T + k + 1)
+	}
+	delta := sharing.Delta(s.T, s.H)
+	w, err := sharing.Interpolate(delta, quorum, p.YI[s.H-s.T:])
 	if err != nil {
-		return nil, fmt.Errorf("add up the dealings: %w: %w", ErrOutcome, err)
+		return fmt.Errorf("%w: %w", ErrOutcome, err)
 	}
-	o := &Outcome{Qual: append([]sharing.Index(nil), qual...), Y: sum.Constant(), YI: make([]*group.Point, s.H), T: s.T, H: s.H}
+	if !p.Y.Equal(y) || !w.Equal(y.Mul(group.SmallScalar(delta))) {
+		return ErrKeyChanged
+	}
+	return nil
+}
+
+// OutcomeOf is the outcome whose keys these are. Its transcript is
+// computed from them, so that two that differ in anything have two.
+func OutcomeOf(s Session, qual []sharing.Index, keys []Public, closed [32]byte) (*Outcome, error) {
+	if err := checkQual(s, qual); err != nil {
+		return nil, fmt.Errorf("make an outcome: %w", err)
+	}
+	if len(keys) != s.N {
+		return nil, fmt.Errorf("make an outcome of %d keys: %w", len(keys), ErrBatch)
+	}
 	transcript := [][]byte{closed[:], tag.Uint64(uint64(len(qual)))}
 	for _, i := range qual {
 		transcript = append(transcript, indexBytes(i))
 	}
-	if o.Y.IsIdentity() {
-		return nil, fmt.Errorf("add up the dealings: the public key is the identity: %w", ErrOutcome)
-	}
-	transcript = append(transcript, o.Y.Bytes())
-	for k := range o.YI {
-		o.YI[k] = sum.Eval(sharing.Index(k + 1))
-		if o.YI[k].IsIdentity() {
-			return nil, fmt.Errorf("add up the dealings: the verification key of %d is the identity: %w", k+1, ErrOutcome)
+	for k, key := range keys {
+		if len(key.YI) != s.H {
+			return nil, fmt.Errorf("make an outcome: %d verification keys of %d holders: %w", len(key.YI), s.H, ErrOutcome)
 		}
-		transcript = append(transcript, o.YI[k].Bytes())
+		if key.Y.IsIdentity() {
+			return nil, fmt.Errorf("make an outcome: the public key %d is the identity: %w", k+1, ErrOutcome)
+		}
+		transcript = append(transcript, key.Y.Bytes())
+		for i, y := range key.YI {
+			if y.IsIdentity() {
+				return nil, fmt.Errorf("make an outcome: the verification key of %d is the identity: %w", i+1, ErrOutcome)
+			}
+			transcript = append(transcript, y.Bytes())
+		}
 	}
-	o.Transcript = tag.Hash(tag.Transcript, s.bind(transcript...)...)
-	return o, nil
+	return &Outcome{
+		Qual: slices.Clone(qual), Transcript: tag.Hash(tag.Transcript, s.bind(transcript...)...),
+		Keys: keys, T: s.T, H: s.H,
+	}, nil
 }

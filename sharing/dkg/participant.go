@@ -22,7 +22,7 @@ var (
 	// that it did not prepare: its state is old or lost, or a second copy runs.
 	ErrNotMine = errors.New("dkg: the board holds a post in our name that is not ours")
 	// ErrNoShare means that the qualified dealings do not give this participant
-	// its share, because it let a bad one pass in the verdict phase.
+	// its shares, because it let a bad one pass in the verdict phase.
 	ErrNoShare = errors.New("dkg: the qualified dealings do not give our share")
 )
 
@@ -34,11 +34,11 @@ var (
 // can be thrown away at any moment and be made again from its stored state.
 type Participant struct {
 	session Session
-	me      sharing.Index
-	keys    []secret.Bytes // h private receive keys, by dealer; empty at me
-	poly    *sharing.Polynomial
+	me      sharing.Index           // our place
+	keys    []secret.Bytes          // private receive keys, by the dealer's place; empty where nobody sends us anything
+	polys   []*sharing.Polynomial   // one for each key; none if we do not deal
 	posts   [KindReceipt + 1][]byte // by kind; nil while not prepared
-	share   *group.Scalar           // nil before the confirm phase
+	shares  []*group.Scalar         // one for each key; none before the confirm phase
 	dirty   bool                    // changed since the last State
 }
 
@@ -48,71 +48,128 @@ type Ready struct {
 	// same bytes are asked for again until the board shows them.
 	Post *Post
 	// Persist means that [Participant.State] must be durable before Post is sent
-	// and before Share is relied on.
+	// and before Shares are relied on.
 	Persist bool
-	// Share is this holder's share of the new key, a copy, once QUAL is final and
-	// the share was checked against its verification key. It comes together with
-	// the receipt, and must be safely stored before the receipt is sent.
-	Share *group.Scalar
+	// Shares are this holder's shares, one for each key of the batch, copies that the
+	// caller wipes, once QUAL is final and each was checked against its verification
+	// key; before that, nil. They come together with the receipt, and must be safely
+	// stored before the receipt is sent.
+	Shares []*group.Scalar
 }
 
-// NewParticipant draws the receive keys and the polynomial of holder me from rand.
-// Its state must be stored before anything is posted, as the first [Ready] says.
-func NewParticipant(s Session, me sharing.Index, rand io.Reader) (*Participant, error) {
+// NewParticipant draws the receive keys and the polynomials of the participant at
+// place me from rand. Its state must be stored before anything is posted, as the
+// first [Ready] says. old are its shares of the old epoch, one for each key of the
+// batch: the constant terms of what it deals. They are copied. At a birth, and for
+// a newcomer, there are none.
+func NewParticipant(s Session, me sharing.Index, old []*group.Scalar, rand io.Reader) (*Participant, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("begin a ceremony: %w", err)
 	}
-	if err := s.params().CheckIndex(me); err != nil {
+	if err := s.CheckPlace(me); err != nil {
 		return nil, fmt.Errorf("begin a ceremony: %w", err)
 	}
-	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.H), dirty: true}
+	if err := checkOldShares(s, me, old); err != nil {
+		return nil, fmt.Errorf("begin a ceremony: %w", err)
+	}
+	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.Participants()), dirty: true}
 	for k := range p.keys {
-		if sharing.Index(k+1) == me {
+		if !s.sendsBox(sharing.Index(k+1), me) {
 			continue
 		}
 		seed := make([]byte, ReceiveSecretSize)
 		if _, err := io.ReadFull(rand, seed); err != nil {
+			p.Wipe()
 			return nil, fmt.Errorf("begin a ceremony: draw a receive key: %w", err)
 		}
 		p.keys[k] = secret.New(seed)
 	}
-	poly, err := sharing.NewPolynomial(rand, s.T)
-	if err != nil {
-		return nil, fmt.Errorf("begin a ceremony: %w", err)
+	for k := range p.dealt() {
+		poly, err := newPolynomial(s, k, old, rand)
+		if err != nil {
+			p.Wipe()
+			return nil, fmt.Errorf("begin a ceremony: %w", err)
+		}
+		p.polys = append(p.polys, poly)
 	}
-	p.poly = poly
 	return p, nil
 }
 
-// state is how a participant rests. All of it is secret.
+// checkOldShares holds what the caller gives as our old shares against what the
+// ledger says of them.
+func checkOldShares(s Session, me sharing.Index, old []*group.Scalar) error {
+	want := 0
+	if s.Old != nil && s.Deals(me) {
+		want = s.N
+	}
+	if len(old) != want {
+		return fmt.Errorf("%d old shares, %d are to be dealt again: %w", len(old), want, ErrOldShares)
+	}
+	for k, x := range old {
+		if x == nil || !group.BaseMul(x).Equal(s.Old.verificationKey(k, me)) {
+			return fmt.Errorf("key %d of the batch: %w", k+1, ErrOldShares)
+		}
+	}
+	return nil
+}
+
+func newPolynomial(s Session, k int, old []*group.Scalar, rand io.Reader) (*sharing.Polynomial, error) {
+	if s.Old == nil {
+		return sharing.NewPolynomial(rand, s.T)
+	}
+	return sharing.NewPolynomialFor(rand, s.T, old[k])
+}
+
+// dealt is how many polynomials we deal: one for each key, or none.
+func (p *Participant) dealt() int {
+	if p.session.Deals(p.me) {
+		return p.session.N
+	}
+	return 0
+}
+
+// state is how a participant rests. All of it is secret, but for the posts, which
+// have been or will be seen by all.
 type state struct {
-	Session    [32]byte      `cbor:"1,keyasint"`
-	Cluster    [32]byte      `cbor:"2,keyasint"`
-	T          int           `cbor:"3,keyasint"`
-	H          int           `cbor:"4,keyasint"`
-	F          int           `cbor:"5,keyasint"`
-	Me         sharing.Index `cbor:"6,keyasint"`
-	Keys       [][]byte      `cbor:"7,keyasint"`
-	Polynomial []byte        `cbor:"8,keyasint"`
-	Posts      [][]byte      `cbor:"9,keyasint"`  // by kind from [KindJoin] on; empty while not prepared
-	Share      []byte        `cbor:"10,keyasint"` // empty before the confirm phase
+	Session     [32]byte      `cbor:"1,keyasint"`
+	Cluster     [32]byte      `cbor:"2,keyasint"`
+	T           int           `cbor:"3,keyasint"`
+	H           int           `cbor:"4,keyasint"`
+	F           int           `cbor:"5,keyasint"`
+	N           int           `cbor:"6,keyasint"`
+	Old         [32]byte      `cbor:"7,keyasint"` // zeros at a birth
+	Me          sharing.Index `cbor:"8,keyasint"`
+	Keys        [][]byte      `cbor:"9,keyasint"`
+	Polynomials [][]byte      `cbor:"10,keyasint"`
+	Posts       [][]byte      `cbor:"11,keyasint"` // by kind from [KindJoin] on; empty while not prepared
+	Shares      [][]byte      `cbor:"12,keyasint"` // none before the confirm phase
+}
+
+func (st *state) wipe() {
+	for _, list := range [][][]byte{st.Keys, st.Polynomials, st.Shares} {
+		for _, b := range list {
+			clear(b)
+		}
+	}
 }
 
 // State returns all that [Restore] needs, and counts as stored what it returns:
 // if storing it fails, the participant is to be thrown away. The caller wipes it.
 func (p *Participant) State() secret.Bytes {
-	poly := p.poly.Bytes()
-	defer poly.Wipe()
+	s := p.session
 	st := state{
-		Session: p.session.ID, Cluster: p.session.Cluster, T: p.session.T, H: p.session.H, F: p.session.F,
-		Me: p.me, Polynomial: poly.Reveal(), Posts: p.posts[KindJoin:],
+		Session: s.ID, Cluster: s.Cluster, T: s.T, H: s.H, F: s.F, N: s.N, Old: s.Old.Digest(),
+		Me: p.me, Posts: p.posts[KindJoin:],
 	}
+	defer st.wipe()
 	for _, k := range p.keys {
-		st.Keys = append(st.Keys, k.Reveal())
+		st.Keys = append(st.Keys, bytes.Clone(k.Reveal()))
 	}
-	if p.share != nil {
-		st.Share = p.share.Bytes()
-		defer clear(st.Share)
+	for _, poly := range p.polys {
+		st.Polynomials = append(st.Polynomials, poly.Bytes().Reveal())
+	}
+	for _, x := range p.shares {
+		st.Shares = append(st.Shares, x.Bytes())
 	}
 	p.dirty = false
 	return secret.New(wire.Encode(st))
@@ -125,40 +182,57 @@ func Restore(s Session, me sharing.Index, stored secret.Bytes) (*Participant, er
 	if err := wire.Decode(stored.Reveal(), &st); err != nil {
 		return nil, fmt.Errorf("restore a participant: %w", ErrState)
 	}
-	defer func() {
-		clear(st.Polynomial)
-		clear(st.Share)
-		for _, k := range st.Keys {
-			clear(k)
-		}
-	}()
-	if (Session{ID: st.Session, Cluster: st.Cluster, T: st.T, H: st.H, F: st.F}) != s || st.Me != me || s.Validate() != nil ||
-		s.params().CheckIndex(me) != nil || len(st.Keys) != s.H || len(st.Posts) != int(KindReceipt) {
+	defer st.wipe()
+	if s.Validate() != nil || s.CheckPlace(me) != nil || st.Me != me || st.Old != s.Old.Digest() ||
+		!s.Equal(Session{ID: st.Session, Cluster: st.Cluster, T: st.T, H: st.H, F: st.F, N: st.N, Old: s.Old}) {
 		return nil, fmt.Errorf("restore a participant: %w", ErrState)
 	}
-	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.H)}
+	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.Participants())}
+	if err := p.restore(&st); err != nil {
+		p.Wipe()
+		return nil, fmt.Errorf("restore a participant: %w: %w", ErrState, err)
+	}
+	return p, nil
+}
+
+func (p *Participant) restore(st *state) error {
+	s := p.session
+	if len(st.Keys) != len(p.keys) || len(st.Posts) != int(KindReceipt) || len(st.Polynomials) != p.dealt() {
+		return ErrBatch
+	}
 	for k, key := range st.Keys {
-		if want := sharing.Index(k+1) != me; want != (len(key) == ReceiveSecretSize) || !want && len(key) != 0 {
-			return nil, fmt.Errorf("restore a participant: receive key %d: %w", k+1, ErrState)
+		want := 0
+		if s.sendsBox(sharing.Index(k+1), p.me) {
+			want = ReceiveSecretSize
+		}
+		if len(key) != want {
+			return fmt.Errorf("receive key %d: %w", k+1, ErrReceiveKey)
 		}
 		p.keys[k] = secret.Clone(key)
 	}
-	poly, err := sharing.DecodePolynomial(secret.New(st.Polynomial), s.T)
-	if err != nil {
-		return nil, fmt.Errorf("restore a participant: %w: %w", ErrState, err)
+	for _, b := range st.Polynomials {
+		poly, err := sharing.DecodePolynomial(secret.New(b), s.T)
+		if err != nil {
+			return err
+		}
+		p.polys = append(p.polys, poly)
 	}
-	p.poly = poly
 	for k, body := range st.Posts {
 		if len(body) != 0 {
 			p.posts[int(KindJoin)+k] = body
 		}
 	}
-	if len(st.Share) != 0 {
-		if p.share, err = group.DecodeNonZeroScalar(st.Share); err != nil {
-			return nil, fmt.Errorf("restore a participant: %w: %w", ErrState, err)
-		}
+	if n := len(st.Shares); n != 0 && (n != s.N || !s.Receives(p.me)) {
+		return fmt.Errorf("%d shares: %w", n, ErrBatch)
 	}
-	return p, nil
+	for _, b := range st.Shares {
+		x, err := group.DecodeNonZeroScalar(b)
+		if err != nil {
+			return err
+		}
+		p.shares = append(p.shares, x)
+	}
+	return nil
 }
 
 // Wipe overwrites every secret; p must not be used afterwards. It is called once
@@ -168,10 +242,10 @@ func (p *Participant) Wipe() {
 	for _, k := range p.keys {
 		k.Wipe()
 	}
-	p.poly.Wipe()
-	if p.share != nil {
-		p.share.Wipe()
+	for _, poly := range p.polys {
+		poly.Wipe()
 	}
+	wipe(p.shares)
 }
 
 // Step looks at the board and says what is to be done. It is deterministic given
@@ -179,7 +253,7 @@ func (p *Participant) Wipe() {
 // gives a proof its fresh half, and a sealed box draws its own. Asked again with
 // the same view, it says the same.
 func (p *Participant) Step(v View, rand io.Reader) (Ready, error) {
-	if v.Session != p.session {
+	if !v.Session.Equal(p.session) {
 		return Ready{}, fmt.Errorf("look at the board: %w", ErrSession)
 	}
 	switch v.Phase {
@@ -194,22 +268,25 @@ func (p *Participant) Step(v View, rand io.Reader) (Ready, error) {
 	case PhaseConfirm:
 		ready, err := p.post(v, KindReceipt, func() (any, error) { return p.receipt(v, rand) })
 		if err == nil {
-			ready.Share = p.shareCopy()
+			ready.Shares = p.shareCopies()
 		}
 		return ready, err
 	case PhaseDone:
-		return Ready{Persist: p.dirty, Share: p.shareCopy()}, nil
+		return Ready{Persist: p.dirty, Shares: p.shareCopies()}, nil
 	}
 	return Ready{}, nil
 }
 
 // post returns the post of this kind, made once and kept. It returns nothing for
-// a participant that missed a phase it needed, and for one whose post is there.
+// a participant whose part it is not, that missed a phase it needed, or whose post is
+// there.
 func (p *Participant) post(v View, kind Kind, prepare func() (any, error)) (Ready, error) {
 	if err := p.checkMine(v); err != nil {
 		return Ready{}, fmt.Errorf("look at the board in its %v phase: %w", v.Phase, err)
 	}
-	out := kind > KindJoin && v.Joins[p.me-1] == nil || kind == KindDeal && v.Commits[p.me-1] == nil
+	out := kind > KindJoin && v.Joins[p.me-1] == nil || kind == KindDeal && v.Commits[p.me-1] == nil ||
+		(kind == KindCommit || kind == KindDeal) && !p.session.Deals(p.me) ||
+		(kind == KindVerdict || kind == KindReceipt) && !p.session.Receives(p.me)
 	if out || v.HasPosted(p.me) {
 		return Ready{Persist: p.dirty}, nil
 	}
@@ -239,9 +316,9 @@ func (p *Participant) checkMine(v View) error {
 }
 
 func (p *Participant) join() (any, error) {
-	j := Join{Session: p.session.ID, ReceiveKeys: make([][]byte, p.session.H)}
+	j := Join{Session: p.session.ID, ReceiveKeys: make([][]byte, len(p.keys))}
 	for k, key := range p.keys {
-		if sharing.Index(k+1) == p.me {
+		if !p.session.sendsBox(sharing.Index(k+1), p.me) {
 			continue
 		}
 		sk, err := decodeReceiveSecret(key.Reveal())
@@ -253,58 +330,88 @@ func (p *Participant) join() (any, error) {
 	return j, nil
 }
 
+// commitments are those to all our polynomials, encoded.
+func (p *Participant) commitments() [][][]byte {
+	out := make([][][]byte, len(p.polys))
+	for k, poly := range p.polys {
+		out[k] = poly.Commit().Bytes()
+	}
+	return out
+}
+
 func (p *Participant) commit(v View) any {
 	return Commit{
 		Session: p.session.ID, Previous: v.Previous,
-		Hash: CommitmentHash(p.session, p.me, p.poly.Commit().Bytes()),
+		Hash: CommitmentHash(p.session, p.me, p.commitments()),
 	}
 }
 
 func (p *Participant) deal(v View, rand io.Reader) (any, error) {
-	c := p.poly.Commit()
-	d := &Deal{Session: p.session.ID, Previous: v.Previous, Commitments: c.Bytes(), Boxes: make([][]byte, p.session.H)}
-	a0 := p.poly.Constant()
-	defer a0.Wipe()
-	proof, err := sharing.Prove(rand, tag.DealProofNonce, tag.DealProof, a0, c.Constant(), proofBinding(p.session, p.me, d)...)
-	if err != nil {
-		return nil, err
+	d := &Deal{
+		Session: p.session.ID, Previous: v.Previous, Commitments: p.commitments(),
+		Proofs: make([][]byte, len(p.polys)), Boxes: make([][]byte, p.session.H),
 	}
-	d.Proof = proof
-	for k, j := range v.Joins {
-		recipient := sharing.Index(k + 1)
-		if j == nil || recipient == p.me {
-			continue
-		}
-		x := p.poly.Eval(recipient)
-		d.Boxes[k], err = sealBox(p.session, p.me, recipient, j.ReceiveKeys[p.me-1], x)
-		x.Wipe()
+	hash := CommitmentHash(p.session, p.me, d.Commitments)
+	for k, poly := range p.polys {
+		proof, err := proveConstant(poly, rand, proofBinding(p.session, p.me, v.Previous, hash, k))
 		if err != nil {
 			return nil, err
 		}
+		d.Proofs[k] = proof
+	}
+	for k := range d.Boxes {
+		recipient, join := sharing.Index(k+1), v.Joins[k]
+		if join == nil || recipient == p.me {
+			continue
+		}
+		list := p.eval(recipient)
+		box, err := sealBox(p.session, p.me, recipient, join.ReceiveKeys[p.me-1], list)
+		wipe(list)
+		if err != nil {
+			return nil, err
+		}
+		d.Boxes[k] = box
 	}
 	return d, nil
 }
 
-// subShare opens what dealer sent us and holds it against the dealer's commitments.
-// For our own dealing it asks the polynomial.
-func (p *Participant) subShare(v View, dealer sharing.Index) (x *group.Scalar, ok bool, err error) {
+// proveConstant proves that we know the constant term of what we deal.
+func proveConstant(poly *sharing.Polynomial, rand io.Reader, binding [][]byte) ([]byte, error) {
+	a0 := poly.Constant()
+	defer a0.Wipe()
+	return sharing.Prove(rand, tag.DealProofNonce, tag.DealProof, a0, group.BaseMul(a0), binding...)
+}
+
+// eval returns what recipient is dealt by us, for each key.
+func (p *Participant) eval(recipient sharing.Index) []*group.Scalar {
+	list := make([]*group.Scalar, len(p.polys))
+	for k, poly := range p.polys {
+		list[k] = poly.Eval(recipient)
+	}
+	return list
+}
+
+// subShares opens what dealer sent us and holds all of it against the dealer's
+// commitments. For our own dealing it asks the polynomials. ok is false, and list
+// nil, if anything is wrong.
+func (p *Participant) subShares(v View, dealer sharing.Index) (list []*group.Scalar, ok bool, err error) {
 	if dealer == p.me {
-		return p.poly.Eval(p.me), true, nil
+		return p.eval(p.me), true, nil
 	}
 	sk, err := decodeReceiveSecret(p.keys[dealer-1].Reveal())
 	if err != nil {
 		return nil, false, err
 	}
 	d := v.Deals[dealer-1]
-	x, err = openBox(p.session, dealer, p.me, sk, d.boxes[p.me-1])
+	list, err = openBox(p.session, dealer, p.me, sk, d.boxes[p.me-1])
 	if err != nil {
 		return nil, false, nil
 	}
-	if !d.commitments.Verify(p.me, x) {
-		x.Wipe()
+	if !d.verify(p.me, list) {
+		wipe(list)
 		return nil, false, nil
 	}
-	return x, true, nil
+	return list, true, nil
 }
 
 func (p *Participant) verdict(v View) (any, error) {
@@ -314,12 +421,12 @@ func (p *Participant) verdict(v View) (any, error) {
 		if d == nil || dealer == p.me {
 			continue
 		}
-		x, ok, err := p.subShare(v, dealer)
+		list, ok, err := p.subShares(v, dealer)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			x.Wipe()
+			wipe(list)
 			continue
 		}
 		verdict.Complaints = append(verdict.Complaints, Complaint{Dealer: dealer, ReceiveKey: p.keys[k].Reveal()})
@@ -327,44 +434,79 @@ func (p *Participant) verdict(v View) (any, error) {
 	return verdict, nil
 }
 
-// receipt adds up what the qualified dealt to us, and proves it.
+// receipt makes our new shares of what the qualified dealt to us, and proves them.
 func (p *Participant) receipt(v View, rand io.Reader) (any, error) {
 	o := v.Outcome
-	sum := group.SmallScalar(0)
+	dealt := make([][]*group.Scalar, len(o.Qual)) // by dealer, then by key
 	defer func() {
-		if p.share != sum {
-			sum.Wipe()
+		for _, list := range dealt {
+			wipe(list)
 		}
 	}()
-	for _, dealer := range o.Qual {
-		x, ok, err := p.subShare(v, dealer)
+	for j, dealer := range o.Qual {
+		list, ok, err := p.subShares(v, dealer)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			return nil, fmt.Errorf("dealer %d: %w", dealer, ErrNoShare)
 		}
-		next := sum.Add(x)
-		sum.Wipe()
-		x.Wipe()
-		sum = next
+		dealt[j] = list
 	}
-	if !group.BaseMul(sum).Equal(o.YI[p.me-1]) {
-		return nil, fmt.Errorf("the sum does not match our verification key: %w", ErrNoShare)
+	shares, receipt := make([]*group.Scalar, p.session.N), Receipt{Session: p.session.ID, Transcript: o.Transcript}
+	for k := range shares {
+		proof, err := p.confirm(o, k, dealt, &shares[k], rand)
+		if err != nil {
+			wipe(shares)
+			return nil, fmt.Errorf("key %d of the batch: %w", k+1, err)
+		}
+		receipt.Proofs = append(receipt.Proofs, proof)
 	}
-	proof, err := sharing.Prove(rand, tag.ReceiptNonce, tag.Receipt, sum, o.YI[p.me-1], receiptBinding(p.session, p.me, o.Transcript)...)
+	p.shares = shares
+	return receipt, nil
+}
+
+// confirm makes our share of the key at place k of the batch, and its proof.
+func (p *Participant) confirm(o *Outcome, k int, dealt [][]*group.Scalar, share **group.Scalar, rand io.Reader) ([]byte, error) {
+	column := make([]*group.Scalar, len(dealt))
+	for j := range dealt {
+		column[j] = dealt[j][k]
+	}
+	x, err := p.session.combineShares(o.Qual, column)
 	if err != nil {
 		return nil, err
 	}
-	p.share = sum
-	return Receipt{Session: p.session.ID, Transcript: o.Transcript, Proof: proof}, nil
+	*share = x
+	if !group.BaseMul(x).Equal(o.Keys[k].YI[p.me-1]) {
+		return nil, fmt.Errorf("the sum does not match our verification key: %w", ErrNoShare)
+	}
+	return sharing.Prove(rand, tag.ReceiptNonce, tag.Receipt, x, o.Keys[k].YI[p.me-1], receiptBinding(p.session, p.me, o.Transcript, k)...)
 }
 
-func (p *Participant) shareCopy() *group.Scalar {
-	if p.share == nil {
+// combineShares is combine for what the qualified dealt to one recipient: the
+// sum at a birth, later the interpolation at zero over the old indices.
+func (s Session) combineShares(qual []sharing.Index, list []*group.Scalar) (*group.Scalar, error) {
+	if s.Old != nil {
+		return sharing.InterpolateShares(s.Old.indices(qual), list)
+	}
+	sum := group.SmallScalar(0)
+	for _, x := range list {
+		next := sum.Add(x)
+		sum.Wipe()
+		sum = next
+	}
+	return sum, nil
+}
+
+func (p *Participant) shareCopies() []*group.Scalar {
+	if p.shares == nil {
 		return nil
 	}
-	return p.share.Add(group.SmallScalar(0))
+	out := make([]*group.Scalar, len(p.shares))
+	for k, x := range p.shares {
+		out[k] = x.Add(group.SmallScalar(0))
+	}
+	return out
 }
 
 // String implements [fmt.Stringer].

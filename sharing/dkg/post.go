@@ -8,10 +8,14 @@ import (
 	"warifu.dev/sharing"
 )
 
-// MaxBody bounds the body of a post, in bytes. The largest are the join and the
-// deal of 16 holders, both below 20 KiB; a ledger entry may have 256 KiB, so an
-// order for about ten times as many holders would still fit there.
-const MaxBody = 24 << 10
+// MaxBody bounds the body of a post, in bytes. The largest is the deal of 100 keys
+// at 16-of-16. Per key it has 16 points of 65+2 bytes, a proof of 64+2, and 32 bytes
+// in each of 16 boxes: 1,651 with the head of its list, so 165,100 for 100. A box
+// adds 1153+16+3 bytes, 18,752 for 16, and the frame less than 200: 184,052 in all.
+// A join has at most 31 receive keys of 1249+3 bytes, 39 KiB; a receipt 100 proofs,
+// 7 KiB. A ledger entry, which is a body with its author and signature, may have
+// 256 KiB.
+const MaxBody = 184 << 10
 
 // ErrTooLarge means that a body is longer than [MaxBody].
 var ErrTooLarge = errors.New("dkg: the post is too large")
@@ -23,13 +27,14 @@ type Post struct {
 }
 
 // Join says "I take part" and hands out one one-time receive key per dealer, so
-// that a later complaint about one dealer shows nothing that another one sent.
+// that a later complaint about one dealer shows nothing that another one sent. It
+// serves all keys of the batch. Who only deals hands out none.
 type Join struct {
 	Session     [32]byte `cbor:"1,keyasint"`
-	ReceiveKeys [][]byte `cbor:"2,keyasint"` // h of them, by the dealer's index; empty at the author's own
+	ReceiveKeys [][]byte `cbor:"2,keyasint"` // one for each participant, by place; empty at the author's own, and at those who deal nothing
 }
 
-// Commit binds a dealer to its polynomial before it has seen another's.
+// Commit binds a dealer to its polynomials before it has seen another's.
 type Commit struct {
 	Session  [32]byte `cbor:"1,keyasint"`
 	Previous [32]byte `cbor:"2,keyasint"` // the closed join list
@@ -38,11 +43,11 @@ type Commit struct {
 
 // Deal reveals the commitments and carries the sealed sub-shares.
 type Deal struct {
-	Session     [32]byte `cbor:"1,keyasint"`
-	Previous    [32]byte `cbor:"2,keyasint"` // the closed commit list
-	Commitments [][]byte `cbor:"3,keyasint"` // exactly t points of 65 bytes, the constant term first
-	Proof       []byte   `cbor:"4,keyasint"` // Schnorr proof of knowledge of the constant term
-	Boxes       [][]byte `cbor:"5,keyasint"` // h of them, by recipient; empty at the author's own and where nobody joined
+	Session     [32]byte   `cbor:"1,keyasint"`
+	Previous    [32]byte   `cbor:"2,keyasint"` // the closed commit list
+	Commitments [][][]byte `cbor:"3,keyasint"` // for each key exactly t points of 65 bytes, the constant term first
+	Proofs      [][]byte   `cbor:"4,keyasint"` // for each key a Schnorr proof of knowledge of the constant term
+	Boxes       [][]byte   `cbor:"5,keyasint"` // h of them, by recipient; empty at the author's own and where nobody joined
 }
 
 // Verdict accepts all dealings it does not complain about.
@@ -52,18 +57,18 @@ type Verdict struct {
 	Complaints []Complaint `cbor:"3,keyasint"` // by ascending dealer
 }
 
-// Complaint says that a dealer's box did not hold the promised sub-share. It
+// Complaint says that a dealer's box did not hold the promised sub-shares. It
 // publishes the private receive key made for that dealer, so everyone can look.
 type Complaint struct {
 	Dealer     sharing.Index `cbor:"1,keyasint"`
 	ReceiveKey []byte        `cbor:"2,keyasint"` // 32 bytes
 }
 
-// Receipt proves, under the new share, that its author has it and saw this transcript.
+// Receipt proves, under each new share, that its author has it and saw this transcript.
 type Receipt struct {
 	Session    [32]byte `cbor:"1,keyasint"`
 	Transcript [32]byte `cbor:"2,keyasint"`
-	Proof      []byte   `cbor:"3,keyasint"`
+	Proofs     [][]byte `cbor:"3,keyasint"` // one for each key
 }
 
 // DecodeJoin, and each of its sisters, reads the canonical encoding of a post and

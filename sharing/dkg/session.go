@@ -8,25 +8,44 @@ import (
 	"warifu.dev/sharing"
 )
 
+const (
+	// MaxBatch bounds how many keys one session serves, so that a deal fits in a
+	// ledger entry of 256 KiB whatever the shape: see [MaxBody].
+	MaxBatch = 100
+	// MaxParticipants bounds who takes part in a reshare: 16 new holders, and 16 old
+	// ones of whom none stays.
+	MaxParticipants = 2 * sharing.MaxHolders
+)
+
 var (
 	// ErrFaulty means that f is out of the range that t and h leave it.
 	ErrFaulty = errors.New("dkg: the number of tolerated faulty holders does not fit threshold and holders")
+	// ErrBatch means that the number of keys is not within 1..[MaxBatch], or that
+	// something does not speak of every key of the batch.
+	ErrBatch = errors.New("dkg: not one for each key of the batch")
 	// ErrSession means that something belongs to another session (R17).
 	ErrSession = errors.New("dkg: this belongs to another session")
 )
 
 // Session is one attempt at a ceremony. All of it is fixed by the signed order
 // and by where the attempt was opened; nothing of it comes from a dealer (R2).
+//
+// Those who take part stand at the places 1..[Session.Participants]. The places
+// 1..H are the indices of the shares that will be. Above H stand old holders who
+// leave: they deal, and receive nothing.
 type Session struct {
 	ID      [32]byte // names this attempt; that of a failed one is never used again (R15, R17)
 	Cluster [32]byte
-	T       int // how many shares suffice
-	H       int // how many holders there are
-	F       int // how many of them may be in an attacker's hands
+	T       int  // how many of the new shares suffice
+	H       int  // how many holders there will be
+	F       int  // how many of them may be in an attacker's hands
+	N       int  // how many keys, 1..MaxBatch; all of them have these T, H and F
+	Old     *Old // the epoch whose shares are dealt again, or nil for a birth
 }
 
-// Validate holds 2 <= t <= h <= 16 and 1 <= f <= min(h-t, t-1), where f = 0 is
-// allowed, and needed, only if h = t.
+// Validate holds 2 <= t <= h <= 16, 1 <= n <= 100 and 1 <= f <= min(h-t, t-1), where
+// f = 0 is allowed, and needed, only if h = t. An old epoch must be of as many keys,
+// and of at least h participants, of whom those above h deal.
 func (s Session) Validate() error {
 	if err := s.params().Validate(); err != nil {
 		return fmt.Errorf("check the session's shape: %w", err)
@@ -38,14 +57,83 @@ func (s Session) Validate() error {
 	if highest := min(s.H-s.T, s.T-1); s.F < lowest || s.F > highest {
 		return fmt.Errorf("check the session's shape: f = %d with %d-of-%d: %w", s.F, s.T, s.H, ErrFaulty)
 	}
+	if s.N < 1 || s.N > MaxBatch {
+		return fmt.Errorf("check the session's shape: %d keys: %w", s.N, ErrBatch)
+	}
+	if s.Old == nil {
+		return nil
+	}
+	if len(s.Old.Keys) != s.N {
+		return fmt.Errorf("check the session's shape: %d old keys of %d: %w", len(s.Old.Keys), s.N, ErrBatch)
+	}
+	if len(s.Old.Holders) < s.H {
+		return fmt.Errorf("check the session's shape: %d participants, %d new holders: %w", len(s.Old.Holders), s.H, ErrOld)
+	}
+	for k, index := range s.Old.Holders[s.H:] {
+		if index == 0 {
+			return fmt.Errorf("check the session's shape: place %d neither deals nor receives: %w", s.H+k+1, ErrOld)
+		}
+	}
 	return nil
+}
+
+// Equal reports whether o is the same session.
+func (s Session) Equal(o Session) bool {
+	return s.ID == o.ID && s.Cluster == o.Cluster && s.T == o.T && s.H == o.H && s.F == o.F && s.N == o.N &&
+		s.Old.Digest() == o.Old.Digest()
 }
 
 func (s Session) params() sharing.Params { return sharing.Params{T: s.T, H: s.H} }
 
+// Participants is how many take part: the new holders, and old ones who leave.
+func (s Session) Participants() int {
+	if s.Old == nil {
+		return s.H
+	}
+	return len(s.Old.Holders)
+}
+
+// CheckPlace refuses a place outside 1..[Session.Participants].
+func (s Session) CheckPlace(i sharing.Index) error {
+	if n := s.Participants(); i < 1 || int(i) > n {
+		return fmt.Errorf("place %d is not within 1..%d: %w", int(i), n, sharing.ErrIndex)
+	}
+	return nil
+}
+
+// Deals reports whether the participant at place i deals: everyone at a birth, later
+// whoever holds a share of the old epoch.
+func (s Session) Deals(i sharing.Index) bool {
+	return s.CheckPlace(i) == nil && (s.Old == nil || s.Old.Holders[i-1] != 0)
+}
+
+// Receives reports whether the participant at place i will hold shares.
+func (s Session) Receives(i sharing.Index) bool { return s.params().CheckIndex(i) == nil }
+
+// sendsBox reports whether dealer seals sub-shares for recipient.
+func (s Session) sendsBox(dealer, recipient sharing.Index) bool {
+	return dealer != recipient && s.Deals(dealer) && s.Receives(recipient)
+}
+
+// MinDealers is how many qualified dealers make an outcome: t, and of an old epoch
+// its own t, since fewer old shares say nothing about the key.
+func (s Session) MinDealers() int {
+	if s.Old == nil {
+		return s.T
+	}
+	return s.Old.T
+}
+
+// Statements is how many participants close a phase as late, or abandon the session:
+// the larger of the old and the new t. With fewer bad nodes than either t, which
+// every key is promised for, one honest clock is among so many; and so many must be
+// alive anyway, t_old to deal and t_new to receive.
+func (s Session) Statements() int { return max(s.T, s.MinDealers()) }
+
 // Receipts is R, the number of share receipts that activates the key once the
 // confirm deadline has passed: max(t+f, ⌊(h+f)/2⌋+1), and all if h = t. With
-// fewer, liars among those who confirmed could leave too few real shares.
+// fewer, liars among those who confirmed could leave too few real shares. They are
+// receipts of the new epoch's holders, so t, h and f are the new ones.
 func (s Session) Receipts() int {
 	if s.H == s.T {
 		return s.H
@@ -55,8 +143,9 @@ func (s Session) Receipts() int {
 
 // bind is what every hash of this session begins with.
 func (s Session) bind(parts ...[]byte) [][]byte {
+	old := s.Old.Digest()
 	return append([][]byte{
-		s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)),
+		s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:],
 	}, parts...)
 }
 

@@ -183,7 +183,7 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 	born := &Born{Shares: make([]*group.Scalar, len(participants))}
 	for i := range participants {
 		var err error
-		participants[i], err = dkg.NewParticipant(c.State().Session(id).Board.Session(), sharing.Index(i+1), rand.Reader)
+		participants[i], err = dkg.NewParticipant(c.State().Session(id).Board.Session(), sharing.Index(i+1), nil, rand.Reader)
 		c.must(err)
 	}
 	for !c.State().Session(id).Board.ReadyToActivate() {
@@ -191,8 +191,8 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 		for i, p := range participants {
 			ready, err := p.Step(view, rand.Reader)
 			c.must(err)
-			if ready.Share != nil {
-				born.Shares[i] = ready.Share
+			if ready.Shares != nil {
+				born.Shares[i] = ready.Shares[0]
 			}
 			c.must(c.Say(o.Order.Holders[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
 		}
