@@ -232,7 +232,7 @@ func (w *world) key(name string) *authority.SignedRecord {
 	w.take(order)
 	w.tick(time.Minute)
 	link := api.Digest{7}
-	session := authority.SessionID(g.Cluster, w.genesis.RosterVersion(), order.ID(), 1, link)
+	session := authority.SessionID(g.Cluster, 1, order.ID(), 1, link)
 	activate, err := authority.SignStatement(rand.Reader, signerOf(w.t, w.keys["n1"]), g.Cluster, "n1", authority.KindActivate, authority.Activate{Session: session})
 	if err != nil {
 		w.t.Fatal(err)
@@ -240,7 +240,7 @@ func (w *world) key(name string) *authority.SignedRecord {
 	w.take(activate)
 	r := &authority.SignedRecord{Record: authority.KeyRecord{
 		Cluster: g.Cluster, Key: authority.KeyIDOf(session), Version: 1, Epoch: 1, Order: order.Encode(), Attempt: 1, LinkBefore: link,
-		RosterVersion: w.genesis.RosterVersion(), RecordVersion: 1, YI: make([][]byte, 5),
+		RosterVersion: 1, RecordVersion: 1, YI: make([][]byte, 5),
 	}}
 	for _, id := range w.ids() {
 		sig, err := authority.SignRecord(rand.Reader, signerOf(w.t, w.keys[id]), &r.Record)

@@ -22,11 +22,15 @@ const (
 	KindSeal    = "seal"   // [Seal]
 
 	KindCustodians = "custodians" // [Custody]
+
+	KindNodeAdd     = "node-add"     // [Membership]
+	KindNodeRemove  = "node-remove"  // [Membership]
+	KindNodeReplace = "node-replace" // [Membership]
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
-	return []string{KindCA, KindCustodians, KindGenesis, KindKey, KindLift, KindPolicy, KindRevoke, KindSeal}
+	return []string{KindCA, KindCustodians, KindGenesis, KindKey, KindLift, KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRevoke, KindSeal}
 }
 
 // IsChangeKind says whether custodians sign this kind.
@@ -37,7 +41,7 @@ var ErrChange = errors.New("not a usable change")
 
 // Change is one object of authority. What it means stands in Body, by kind:
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
-// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody].
+// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody], those of nodes a [Membership].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

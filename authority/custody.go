@@ -10,9 +10,11 @@ import (
 	"warifu.dev/internal/wire"
 )
 
-// MaxSuccession bounds how often the custodians of a cluster are replaced. The chain
-// of all replacements goes with whatever later custodians signed, and is one frame.
-const MaxSuccession = 128
+// MaxSuccession bounds how often the custodians of a cluster are replaced and its roster
+// is changed, together. The chain of all these changes goes with whatever later
+// custodians and nodes signed, and is one frame: some 300 KiB of it, with three
+// signatures each.
+const MaxSuccession = 256
 
 // Errors of replacing custodians.
 var (
@@ -59,13 +61,19 @@ func (g *Genesis) Succeeded(by *Custody) (*Genesis, error) {
 	return &next, nil
 }
 
-// Succession is the changes that replaced custodians, each signed under those before
-// it, and what the genesis document reads like after them. Only [Follow] makes one.
+// Succession is the changes that replaced custodians or changed the roster, each signed
+// under the custodians before it, and what the genesis document reads like after them.
+// Only [Follow] and [Succession.Next] make one. It is immutable.
+//
+// Who leaves by the last change is still on the roster here: when that node has left,
+// only the ledger says, and the next change.
 type Succession struct {
-	Genesis *Genesis   // with the custodians and counts in force
-	Last    api.Digest // id of the last change, or zero
+	Genesis *Genesis   // with the custodians, counts and roster in force
+	Last    api.Digest // id of the last change that replaced custodians, or zero
+	Roll    Roll       // of the roster
 	entries [][]byte
 	ids     []api.Digest
+	rosters []uint64 // the roster's version after each of them
 }
 
 // Extends says whether the changes of before are the first of s. Those who were
@@ -78,6 +86,14 @@ func (s *Succession) Extends(before *Succession) bool {
 // Len is how many changes there were.
 func (s *Succession) Len() int { return len(s.entries) }
 
+// VersionAt is the version of the roster after the first n changes.
+func (s *Succession) VersionAt(n int) uint64 {
+	if n == 0 {
+		return 1
+	}
+	return s.rosters[n-1]
+}
+
 // Entries are the changes, oldest first.
 func (s *Succession) Entries() [][]byte { return s.entries }
 
@@ -86,7 +102,8 @@ type successionFile struct {
 	Entries [][]byte `cbor:"1,keyasint,omitempty"`
 }
 
-// EncodeSuccession makes a file of the changes that replaced custodians.
+// EncodeSuccession makes a file of the changes that replaced custodians or changed the
+// roster.
 func EncodeSuccession(entries [][]byte) []byte { return wire.Encode(successionFile{entries}) }
 
 // ParseSuccession reads such a file; it believes nothing. Failures wrap [ErrCustody].
@@ -98,32 +115,62 @@ func ParseSuccession(b []byte) ([][]byte, error) {
 	return f.Entries, nil
 }
 
+// Begin is the succession without a change: genesis.
+func Begin(g *VerifiedGenesis) *Succession {
+	return &Succession{Genesis: &g.Genesis, Roll: Roll{Version: 1}}
+}
+
 // Follow verifies encoded entries, oldest first, each under the custodians in force
-// before it. Without entries it is genesis. Failures wrap what [ParseEntry],
-// [VerifyChange], [ParseCustody] and [Genesis.Succeeded] say.
+// before it. Without entries it is genesis. Failures wrap what [Succession.Next] says.
 func Follow(g *VerifiedGenesis, entries [][]byte) (*Succession, error) {
-	s := &Succession{Genesis: &g.Genesis}
+	s := Begin(g)
 	if len(entries) > MaxSuccession {
-		return nil, fmt.Errorf("%w: %d replacements, at most %d are possible", ErrCustody, len(entries), MaxSuccession)
+		return nil, fmt.Errorf("%w: %d changes, at most %d are possible", ErrCustody, len(entries), MaxSuccession)
 	}
 	for i, b := range entries {
-		e, err := ParseEntry(b)
+		next, err := s.Next(b)
 		if err != nil {
-			return nil, fmt.Errorf("replacement %d of the custodians: %w", i+1, err)
+			return nil, fmt.Errorf("change %d of the custodians and the roster: %w", i+1, err)
 		}
-		if err := s.take(e); err != nil {
-			return nil, fmt.Errorf("replacement %d of the custodians: %w", i+1, err)
-		}
-		s.entries = append(s.entries, b)
+		s = next
 	}
 	return s, nil
 }
 
-func (s *Succession) take(e *Entry) error {
+// Next is the succession with one more entry. Failures wrap what [ParseEntry],
+// [VerifyChange], [ParseCustody], [Genesis.Succeeded], [ParseMembership] and
+// [Genesis.Enrolled] say.
+func (s *Succession) Next(entry []byte) (*Succession, error) {
+	e, err := ParseEntry(entry)
+	if err != nil {
+		return nil, err
+	}
 	c, err := VerifyChange(s.Genesis, e)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return s.With(c, e.ID(), entry)
+}
+
+// With is [Succession.Next] for a change whose signatures the caller has verified.
+func (s *Succession) With(c *Change, id api.Digest, entry []byte) (*Succession, error) {
+	next := *s
+	var err error
+	if IsMembershipKind(c.Kind) {
+		err = next.enroll(c, id)
+	} else {
+		err = next.succeed(c, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	next.entries = append(slices.Clip(s.entries), bytes.Clone(entry))
+	next.ids = append(slices.Clip(s.ids), id)
+	next.rosters = append(slices.Clip(s.rosters), next.Roll.Version)
+	return &next, nil
+}
+
+func (s *Succession) succeed(c *Change, id api.Digest) error {
 	by, err := ParseCustody(c)
 	if err != nil {
 		return err
@@ -131,11 +178,19 @@ func (s *Succession) take(e *Entry) error {
 	if c.Base != s.Last {
 		return fmt.Errorf("%w: it replaces %s, in force is %s", ErrCustody, c.Base, s.Last)
 	}
-	next, err := s.Genesis.Succeeded(by)
+	s.Genesis, err = s.Genesis.Succeeded(by)
+	s.Last = id
+	return err
+}
+
+func (s *Succession) enroll(c *Change, id api.Digest) error {
+	m, err := ParseMembership(c)
 	if err != nil {
 		return err
 	}
-	s.Genesis, s.Last = next, e.ID()
-	s.ids = append(s.ids, s.Last)
-	return nil
+	if c.Base != s.Roll.Change {
+		return fmt.Errorf("%w: it changes the roster that %s made, in force is that of %s", ErrMembership, c.Base, s.Roll.Change)
+	}
+	s.Genesis, s.Roll, err = s.Genesis.Enrolled(s.Roll, m, id)
+	return err
 }

@@ -31,7 +31,7 @@ func (c *RevokeCount) Done() bool { return c.Index != 0 && len(c.Nodes) >= c.Nee
 // holders beside the roster, so that this is enough for every live epoch of every
 // key, whoever holds it; it may be more than one key alone would need. A receipt
 // that does not verify spoils the whole. Failures wrap [ErrReceipt].
-func CountReceipts(g *VerifiedGenesis, id api.Digest, f int, list []*SignedReceipt) (*RevokeCount, error) {
+func CountReceipts(g *Genesis, id api.Digest, f int, list []*SignedReceipt) (*RevokeCount, error) {
 	n, t := len(g.Roster), int(g.Root.T)
 	if f < 0 || f >= t {
 		return nil, fmt.Errorf("%w: f = %d, from 0 to t-1 = %d is possible", ErrReceipt, f, t-1)
@@ -42,7 +42,7 @@ func CountReceipts(g *VerifiedGenesis, id api.Digest, f int, list []*SignedRecei
 	c := &RevokeCount{Revoke: id, Need: n - t + 1 + f, F: f}
 	committed := map[uint64]int{}
 	for i, s := range list {
-		if err := s.Verify(&g.Genesis, id); err != nil {
+		if err := s.Verify(g, id); err != nil {
 			return nil, err
 		}
 		r := &s.Receipt

@@ -39,7 +39,7 @@ func TestARevokeIsDoneByTheCount(t *testing.T) {
 		{"committed by the word of one who may lie", 1, []*SignedReceipt{receipt(1, 9), receipt(2, 0), receipt(3, 0), receipt(4, 0)}, false},
 		{"committed at two places", 1, []*SignedReceipt{receipt(1, 9), receipt(2, 8), receipt(3, 0), receipt(4, 0)}, false},
 	} {
-		c, err := CountReceipts(g, id, tt.f, tt.list)
+		c, err := CountReceipts(&g.Genesis, id, tt.f, tt.list)
 		if err != nil || c.Done() != tt.done || len(c.Nodes) != len(tt.list) {
 			t.Errorf("%s: %+v, %v", tt.sentence, c, err)
 		}
@@ -47,7 +47,7 @@ func TestARevokeIsDoneByTheCount(t *testing.T) {
 		if err != nil || back != id {
 			t.Fatal(back, err)
 		}
-		if c, err := CountReceipts(g, id, tt.f, list); err != nil || c.Done() != tt.done {
+		if c, err := CountReceipts(&g.Genesis, id, tt.f, list); err != nil || c.Done() != tt.done {
 			t.Errorf("%s, from a file: %+v, %v", tt.sentence, c, err)
 		}
 	}
@@ -60,16 +60,22 @@ func TestARevokeIsDoneByTheCount(t *testing.T) {
 	other = *signed
 	for sentence, try := range map[string]func() error{
 		"one node twice": func() error {
-			_, err := CountReceipts(g, id, 1, []*SignedReceipt{receipt(1, 9), receipt(1, 9)})
+			_, err := CountReceipts(&g.Genesis, id, 1, []*SignedReceipt{receipt(1, 9), receipt(1, 9)})
 			return err
 		},
-		"a forged one": func() error { _, err := CountReceipts(g, id, 1, []*SignedReceipt{receipt(1, 9), &forged}); return err },
-		"two subjects": func() error { _, err := CountReceipts(g, id, 1, []*SignedReceipt{receipt(1, 9), &other}); return err },
+		"a forged one": func() error {
+			_, err := CountReceipts(&g.Genesis, id, 1, []*SignedReceipt{receipt(1, 9), &forged})
+			return err
+		},
+		"two subjects": func() error {
+			_, err := CountReceipts(&g.Genesis, id, 1, []*SignedReceipt{receipt(1, 9), &other})
+			return err
+		},
 		"about another": func() error {
-			_, err := CountReceipts(g, api.Digest{8}, 1, []*SignedReceipt{receipt(1, 9)})
+			_, err := CountReceipts(&g.Genesis, api.Digest{8}, 1, []*SignedReceipt{receipt(1, 9)})
 			return err
 		},
-		"as many liars as t": func() error { _, err := CountReceipts(g, id, 3, nil); return err },
+		"as many liars as t": func() error { _, err := CountReceipts(&g.Genesis, id, 3, nil); return err },
 	} {
 		if err := try(); !errors.Is(err, ErrReceipt) {
 			t.Errorf("%s: %v", sentence, err)
@@ -91,7 +97,7 @@ func FuzzParseReceipts(f *testing.F) {
 		if again, _, err := ParseReceipts(EncodeReceipts(id, list)); err != nil || again != id {
 			t.Fatal("it does not come back", err)
 		}
-		if c, err := CountReceipts(g, id, 0, list); err == nil && c.Done() {
+		if c, err := CountReceipts(&g.Genesis, id, 0, list); err == nil && c.Done() {
 			t.Fatal("done by receipts that nobody signed")
 		}
 	})

@@ -183,9 +183,6 @@ func (g *VerifiedGenesis) Hash() api.Digest { return g.hash }
 // Signed returns the document as handed out.
 func (g *VerifiedGenesis) Signed() *SignedGenesis { return g.signed }
 
-// RosterVersion is 1 at genesis and grows by 1 with each committed change.
-func (g *VerifiedGenesis) RosterVersion() uint64 { return 1 }
-
 // Check holds the document against every rule that needs no signature but
 // those of its address claims.
 func (g *Genesis) Check() error {
@@ -311,7 +308,8 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
-// many as any other kind does: who could replace them could sign everything.
+// many as any other kind does: who could replace them could sign everything. So it does
+// to change the roster.
 func (g *Genesis) RequiredFor(kind string) int {
 	most := 0
 	for _, r := range g.Required {
@@ -320,7 +318,7 @@ func (g *Genesis) RequiredFor(kind string) int {
 		}
 		most = max(most, int(r.Count))
 	}
-	if kind == KindCustodians {
+	if kind == KindCustodians || IsMembershipKind(kind) {
 		return most
 	}
 	return 0

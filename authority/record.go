@@ -33,9 +33,11 @@ type KeyRecord struct {
 type SignedRecord struct {
 	Record     KeyRecord   `cbor:"1,keyasint"`
 	Signatures []Signature `cbor:"2,keyasint,omitempty"`
-	// Succession is how the custodians who signed the order came to be: see [Follow].
-	// It is empty when those of genesis did.
+	// Succession is how the custodians who signed the order, and the roster whose nodes
+	// signed the record, came to be: see [Follow]. It is empty when those of genesis did.
 	Succession [][]byte `cbor:"3,keyasint,omitempty"`
+	// Ordered is how many of these changes there were when the order was taken.
+	Ordered uint64 `cbor:"4,keyasint,omitempty"`
 }
 
 // Encode returns the canonical encoding.
@@ -72,15 +74,20 @@ type VerifiedRecord struct {
 func (r *VerifiedRecord) Order() *Order { return &r.order }
 
 // Verify believes the record of a named key, or says why not. The order is verified
-// first, under the custodians who were in force then; t and the holders are taken from it, and only then are
-// signatures counted. That W = Δ·Y is left to the caller, who has the group.
+// first, under the custodians who were in force then; t and the holders are taken from
+// it, and only then are signatures counted, under the roster of the record's version.
+// That W = Δ·Y is left to the caller, who has the group.
 func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	r := &s.Record
 	e, err := ParseEntry(r.Order)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
 	}
-	custodians, err := Follow(g, s.Succession)
+	roster, err := Follow(g, s.Succession)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	custodians, err := Follow(g, s.Succession[:min(s.Ordered, uint64(len(s.Succession)))])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
@@ -99,8 +106,8 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	switch {
 	case r.Cluster != g.Cluster:
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)
-	case r.RosterVersion != g.RosterVersion():
-		return nil, fmt.Errorf("%w: roster version %d, known is %d", ErrRecord, r.RosterVersion, g.RosterVersion())
+	case r.RosterVersion != roster.Roll.Version:
+		return nil, fmt.Errorf("%w: roster version %d, its chain leads to %d", ErrRecord, r.RosterVersion, roster.Roll.Version)
 	case r.Version != 1 || r.Epoch != 1 || r.RecordVersion != 1:
 		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d are not born yet", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
 	case r.Key != KeyIDOf(session):
@@ -113,7 +120,7 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	seen := map[Fingerprint]bool{}
 	for _, sig := range s.Signatures {
 		for _, h := range o.Holders {
-			n := g.NodeByID(h)
+			n := roster.Genesis.NodeByID(h)
 			if n == nil || seen[sig.Signer] || FingerprintOf(n.Key) != sig.Signer {
 				continue
 			}

@@ -24,7 +24,7 @@ func (c *Client) Anchors(ctx context.Context) ([]*authority.VerifiedAnchor, erro
 		all.Go(func() { answers[i], errs[i] = ask[api.AnchorsAnswer](ctx, l, api.MethodAnchors, nil) })
 	}
 	all.Wait()
-	g := &c.Genesis().Genesis
+	g := c.conf.Known.Genesis
 	newest := map[string]*authority.VerifiedAnchor{}
 	failed := &NodesError{Doing: "fetch the anchors"}
 	for i, a := range answers {

@@ -25,6 +25,9 @@ const (
 type Config struct {
 	// Genesis is the document of the cluster.
 	Genesis *authority.VerifiedGenesis
+	// Known is how the custodians and the roster have changed since, as far as it is
+	// known here; nil means not at all. Nodes that came later are not called.
+	Known *authority.Succession
 	// Certificate is the application's, from a client CA that the ledger names;
 	// or a custodian's or a node's, self-signed.
 	Certificate tls.Certificate
@@ -87,8 +90,11 @@ func New(conf Config) (*Client, error) {
 	if conf.Dial == nil {
 		conf.Dial = openUDP(conf.Source)
 	}
+	if conf.Known == nil {
+		conf.Known = authority.Begin(conf.Genesis)
+	}
 	c := &Client{conf: conf, names: map[string]*Key{}, keys: map[api.KeyID]*Key{}}
-	for _, n := range conf.Genesis.Roster {
+	for _, n := range conf.Known.Genesis.Roster {
 		l, err := newLink(c, n)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -125,6 +131,10 @@ func (c *Client) goes(f func()) bool {
 
 // Genesis returns the document this client was given.
 func (c *Client) Genesis() *authority.VerifiedGenesis { return c.conf.Genesis }
+
+// Known returns how the custodians and the roster have changed since genesis, as it
+// was known when the client was made.
+func (c *Client) Known() *authority.Succession { return c.conf.Known }
 
 // link returns the way to a node by its id.
 func (c *Client) link(id string) (*link, error) {

@@ -66,7 +66,7 @@ func (c *Client) receiptOf(ctx context.Context, l *link, id api.Digest, method u
 	}
 	s, err := authority.ParseSignedReceipt(a.Receipt)
 	if err == nil {
-		err = s.Verify(&c.Genesis().Genesis, id)
+		err = s.Verify(c.conf.Known.Genesis, id)
 	}
 	if err == nil && s.Receipt.Node != l.node.ID {
 		err = fmt.Errorf("%w: it is of %s", authority.ErrReceipt, s.Receipt.Node)

@@ -286,21 +286,14 @@ func (h *handed) by(s *session) *rate {
 // unitsOf is what an entry counts.
 func unitsOf(size int) int { return 1 + size/peerUnit }
 
-// peerRates are the rates of the roster's members, by id.
-type peerRates map[string]*rate
-
-func newPeerRates(roster []authority.Node) peerRates {
-	r := peerRates{}
-	for _, m := range roster {
-		r[m.ID] = &rate{}
-	}
-	return r
-}
+// peerRates are the rates of members, by id: of whom the roster has, and had. The zero
+// value is ready.
+type peerRates struct{ of sync.Map } // string → *rate
 
 // allow says whether a member may submit an entry of this size now.
-func (r peerRates) allow(peer string, size int, now time.Time) bool {
-	of := r[peer]
-	return of != nil && of.allow(now, unitsOf(size), peerUnitsPerSecond)
+func (r *peerRates) allow(peer string, size int, now time.Time) bool {
+	of, _ := r.of.LoadOrStore(peer, &rate{})
+	return of.(*rate).allow(now, unitsOf(size), peerUnitsPerSecond)
 }
 
 // allow counts n more, and says whether the second has room for them.

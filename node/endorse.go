@@ -38,12 +38,12 @@ func (n *Node) endorsement() consensus.Endorsement {
 		Threshold: int(n.genesis.Root.T),
 		Gather:    n.gatherSignatures,
 		Verify: func(s consensus.Signature, index uint64, link api.Digest) error {
-			return verifyLink(n.genesis, s, index, link)
+			return verifyLink(n.consensus.Committed().Custody(), s, index, link)
 		},
 	}
 }
 
-func verifyLink(g *authority.VerifiedGenesis, s consensus.Signature, index uint64, link api.Digest) error {
+func verifyLink(g *authority.Genesis, s consensus.Signature, index uint64, link api.Digest) error {
 	m := g.NodeByID(s.Node)
 	if m == nil {
 		return fmt.Errorf("%w: %s is not on the roster", authority.ErrSignature, s.Node)
@@ -68,7 +68,7 @@ func (n *Node) gatherSignatures(ctx context.Context, index uint64, link api.Dige
 	body := wire.Encode(api.LinkRequest{Index: index, Link: link})
 	for {
 		var wg sync.WaitGroup
-		for _, peer := range n.genesis.Roster {
+		for _, peer := range n.consensus.Committed().Roster() {
 			mu.Lock()
 			_, has := signed[peer.ID]
 			mu.Unlock()
@@ -122,7 +122,7 @@ func (n *Node) askLink(ctx context.Context, peer string, index uint64, link api.
 		return consensus.Signature{}, fmt.Errorf("answer of %s: %w", peer, err)
 	}
 	s := consensus.Signature{Node: peer, Bytes: a.Signature}
-	return s, verifyLink(n.genesis, s, index, link)
+	return s, verifyLink(n.consensus.Committed().Custody(), s, index, link)
 }
 
 // signLink vouches for a point of the chain, if it is this node's own.

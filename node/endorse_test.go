@@ -43,7 +43,7 @@ func TestANodeVouchesOnlyForItsOwnChain(t *testing.T) {
 		s, err := n.signLink(tt.index, tt.link)
 		var refused *api.Error
 		if tt.want == "" {
-			if err != nil || s.Node != "n1" || verifyLink(n.genesis, s, tt.index, tt.link) != nil {
+			if err != nil || s.Node != "n1" || verifyLink(&n.genesis.Genesis, s, tt.index, tt.link) != nil {
 				t.Errorf("%s: %v", tt.sentence, err)
 			}
 		} else if !errors.As(err, &refused) || refused.Code != tt.want {
@@ -67,7 +67,7 @@ func TestAMemberThatIsBehindWaits(t *testing.T) {
 	}
 	r.applied, r.links[9] = 9, link(9)
 	a, err := n.answerLink(t.Context(), &api.LinkRequest{Index: 9, Link: link(9).Link})
-	if err != nil || verifyLink(n.genesis, consensus.Signature{Node: "n1", Bytes: a.Signature}, 9, link(9).Link) != nil {
+	if err != nil || verifyLink(&n.genesis.Genesis, consensus.Signature{Node: "n1", Bytes: a.Signature}, 9, link(9).Link) != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -84,7 +84,7 @@ func TestASignatureOverALinkIsBound(t *testing.T) {
 	}
 	cluster, at := c.Genesis.Cluster, link(7)
 	good := linkParts(cluster, "n2", 7, at.Link)
-	if err := verifyLink(c.Genesis, sign("n2", good...), 7, at.Link); err != nil {
+	if err := verifyLink(&c.Genesis.Genesis, sign("n2", good...), 7, at.Link); err != nil {
 		t.Fatal(err)
 	}
 	fresh, err := c.Node("n2").Sign(rand.Reader, tag.FreshAnswer, good...)
@@ -102,7 +102,7 @@ func TestASignatureOverALinkIsBound(t *testing.T) {
 		"a stranger":           {Node: "n9", Bytes: sign("n2", good...).Bytes},
 		"another statement":    {Node: "n2", Bytes: fresh.ASN1},
 	} {
-		if err := verifyLink(c.Genesis, s, 7, at.Link); !errors.Is(err, authority.ErrSignature) {
+		if err := verifyLink(&c.Genesis.Genesis, s, 7, at.Link); !errors.Is(err, authority.ErrSignature) {
 			t.Errorf("%s: %v", sentence, err)
 		}
 	}

@@ -34,8 +34,7 @@ const (
 // members have it. (The median alone is the withheld node's own, if one liar says
 // the same.)
 type freshness struct {
-	majority int // of the voters, this node included
-	liars    int // the cluster's f
+	liars int // the cluster's f
 
 	mu        sync.Mutex
 	confirmed time.Duration // guarded by mu; 0 means never
@@ -51,9 +50,10 @@ type freshRound struct {
 // make the node fresh any more.
 const maxPendingRounds = int(maxStaleness / freshPeriod)
 
-// round takes the tail indices of one round, this node's own included.
-func (f *freshness) round(sent time.Duration, ends []uint64) {
-	if len(ends) < f.majority {
+// round takes the tail indices of one round, this node's own included, of so many
+// members.
+func (f *freshness) round(sent time.Duration, ends []uint64, members int) {
+	if len(ends) < members/2+1 {
 		return
 	}
 	slices.Sort(ends)
@@ -107,7 +107,8 @@ func (n *Node) freshRound(ctx context.Context) {
 	var mu sync.Mutex
 	ends := []uint64{n.consensus.Tail().End} // guarded by mu
 	var wg sync.WaitGroup
-	for _, peer := range n.genesis.Roster {
+	roster := n.consensus.Committed().Roster()
+	for _, peer := range roster {
 		if peer.ID == n.cfg.Node {
 			continue
 		}
@@ -126,7 +127,7 @@ func (n *Node) freshRound(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	n.fresh.round(sent, ends)
+	n.fresh.round(sent, ends, len(roster))
 }
 
 func (n *Node) askFresh(ctx context.Context, peer *authority.Node, nonce [16]byte, body []byte) (*api.FreshAnswer, error) {

@@ -53,6 +53,7 @@ type Node struct {
 	clocks    peerClocks
 	meters    *ops.Meters
 	dir       string
+	pins      pins
 	histories histories
 	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
@@ -230,10 +231,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return fmt.Errorf("listen for peers: %w", err)
 	}
-	lookup, identify, err := n.rosterPins()
-	if err != nil {
-		return errors.Join(err, peerSocket.Close())
-	}
+	lookup, identify := n.rosterPins()
 	n.peers, err = transport.NewPeers(transport.PeerConfig{
 		Conn: peerSocket, Certificate: cert, Lookup: lookup, Identify: identify,
 		Handler: peerServer{n}, Log: n.log,
@@ -251,9 +249,8 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	for _, m := range n.genesis.Roster {
 		voters = append(voters, m.ID)
 	}
-	n.fresh.majority, n.fresh.liars = len(voters)/2+1, int(n.genesis.Root.F)
+	n.fresh.liars = int(n.genesis.Root.F)
 	n.histories.enough = int(n.genesis.Root.T)
-	n.relayed = newPeerRates(n.genesis.Roster)
 	log, err := consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
 		Dir: dir, Node: n.cfg.Node, Voters: voters, Streams: raftStreams{n.peers}, Log: n.log,
 		Machine: consensus.Machine[*ledger.State, ledger.Result]{
@@ -378,40 +375,6 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 		return *err
 	}
 	return nil
-}
-
-// rosterPins gives transport the roster: keys from genesis, addresses from the
-// newest claims.
-func (n *Node) rosterPins() (lookup func(string) (string, transport.SPKI, bool), identify func(transport.SPKI) (string, bool), err error) {
-	keys := map[string]transport.SPKI{}
-	ids := map[transport.SPKI]string{}
-	for _, m := range n.genesis.Roster {
-		pub, err := authority.ParsePublicKey(m.Key)
-		if err != nil {
-			return nil, nil, err
-		}
-		spki, err := transport.SPKIOf(pub)
-		if err != nil {
-			return nil, nil, err
-		}
-		keys[m.ID], ids[spki] = spki, m.ID
-	}
-	lookup = func(id string) (string, transport.SPKI, bool) {
-		key, ok := keys[id]
-		if !ok {
-			return "", transport.SPKI{}, false
-		}
-		address := n.genesis.NodeByID(id).Claim.Peer
-		if n.joined.Load() {
-			address = n.consensus.Committed().Claim(id).Peer
-		}
-		return address, key, true
-	}
-	identify = func(s transport.SPKI) (string, bool) {
-		id, ok := ids[s]
-		return id, ok
-	}
-	return lookup, identify, nil
 }
 
 func (n *Node) openAudit(dir string, key *ecdsa.PrivateKey) (err error) {

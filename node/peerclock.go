@@ -86,7 +86,7 @@ func (n *Node) clockRound(ctx context.Context) {
 	var ahead []time.Duration // guarded by mu
 	peers := 0
 	var wg sync.WaitGroup
-	for _, peer := range n.genesis.Roster {
+	for _, peer := range n.consensus.Committed().Roster() {
 		if peer.ID == n.cfg.Node {
 			continue
 		}

@@ -434,7 +434,7 @@ func TestStatusNamesABrokenAudit(t *testing.T) {
 	if s := n.status(); s.State != "audit closed" || s.Audit != "audit closed" {
 		t.Fatalf("%s, %s", s.State, s.Audit)
 	}
-	n.fresh = freshness{majority: 2}
+	n.fresh = freshness{}
 	if e := n.freshEnough(); e == nil || e.Code != api.CodeStale {
 		t.Fatal(e)
 	}

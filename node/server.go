@@ -238,7 +238,7 @@ func refusal(err error) error {
 func (n *Node) cluster() *api.ClusterAnswer {
 	s := n.consensus.Committed()
 	a := &api.ClusterAnswer{Genesis: n.genesis.Signed().Encode(), Succession: s.Succession(len(s.Successors()))}
-	for _, m := range n.genesis.Roster {
+	for _, m := range s.Roster() {
 		if c := s.Claim(m.ID); c != nil && c.Counter > m.Claim.Counter {
 			a.Claims = append(a.Claims, wire.Encode(c))
 		}
@@ -255,7 +255,10 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	if k == nil || k.Purpose == authority.PurposeRoot {
 		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
 	}
-	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures, Succession: s.Succession(int(s.OrderByHash(k.Order).Custody))}
+	ordered := s.OrderByHash(k.Order).Custody
+	r := authority.SignedRecord{
+		Record: k.Record, Signatures: k.Signatures, Succession: s.SuccessionTo(ordered, k.Record.RosterVersion), Ordered: ordered,
+	}
 	return &api.KeyRecordAnswer{Record: r.Encode()}, nil
 }
 
@@ -306,7 +309,7 @@ func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitReques
 func (n *Node) anchors() *api.AnchorsAnswer {
 	a := &api.AnchorsAnswer{}
 	s := n.consensus.Committed()
-	for _, m := range n.genesis.Roster {
+	for _, m := range s.Roster() {
 		if anchored := s.Anchor(m.ID); anchored != nil {
 			a.Entries = append(a.Entries, anchored.Entry)
 		}
@@ -403,7 +406,7 @@ func (n *Node) status() *api.StatusAnswer {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("%s has no share at: %s", name, strings.Join(k.Struck, ", ")))
 		}
 	}
-	for _, m := range n.genesis.Roster {
+	for _, m := range s.Roster() {
 		if anchor := s.Anchor(m.ID); anchor != nil {
 			a.Anchors[m.ID] = anchor.Anchor.Counter
 		}

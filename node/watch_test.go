@@ -44,7 +44,7 @@ func TestWhyANodeIsNotReady(t *testing.T) {
 	_, log, closeLog := newTestJournal(t, t.TempDir())
 	defer closeLog()
 	n.audit, n.device = log, openSoft(t, t.TempDir())
-	n.fresh = freshness{majority: 2}
+	n.fresh = freshness{}
 	all := strings.Join(n.unready(), "\n")
 	for _, part := range []string{"this node is sealed", "has not heard from a majority"} {
 		if !strings.Contains(all, part) {

@@ -117,7 +117,7 @@ func (r *race) revoke(ctx context.Context, l *lane) (id api.Digest, done bool) {
 			for _, s := range got {
 				list = append(list, s)
 			}
-			count, err := authority.CountReceipts(r.Genesis(), id, 0, list)
+			count, err := authority.CountReceipts(&r.Genesis().Genesis, id, 0, list)
 			if err != nil {
 				r.say(Violation{Revoked, fmt.Sprintf("%s: receipts that do not belong together: %v", l.name, err)})
 				continue

@@ -75,7 +75,7 @@ func (s *stage) receipts(id api.Digest, entry []byte) (list []*authority.SignedR
 // count is P4's, of the receipts of all nodes.
 func (s *stage) count(id api.Digest) *authority.RevokeCount {
 	s.Helper()
-	c, err := authority.CountReceipts(s.Genesis(), id, 0, s.receipts(id, nil))
+	c, err := authority.CountReceipts(&s.Genesis().Genesis, id, 0, s.receipts(id, nil))
 	s.must(err)
 	return c
 }

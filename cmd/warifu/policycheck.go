@@ -379,7 +379,7 @@ func (a *app) sharedKeys(ctx context.Context) ([]policy.Shared, error) {
 		}
 		s := policy.Shared{Key: k.Name, T: int(k.T)}
 		for _, id := range k.Holders {
-			if n := cluster.Genesis().NodeByID(id); n != nil {
+			if n := cluster.Known().Genesis.NodeByID(id); n != nil {
 				s.Holders = append(s.Holders, policy.Holder{Node: id, Region: n.Region})
 			}
 		}

@@ -94,7 +94,7 @@ with --from they are counted again, by anybody who has the genesis document.`,
 }
 
 // receipts reads receipts from a file, or asks every node for its own.
-func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string) (*authority.VerifiedGenesis, []*authority.SignedReceipt, map[string]string, error) {
+func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string) (*authority.Genesis, []*authority.SignedReceipt, map[string]string, error) {
 	if from == "" {
 		cluster, err := a.connect()
 		if err != nil {
@@ -111,7 +111,7 @@ func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string)
 				missing[r.Node] = string(why.Reasons[0].Code) + ": " + why.Reasons[0].Sentence
 			}
 		}
-		return cluster.Genesis(), list, missing, nil
+		return cluster.Known().Genesis, list, missing, nil
 	}
 	b, err := readSmall(from)
 	if err != nil {
@@ -129,14 +129,17 @@ func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		return h.Genesis, list, nil, nil
+		return h.Custody.Genesis, list, nil, nil
 	}
 	s, _, err := readGenesis(genesis)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	g, err := s.Verify()
-	return g, list, nil, err
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return &g.Genesis, list, nil, nil
 }
 
 func (v revokeView) words(w io.Writer) {

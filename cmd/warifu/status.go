@@ -43,10 +43,10 @@ It fails only if no node answers, and prints the table even then.`,
 				Reason []client.NodeReason `json:"reason,omitempty"`
 			}
 			var lines []line
-			refused := &client.NodesError{Doing: "ask the nodes for their status", Nodes: len(cluster.Genesis().Roster)}
+			refused := &client.NodesError{Doing: "ask the nodes for their status", Nodes: len(cluster.Known().Genesis.Roster)}
 			for _, s := range cluster.Status(c.Context()) {
 				l := line{Node: s.Node, Status: s.Answer}
-				if n := cluster.Genesis().NodeByID(s.Node); n != nil {
+				if n := cluster.Known().Genesis.NodeByID(s.Node); n != nil {
 					l.Region = n.Region
 				}
 				var nodes *client.NodesError

@@ -115,7 +115,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case e.Author == "":
 		return s.takeChange(d, index, e, raw)
 	}
-	st, err := authority.VerifyStatement(&s.genesis.Genesis, e)
+	st, err := authority.VerifyStatement(s.Custody(), e)
 	if err != nil {
 		return err
 	}
@@ -265,14 +265,14 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 		return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, o.T, s.genesis.Root.T)
 	}
 	for _, h := range o.Holders {
-		if s.genesis.NodeByID(h) == nil {
+		if s.NodeByID(h) == nil {
 			return fmt.Errorf("%w: holder %s is not on the roster", authority.ErrOrder, h)
 		}
 	}
 	if s.OrderNamed(o.Name) != nil {
 		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
 	}
-	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(len(s.Successors()))})
+	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(s.custody.chain.Len())})
 	d.put(pathName+o.Name, &named{Order: id})
 	return nil
 }
@@ -302,12 +302,12 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		}
 		putBoard(d, ses, o, ended)
 	}
-	id := authority.SessionID(s.genesis.Cluster, s.genesis.RosterVersion(), b.Order, b.Attempt, s.link)
+	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), b.Order, b.Attempt, s.link)
 	next := *o
 	next.Attempt, next.Live = b.Attempt, id
 	d.put(pathOrder+o.Hash.String(), &next)
 	d.put(pathSession+id.String(), &Session{
-		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(),
+		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
 		Board: board.New(dkg.Session{
 			ID: id, Cluster: s.genesis.Cluster,
 			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1,
@@ -415,7 +415,7 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 			Record: authority.KeyRecord{
 				Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
 				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
-				RosterVersion: s.genesis.RosterVersion(), RecordVersion: 1,
+				RosterVersion: ses.Roster, RecordVersion: 1,
 				Y: pk.Y.Bytes(), W: pk.W.Bytes(),
 			},
 		},
@@ -445,7 +445,7 @@ func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) 
 	case slices.Contains(k.Signed, node):
 		return fmt.Errorf("%w: %s has signed this record", ErrOutOfTurn, node)
 	}
-	if err := authority.VerifyRecordSignature(&k.Record, b.Signature, s.genesis.NodeByID(node).Key); err != nil {
+	if err := authority.VerifyRecordSignature(&k.Record, b.Signature, s.NodeByID(node).Key); err != nil {
 		return fmt.Errorf("record of the key %s: %w", k.ID, err)
 	}
 	next := *k
@@ -463,7 +463,7 @@ func (s *State) takeAnchor(d *draft, node string, a *authority.Anchor, raw []byt
 	}
 	d.put(pathAnchor+node, &Anchored{Anchor: *a, Entry: raw})
 	times := []int64{a.Time}
-	for _, n := range s.genesis.Roster {
+	for _, n := range s.Roster() {
 		if other := s.Anchor(n.ID); other != nil && n.ID != node {
 			times = append(times, other.Anchor.Time)
 		}
@@ -484,7 +484,7 @@ func (s *State) takeAddress(d *draft, node string, c *authority.AddressClaim) er
 	if c.Node != node {
 		return fmt.Errorf("%w: %s claims an address of %s", authority.ErrStatement, node, c.Node)
 	}
-	if err := c.Verify(s.genesis.NodeByID(node).Key); err != nil {
+	if err := c.Verify(s.NodeByID(node).Key); err != nil {
 		return err
 	}
 	if last := s.Claim(node); last != nil && c.Counter <= last.Counter {

@@ -8,84 +8,129 @@ import (
 	"warifu.dev/authority"
 )
 
-// ErrTooOften means that the custodians were replaced as often as they may be.
-var ErrTooOften = errors.New("the custodians were replaced as often as they may be")
+// ErrTooOften means that the custodians were replaced, and the roster changed, as often
+// as they may be.
+var ErrTooOften = errors.New("the custodians were replaced and the roster changed as often as they may be")
 
-// Successor is one replacement of the custodians, by its number from 1. All of them are
-// kept for ever: what later custodians signed is verified along them.
+// Successor is one replacement of the custodians or one change of the roster, by its
+// number from 1. All of them are kept for ever: what later custodians and nodes signed
+// is verified along them.
 type Successor struct {
-	Change  api.Digest        `cbor:"1,keyasint"`
-	Custody authority.Custody `cbor:"2,keyasint"`
-	Entry   []byte            `cbor:"3,keyasint"` // as the custodians before signed it
-	Index   uint64            `cbor:"4,keyasint"`
+	Change api.Digest `cbor:"1,keyasint"`
+	Entry  []byte     `cbor:"2,keyasint"` // as the custodians before signed it
+	Index  uint64     `cbor:"3,keyasint"`
+	// Left is the index at which the node had left that this change of the roster takes
+	// off it, or 0.
+	Left uint64 `cbor:"4,keyasint,omitempty"`
 }
 
 func (v *Successor) digest() api.Digest { return digestOf(v) }
 
-// custody is who holds authority, worked out of the successors.
+// custody is who holds authority and who is on the roster, worked out of the successors.
 type custody struct {
-	genesis *authority.Genesis // with the custodians and counts in force
-	change  api.Digest         // that put them, or zero
+	chain   *authority.Succession // as whoever follows the entries has it
+	genesis *authority.Genesis    // with the custodians, counts and roster in force
+	roll    authority.Roll
+	roster  int    // number of the successor that changed the roster last, or 0
+	step    uint64 // how often the members have changed: by a change, and by a node that has left
+	gone    string // who has left by the last step, or empty
+	undone  bool   // it had come by the change before
+}
+
+func begin(g *authority.VerifiedGenesis) custody {
+	chain := authority.Begin(g)
+	return custody{chain: chain, genesis: chain.Genesis, roll: chain.Roll}
+}
+
+// next is the custody after one more change, to which the chain leads.
+func (c custody) next(chain *authority.Succession) custody {
+	changed := chain.Roll.Version != c.roll.Version
+	next := custody{chain: chain, genesis: chain.Genesis, roll: chain.Roll, roster: c.roster, step: c.step, gone: c.gone, undone: c.undone}
+	if changed {
+		next.roster, next.step, next.gone, next.undone = chain.Len(), c.step+1, "", false
+		if former := chain.Roll.Former; chain.Roll.Newcomer == "" && chain.Roll.Leaver == "" { // an undo
+			next.gone, next.undone = former[len(former)-1].ID, true
+		}
+	} else if c.roll.Leaver == "" && chain.Roll.Leaver != "" { // the custodians were replaced after it had left
+		next.genesis, next.roll = chain.Genesis.Left(chain.Roll)
+	}
+	return next
+}
+
+// left is the custody when the leaver has left.
+func (c custody) left() custody {
+	c.gone, c.undone, c.step = c.roll.Leaver, false, c.step+1
+	c.genesis, c.roll = c.genesis.Left(c.roll)
+	return c
 }
 
 // Custody is the genesis document as it reads now: with the custodians who hold
-// authority, and the counts that are required of them.
+// authority, the counts that are required of them, and the roster.
 func (s *State) Custody() *authority.Genesis { return s.custody.genesis }
 
 // CustodyChange is the change that put the custodians in force, or zero.
-func (s *State) CustodyChange() api.Digest { return s.custody.change }
+func (s *State) CustodyChange() api.Digest { return s.custody.chain.Last }
 
-// Successors lists every replacement of the custodians, oldest first.
+// Successors lists every replacement of the custodians and every change of the roster,
+// oldest first.
 func (s *State) Successors() []*Successor { return list[*Successor](s, pathCustody) }
 
-// Succession is the entries of the first n replacements of the custodians.
-func (s *State) Succession(n int) [][]byte {
-	var out [][]byte
-	for _, v := range s.Successors()[:n] {
-		out = append(out, v.Entry)
-	}
-	return out
-}
+// Succession is the entries of the first n successors.
+func (s *State) Succession(n int) [][]byte { return s.custody.chain.Entries()[:n] }
 
 func custodyPath(number int) string { return fmt.Sprintf("%s%08d", pathCustody, number) }
 
-// recallCustody works the custody out of a state that was decoded.
+// recallCustody works the custody out of a state that was decoded. Every signature is
+// verified again.
 func (s *State) recallCustody() error {
 	for i, v := range s.Successors() {
 		if get[*Successor](s, custodyPath(i+1)) != v {
 			return fmt.Errorf("%w: replacements of the custodians that do not follow each other", ErrEncoding)
 		}
-		next, err := s.custody.genesis.Succeeded(&v.Custody)
+		chain, err := s.custody.chain.Next(v.Entry)
 		if err != nil {
 			return fmt.Errorf("%w: replacement %d of the custodians: %w", ErrEncoding, i+1, err)
 		}
-		s.custody = custody{genesis: next, change: v.Change}
+		s.custody = s.custody.next(chain)
+		if v.Left != 0 {
+			if s.custody.roster != i+1 || s.custody.roll.Leaver == "" {
+				return fmt.Errorf("%w: nobody leaves by the change %d", ErrEncoding, i+1)
+			}
+			s.custody = s.custody.left()
+		}
 	}
+	return nil
+}
+
+// succeeded adds a change to the chain of them.
+func (s *State) succeeded(d *draft, index uint64, c *authority.Change, id api.Digest, raw []byte) error {
+	number := s.custody.chain.Len() + 1
+	if number > authority.MaxSuccession {
+		return fmt.Errorf("%w: %d times", ErrTooOften, number-1)
+	}
+	chain, err := s.custody.chain.With(c, id, raw)
+	if err != nil {
+		return err
+	}
+	d.put(custodyPath(number), &Successor{Change: id, Entry: raw, Index: index})
+	d.s.custody = s.custody.next(chain)
 	return nil
 }
 
 // takeCustody replaces the custodians, and forgets what those who are none any more
 // had proposed.
 func (s *State) takeCustody(d *draft, index uint64, c *authority.Change, id api.Digest, raw []byte) error {
-	by, err := authority.ParseCustody(c)
-	if err != nil {
+	if _, err := authority.ParseCustody(c); err != nil {
 		return err
 	}
-	if err := checkBase(c, s.custody.change); err != nil {
+	if err := checkBase(c, s.CustodyChange()); err != nil {
 		return err
 	}
-	number := len(s.Successors()) + 1
-	if number > authority.MaxSuccession {
-		return fmt.Errorf("%w: %d times", ErrTooOften, number-1)
-	}
-	next, err := s.custody.genesis.Succeeded(by)
-	if err != nil {
+	if err := s.succeeded(d, index, c, id, raw); err != nil {
 		return err
 	}
-	d.put(custodyPath(number), &Successor{Change: id, Custody: *by, Entry: raw, Index: index})
-	d.s.custody = custody{genesis: next, change: id}
 	for _, p := range s.Proposals() {
-		if p.State == ProposalOpen && next.CustodianByKey(p.By) == nil {
+		if p.State == ProposalOpen && d.s.custody.genesis.CustodianByKey(p.By) == nil {
 			d.remove(pathProposal + p.Change.String())
 		}
 	}

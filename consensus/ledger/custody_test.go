@@ -207,7 +207,8 @@ func TestARecordBringsTheSuccession(t *testing.T) {
 		w.accept(w.say(n, authority.KindRecord, w.recordSignature(n, k)))
 	}
 	k = w.s.Key(k.ID)
-	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures, Succession: w.s.Succession(int(w.s.OrderByHash(k.Order).Custody))}
+	ordered := w.s.OrderByHash(k.Order).Custody
+	r := authority.SignedRecord{Record: k.Record, Signatures: k.Signatures, Succession: w.s.SuccessionTo(ordered, k.Record.RosterVersion), Ordered: ordered}
 	back, err := authority.ParseSignedRecord(r.Encode())
 	if err != nil {
 		t.Fatal(err)

@@ -127,7 +127,7 @@ func (s *State) parseDenial(c *authority.Change) (authority.Subject, error) {
 	if err != nil {
 		return authority.Subject{}, err
 	}
-	if sub.Kind == authority.SubjectNode && s.genesis.NodeByID(sub.Name) == nil {
+	if sub.Kind == authority.SubjectNode && s.NodeByID(sub.Name) == nil {
 		return authority.Subject{}, fmt.Errorf("%w: %s is not on the roster", authority.ErrRevoke, sub.Name)
 	}
 	return sub, nil

@@ -99,6 +99,7 @@ type encodedSession struct {
 	Opened     uint64     `cbor:"5,keyasint"`
 	OpenedTime int64      `cbor:"6,keyasint"`
 	Board      []byte     `cbor:"7,keyasint"`
+	Roster     uint64     `cbor:"8,keyasint"`
 }
 
 func encodeValue(v value) []byte {
@@ -108,7 +109,7 @@ func encodeValue(v value) []byte {
 	}
 	return wire.Encode(&encodedSession{
 		ID: s.ID, Order: s.Order, Attempt: s.Attempt, LinkBefore: s.LinkBefore,
-		Opened: s.Opened, OpenedTime: s.OpenedTime, Board: s.Board.Encode(),
+		Opened: s.Opened, OpenedTime: s.OpenedTime, Board: s.Board.Encode(), Roster: s.Roster,
 	})
 }
 
@@ -123,7 +124,7 @@ func decodeSession(g *authority.VerifiedGenesis, b []byte) (value, error) {
 	}
 	return &Session{
 		ID: e.ID, Order: e.Order, Attempt: e.Attempt, LinkBefore: e.LinkBefore,
-		Opened: e.Opened, OpenedTime: e.OpenedTime, Board: on,
+		Opened: e.Opened, OpenedTime: e.OpenedTime, Board: on, Roster: e.Roster,
 	}, nil
 }
 

@@ -86,7 +86,7 @@ func New(g *authority.VerifiedGenesis) *State {
 // empty is a state of this cluster without content.
 func empty(g *authority.VerifiedGenesis) *State {
 	return &State{
-		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), owed: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: custody{genesis: &g.Genesis},
+		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), owed: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: begin(g),
 	}
 }
 

@@ -42,7 +42,7 @@ type Ordered struct {
 	Attempt uint64          `cbor:"4,keyasint"`           // the last one opened
 	Live    api.Digest      `cbor:"5,keyasint"`           // its session, while it runs
 	Key     api.KeyID       `cbor:"6,keyasint"`           // once born
-	Custody uint64          `cbor:"7,keyasint,omitempty"` // how often the custodians had been replaced when it was taken
+	Custody uint64          `cbor:"7,keyasint,omitempty"` // how many successors there were when it was taken
 }
 
 // Session is one run of a ceremony.
@@ -53,6 +53,7 @@ type Session struct {
 	LinkBefore api.Digest
 	Opened     uint64 // Raft index
 	OpenedTime int64  // ledger time, Unix milliseconds
+	Roster     uint64 // the roster's version when it was opened
 	Board      *board.Board
 }
 
@@ -113,5 +114,5 @@ func (v *milestone) digest() api.Digest  { return digestOf(v) }
 
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())
-	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), b[:])
+	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), tag.Uint64(v.Roster), b[:])
 }
