@@ -24,6 +24,7 @@ const (
 	MaxWhy       = 512       // our own words, with a policy's error in them
 	MaxSession   = 64        // an identifier in hex
 	MaxSource    = 64        // an address with port and zone
+	MaxRegion    = 64        // a name
 	MaxRule      = 128       // a policy's @id
 	MaxRules     = 32        // rules that decided; more are counted, not listed
 	MaxEntry     = 256 << 10 // a ledger entry is at most this (design of the ledger)
@@ -82,6 +83,7 @@ type Record struct {
 	RequestID    [16]byte `cbor:"4,keyasint,omitzero"`  // the client's, the same in all t nodes' logs
 	Principal    string   `cbor:"5,keyasint,omitempty"` // SPIFFE ID
 	Source       string   `cbor:"6,keyasint,omitempty"` // the caller's address
+	Region       string   `cbor:"28,keyasint,omitempty"` // where the caller says it is; a policy may ask for it
 	Session      string   `cbor:"7,keyasint,omitempty"` // the ceremony's or connection's id
 	Action       string   `cbor:"8,keyasint,omitempty"`
 	Key          [32]byte `cbor:"9,keyasint,omitzero"` // key id
@@ -179,6 +181,7 @@ func (r *Record) texts() []boundedText {
 		{"node", &r.Node, MaxNode},
 		{"principal", &r.Principal, MaxPrincipal},
 		{"source", &r.Source, MaxSource},
+		{"region", &r.Region, MaxRegion},
 		{"session", &r.Session, MaxSession},
 		{"action", &r.Action, MaxAction},
 		{"key name", &r.KeyName, MaxKeyName},

@@ -61,6 +61,7 @@ type At struct {
 	Decision string   `json:"decision"`
 	Code     string   `json:"code,omitempty"`
 	Why      string   `json:"why,omitempty"` // what the code leaves out
+	Region   string   `json:"caller_region,omitempty"` // where the caller told this node that it is
 	Rules    []string `json:"rules,omitempty"`
 	Policy   [32]byte `json:"-"`
 	Ledger   uint64   `json:"ledger_index"`
@@ -138,6 +139,19 @@ type decisions struct {
 	count    int
 }
 
+// Regions lists, sorted, where the caller said that it is: one, unless it told nodes
+// different things.
+func (a *Asked) Regions() []string {
+	var out []string
+	for _, n := range a.Nodes {
+		if n.Region != "" {
+			out = append(out, n.Region)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 func newDecisions(q Question) *decisions {
 	return &decisions{question: q, found: map[identity]*Asked{}}
 }
@@ -160,7 +174,7 @@ func (d *decisions) take(node string, r audit.Indexed) error {
 		d.found[id] = a
 	}
 	at := At{
-		Node: node, Index: r.Index, Time: r.Time, Decision: decision, Code: r.Code, Why: r.Why, Rules: r.Rules,
+		Node: node, Index: r.Index, Time: r.Time, Decision: decision, Code: r.Code, Why: r.Why, Region: r.Region, Rules: r.Rules,
 		Policy: r.PolicyDigest, Ledger: r.LedgerIndex, Slot: r.Slot,
 	}
 	if r.Grant != [32]byte{} {

@@ -495,6 +495,40 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	}
 }
 
+// An unwrap that a class may not ask for leaves a record, as any principal's refusal does.
+func TestAnUnwrapByAClassThatMayNotIsRecorded(t *testing.T) {
+	n, _ := fakeNode(t)
+	_, log, stop := newTestJournal(t, filepath.Join(t.TempDir(), "audit"))
+	defer stop()
+	n.gate = gate.New(gate.Config{Node: "n1", States: n.states, Audit: log, Now: n.now, Cap: gate.NewRefusalCap()})
+	q := wire.Encode(api.UnwrapRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.UnwrapItem, 1)})
+	for _, row := range []struct {
+		who  class
+		s    *session
+		name string
+	}{
+		{classOperator, &session{principal: "spiffe://demo/op"}, "spiffe://demo/op"},
+		{classAuditor, &session{principal: "spiffe://demo/audrey"}, "spiffe://demo/audrey"},
+		{classCustodian, &session{custodian: "alice"}, "alice"},
+	} {
+		_, err := clientServer{n}.answer(t.Context(), row.s, row.who, api.MethodUnwrap, q)
+		if codeOf(err) != api.CodeDenied || !strings.Contains(err.Error(), "the class "+string(row.who)) {
+			t.Errorf("%s: %v", row.who, err)
+		}
+		records, err := log.Tail(1)
+		if err != nil || len(records) != 1 {
+			t.Fatal(records, err)
+		}
+		if r := records[0]; r.Kind != audit.Refusal || r.Principal != row.name || r.RequestID != [16]byte{7} || r.Region != "sg" ||
+			r.Reason != "a look" || r.Code != string(api.CodeDenied) || r.Why != "the class "+string(row.who) {
+			t.Errorf("%s: recorded %+v", row.who, r)
+		}
+		if _, err := (clientServer{n}).answer(t.Context(), row.s, row.who, api.MethodUnwrap, []byte("noise")); codeOf(err) != api.CodeMalformed {
+			t.Errorf("%s, noise: %v", row.who, err)
+		}
+	}
+}
+
 func TestClassesComeFromTheSignedPolicy(t *testing.T) {
 	n, r := fakeNode(t)
 	ca := newPKI(t)

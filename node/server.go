@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ func permitted(method uint16, who class) error {
 func (c clientServer) answer(ctx context.Context, s *session, who class, method uint16, body []byte) ([]byte, error) {
 	n := c.n
 	if err := permitted(method, who); err != nil {
+		if method == api.MethodUnwrap {
+			err = n.refuseUnwrap(ctx, s, who, body, err)
+		}
 		return nil, err
 	}
 	switch method {
@@ -95,7 +99,7 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
 				return nil, api.Retry(api.CodeOverloaded, "at most %d share proofs a second", proofsPerSecond)
 			}
-			return n.gate.Unwrap(ctx, &gate.Caller{Principal: s.principal, Source: s.source, Standing: s.standing}, q)
+			return n.gate.Unwrap(ctx, s.caller(), q)
 		})
 	case api.MethodSubmit:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
@@ -167,6 +171,25 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		})
 	}
 	panic(fmt.Sprintf("node: the method %d is permitted and has no answer", method))
+}
+
+// caller is who asks, for the gate.
+func (s *session) caller() *gate.Caller {
+	return &gate.Caller{Principal: cmp.Or(s.principal, s.custodian), Source: s.source, Standing: s.standing}
+}
+
+// refuseUnwrap has the gate write down that somebody asked for an unwrap whose class
+// may not: that is a principal's refusal like any other.
+func (n *Node) refuseUnwrap(ctx context.Context, s *session, who class, body []byte, refused error) error {
+	var q api.UnwrapRequest
+	if err := wire.Decode(body, &q); err != nil {
+		return malformed(err)
+	}
+	var e *api.Error
+	if !errors.As(refused, &e) {
+		return refused
+	}
+	return n.gate.Refuse(ctx, s.caller(), &q, e, "the class "+string(who))
 }
 
 func proofsAsked(q *api.UnwrapRequest) int {

@@ -34,6 +34,7 @@ type recordView struct {
 	RequestID   string   `json:"request_id,omitempty"`
 	Principal   string   `json:"principal,omitempty"`
 	Source      string   `json:"source,omitempty"`
+	Region      string   `json:"caller_region,omitempty"`
 	Session     string   `json:"session,omitempty"`
 	Action      string   `json:"action,omitempty"`
 	Key         string   `json:"key,omitempty"`
@@ -59,7 +60,7 @@ func viewRecord(index uint64, r audit.Record) recordView {
 	return recordView{
 		Grant: hexOrNothing(r.Grant[:]), Slot: r.Slot,
 		Index: index, Time: instant(r.Time), Kind: string(r.Kind), Node: r.Node,
-		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Session: r.Session,
+		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Region: r.Region, Session: r.Session,
 		Action: r.Action, Key: hexOrNothing(r.Key[:]), KeyName: r.KeyName, Version: r.Version, Epoch: r.Epoch,
 		Reason: r.Reason, Context: hexOrNothing(r.Context[:]), Envelope: hexOrNothing(r.Envelope[:]),
 		Code: r.Code, Rules: r.Rules, Policy: hexOrNothing(r.PolicyDigest[:]), LedgerFrom: r.LedgerFrom, LedgerIndex: r.LedgerIndex,

@@ -100,7 +100,7 @@ on the way: what a damaged log says is left out, and that is exit code 6.`,
 				}
 				var rows [][]string
 				for _, v := range views {
-					rows = append(rows, []string{v.When, v.utc, v.Principal, orWord(v.KeyName, short(v.Key)), v.decided(), v.rule(), v.Source, v.Reason})
+					rows = append(rows, []string{v.When, v.utc, v.Principal, orWord(v.KeyName, short(v.Key)), v.decided(), v.rule(), v.from(), v.Reason})
 				}
 				heading, rows := filled("WHEN UTC WHO KEY DECISION RULE FROM WHY", rows)
 				table(w, heading, rows)
@@ -121,6 +121,7 @@ type askedView struct {
 	RequestID string       `json:"request_id"`
 	Principal string       `json:"principal"`
 	Source    string       `json:"source,omitempty"`
+	Regions   []string     `json:"caller_regions,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
 	Action    string       `json:"action"`
 	Key       string       `json:"key,omitempty"`
@@ -137,7 +138,7 @@ func viewAsked(x *auditor.Asked, zone *time.Location) askedView {
 	v := askedView{
 		Time: instant(x.Time()), RequestID: hex.EncodeToString(x.RequestID[:]), Principal: x.Principal, Source: x.Source, Reason: x.Reason,
 		Action: x.Action, Key: hexOrNothing(x.Key[:]), KeyName: x.KeyName, Context: hexOrNothing(x.Context[:]), Envelope: hexOrNothing(x.Envelope[:]),
-		Rules: x.Rules(), Nodes: x.Nodes, asked: x,
+		Regions: x.Regions(), Rules: x.Rules(), Nodes: x.Nodes, asked: x,
 	}
 	v.When, v.utc = moment(x.Time(), zone)
 	return v
@@ -149,7 +150,7 @@ func (v *askedView) words(w io.Writer) {
 	if v.utc != "" {
 		when += " (" + v.utc + " UTC)"
 	}
-	pairs := []string{"who", v.Principal, "key", orWord(v.KeyName, v.Key), "when", when, "from where", orWord(v.Source, "-"), "why", orWord(v.Reason, "-")}
+	pairs := []string{"who", v.Principal, "key", orWord(v.KeyName, v.Key), "when", when, "from where", orWord(v.from(), "-"), "why", orWord(v.Reason, "-")}
 	for _, word := range auditor.Decisions() {
 		nodes := slices.Compact(v.asked.By(word))
 		if len(nodes) == 0 {
@@ -165,6 +166,15 @@ func (v *askedView) words(w io.Writer) {
 		pairs = append(pairs, word+" by", by)
 	}
 	facts(w, append(pairs, "by which rule", orWord(v.decisive(), "none"))...)
+}
+
+// from is where it came from: the address that nodes saw, and the region that the
+// caller stated.
+func (v *askedView) from() string {
+	if len(v.Regions) == 0 {
+		return v.Source
+	}
+	return fmt.Sprintf("%s (says %s)", v.Source, strings.Join(v.Regions, ", "))
 }
 
 // codes are those that nodes with this decision answered.

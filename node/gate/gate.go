@@ -110,14 +110,11 @@ type item struct {
 // refusals, in order. The error, if any, is an *[api.Error] about the whole
 // request.
 func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (_ *api.UnwrapAnswer, err error) {
-	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
-		return nil, api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
-	}
-	if req.Region != "" && api.CheckName(req.Region) != nil {
-		return nil, api.Refuse(api.CodeMalformed, "the caller's region is not a name")
+	if err := wellFormed(req); err != nil {
+		return nil, err
 	}
 	committed, tail := g.cfg.States()
-	a := &asked{caller: caller, request: req, committed: committed, tail: tail}
+	a := &asked{caller: caller, request: req, committed: committed, tail: tail, at: g.cfg.Now()}
 	items := make([]*item, len(req.Items))
 	defer func() {
 		g.tell(items, err)
@@ -136,7 +133,7 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	}
 	watch.took(PartSync)
 	defer watch.took(PartPartial)
-	if err := g.denyAgain(ctx, caller, req, items, committed, tail); err != nil {
+	if err := g.denyAgain(ctx, a, items); err != nil {
 		return nil, err
 	}
 	answer := &api.UnwrapAnswer{Header: Header(g.cfg.Node, committed), Items: make([]api.ItemAnswer, len(items))}
@@ -146,6 +143,42 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 		}
 		return nil
 	})
+}
+
+// wellFormed holds a request against its bounds.
+func wellFormed(req *api.UnwrapRequest) error {
+	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
+		return api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
+	}
+	if req.Region != "" && api.CheckName(req.Region) != nil {
+		return api.Refuse(api.CodeMalformed, "the caller's region is not a name")
+	}
+	return nil
+}
+
+// Refuse writes down that a request was refused before any of its items was looked at,
+// such as of a caller whose class may not unwrap: a record for each item, up to the
+// cap, as of any other principal. It returns the refusal, or why it could not be
+// written down.
+func (g *Gate) Refuse(ctx context.Context, caller *Caller, req *api.UnwrapRequest, refusal *api.Error, why string) error {
+	if err := wellFormed(req); err != nil {
+		return err
+	}
+	committed, _ := g.cfg.States()
+	items := make([]*item, len(req.Items))
+	for i, request := range req.Items {
+		it := &item{request: request, refusal: refusal, why: why}
+		if e, err := tdh2.Parse(request.Envelope); err == nil {
+			it.envelope, it.key = e, committed.Key(api.KeyID(e.KeyID()))
+		}
+		items[i] = it
+	}
+	err := g.record(ctx, caller, req, items, committed)
+	g.tell(items, err)
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 // Header says what was decided on.
@@ -175,6 +208,7 @@ type asked struct {
 	caller          *Caller
 	request         *api.UnwrapRequest
 	committed, tail *ledger.State
+	at              time.Time // when it was decided for the first time
 	approved        map[approving][]string
 }
 
@@ -199,6 +233,7 @@ type again int
 
 const (
 	always  again = iota // it depends on this node, or on the time
+	ifLater              // it depends on the states, and on the minute or the end of a grant
 	ifMoved              // it depends on the states
 	never                // it depends on the request
 )
@@ -210,7 +245,7 @@ func (g *Gate) contract() []step {
 		{"fresh", func(*asked, *item) *api.Error { return g.cfg.Fresh() }, always},
 		{"key", g.findKey, ifMoved},
 		{"principal", g.checkPrincipal, always},
-		{"policy", g.checkPolicy, ifMoved},
+		{"policy", g.checkPolicy, ifLater},
 		{"budgets", g.checkBudgets, ifMoved},
 		{"envelope", g.checkEnvelope, never},
 	}
@@ -408,7 +443,7 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 	r := audit.Record{
 		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
 		RequestID: req.RequestID, Principal: caller.Principal, Action: policy.Unwrap,
-		Reason: req.Reason, Rules: it.rules, LedgerIndex: at.Index,
+		Reason: req.Reason, Region: req.Region, Rules: it.rules, LedgerIndex: at.Index,
 		Context: tag.Hash(tag.AuditContext, it.request.Context.Canonical()),
 	}
 	if caller.Source.IsValid() {
@@ -433,12 +468,12 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 	return r
 }
 
-// denyAgain asks once more, of the states as they are now, what could have been
-// denied while the record was being written.
-func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, wasCommitted, wasTail *ledger.State) error {
+// denyAgain asks once more, of the states and at the time as they are now, what could
+// have been denied while the record was being written, or is past after a slow sync.
+func (g *Gate) denyAgain(ctx context.Context, was *asked, items []*item) error {
 	committed, tail := g.cfg.States()
-	a := &asked{caller: caller, request: req, committed: committed, tail: tail}
-	moved := committed != wasCommitted || tail != wasTail
+	a := &asked{caller: was.caller, request: was.request, committed: committed, tail: tail, at: was.at}
+	moved := committed != was.committed || tail != was.tail
 	var withheld []audit.Record
 	for _, it := range items {
 		if it.refusal != nil {
@@ -446,7 +481,7 @@ func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapReq
 		}
 		if it.refusal = g.decideAgain(a, it, moved); it.refusal != nil {
 			it.withheld = true
-			r := g.describe(caller, req, it, committed)
+			r := g.describe(a.caller, a.request, it, committed)
 			r.Kind = audit.Withheld
 			withheld = append(withheld, r)
 		}
@@ -457,8 +492,10 @@ func (g *Gate) denyAgain(ctx context.Context, caller *Caller, req *api.UnwrapReq
 // decideAgain repeats the steps whose answer can have turned into a no.
 func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 	epoch := it.key.Number
+	// A policy tells the time by the minute; a grant has an end of its own.
+	later := moved || it.grant != nil || g.cfg.Now().Unix()/60 != a.at.Unix()/60
 	for _, s := range g.steps {
-		if s.again == never || s.again == ifMoved && !moved {
+		if s.again == never || s.again == ifMoved && !moved || s.again == ifLater && !later {
 			continue
 		}
 		if err := s.ask(a, it); err != nil {
