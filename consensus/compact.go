@@ -57,7 +57,7 @@ func (c *Consensus[S, R]) compactOnce(ctx context.Context, barrier []byte, targe
 	if _, err := c.Submit(ctx, barrier); err != nil && !errors.Is(err, ErrNotLeader) {
 		return err
 	}
-	if err := c.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	if err := c.snapshot(ctx); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return err
 	}
 	oldest, err := c.oldestSegment()
@@ -68,6 +68,40 @@ func (c *Consensus[S, R]) compactOnce(ctx context.Context, barrier []byte, targe
 		return fmt.Errorf("%w: from %d on", errStill, oldest)
 	}
 	return nil
+}
+
+// snapshot makes one, or waits for one that is being made, until ctx ends; Raft goes
+// on with it then.
+func (c *Consensus[S, R]) snapshot(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- c.raft.Snapshot().Error() }() // ends when Raft answers, or is shut down
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Log is the first index for which a file of the log was begun, and the size of all of
+// its files: entries from there on may be on this node's disk.
+func (c *Consensus[S, R]) Log() (oldest uint64, size int64, err error) {
+	files, err := filepath.Glob(filepath.Join(c.snapshots.dir, "*.wal"))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it was deleted meanwhile
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		size += info.Size()
+	}
+	oldest, err = c.oldestSegment()
+	return oldest, size, err
 }
 
 // oldestSegment is the first index for which a file was begun. The log names its

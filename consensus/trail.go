@@ -12,10 +12,12 @@ type Position struct {
 	Link  api.Digest
 }
 
-// remembered is how many committed positions a node can still name. A member that
-// is further behind is not held against them until it has caught up: links chain,
-// so that a history which differed then differs in every later link.
-const remembered = 4096
+// remembered is how many committed positions a node can still name, of 40 bytes each:
+// as many as stand in a log that is as long as it gets, so that a member which reads
+// that log has its snapshot signed wherever it is in it. A member that is further
+// behind is not held against them until it has caught up: links chain, so that a
+// history which differed then differs in every later link.
+const remembered = 17_000
 
 // trail is the last committed positions, oldest first: what other members sign
 // about the chain is held against it, and what this node signs is read from it.

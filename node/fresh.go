@@ -121,6 +121,7 @@ func (n *Node) freshRound(ctx context.Context) {
 			if !n.hearHistory(ctx, peer.ID, consensus.Position{Index: a.Committed, Link: a.CommittedLink}) {
 				return // how far another history reaches says nothing about ours
 			}
+			n.progress.hear(peer.ID, a.Committed)
 			mu.Lock()
 			defer mu.Unlock()
 			ends = append(ends, a.Index)

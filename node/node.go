@@ -68,10 +68,13 @@ type Node struct {
 	boot      func() time.Duration // the boot-time clock
 	strangers atomic.Uint64
 	denied    atomic.Pointer[denied]
+	progress  progress
+
+	compactLate atomic.Bool // what should be gone from the log is there
 }
 
 // replica is this node's place in the replicated log. Its methods are safe for
-// concurrent use; only Submit waits.
+// concurrent use; only Submit and Compact wait.
 type replica interface {
 	Committed() *ledger.State
 	Tail() consensus.Tail[*ledger.State]
@@ -86,6 +89,8 @@ type replica interface {
 	At(index uint64) (consensus.Position, bool)
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
 	Replication() consensus.Replication
+	Log() (oldest uint64, size int64, err error)
+	Compact(ctx context.Context, barrier []byte) error
 }
 
 // Options is what [Run] needs; all but Disk and Snapshots is required. The world comes in here:
@@ -361,6 +366,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runAnchors(ctx) })
 	loops.Go(func() { n.runCeremonies(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
+	loops.Go(func() { n.runCompaction(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {
 			// Nothing is released without its audit: the gate refuses by itself.

@@ -83,6 +83,10 @@ func (f *fakeReplica) Changed() <-chan struct{} { return nil }
 func (f *fakeReplica) Leader() string           { return f.leader }
 func (f *fakeReplica) Stopped() error           { return f.stopped }
 func (f *fakeReplica) Halt(why error)           { f.stopped = cmp.Or(f.stopped, why) }
+func (f *fakeReplica) Log() (oldest uint64, size int64, err error) {
+	return 1, 0, nil
+}
+func (f *fakeReplica) Compact(context.Context, []byte) error { return nil }
 func (f *fakeReplica) At(index uint64) (consensus.Position, bool) {
 	p, ok := f.links[index]
 	return p, ok

@@ -204,6 +204,7 @@ func TestThreeNodesBearTheRootKeyAndStartAgain(t *testing.T) {
 		for _, k := range kinds {
 			counts[k]++
 		}
+		delete(counts, audit.Snapshot) // if it had the time to compact
 		want := map[audit.Kind]int{audit.Start: 2, audit.Ceremony: 1, audit.Activate: 1, audit.Unseal: 2, audit.Sealed: 2, audit.Stop: 2}
 		if fmt.Sprint(counts) != fmt.Sprint(want) {
 			t.Errorf("audited %v", kinds)

@@ -450,6 +450,9 @@ func (n *Node) status() *api.StatusAnswer {
 	if have, more := n.unsealing.needed(n.genesis); more > 0 {
 		a.Warnings = append(a.Warnings, n.unsealWords(have, more))
 	}
+	if n.compactLate.Load() {
+		a.Warnings = append(a.Warnings, compactionLate())
+	}
 	if a.HSM == "soft" {
 		a.Warnings = append(a.Warnings, "the HSM is soft: it protects nothing")
 	}

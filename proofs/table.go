@@ -38,8 +38,16 @@ var promises = []promise{
 			{"consensus/board", []string{"TestAnHonestCeremonyGivesEveryHolderItsShare", "TestTheLastPosterCannotChooseTheKey", "TestAComplaintShowsOneBoxOnly"}},
 			{"node/ceremony", []string{"TestTheLogHoldsNoSecret", "TestNoReceiptWithoutADurableShare"}},
 			{"node/gate", []string{"TestNoSecretIsRecorded"}},
+			{"node", []string{"TestWhatWasDealtLeavesTheDisk"}},
 		},
 		faults: []fault{
+			{
+				name: "no node compacts after a ceremony",
+				file: "node/compaction.go",
+				old:  "return n.consensus.Compact(ctx, barrier)",
+				new:  "return nil",
+				room: "node", test: "TestWhatWasDealtLeavesTheDisk", says: "still holds what was dealt",
+			},
 			{
 				name: "the shares are kept beside the keyring, as they are",
 				file: "node/keyring/keyring.go",

@@ -26,6 +26,17 @@ func (v *Ordered) waitsFor() []string {
 	return v.Order.Holders
 }
 
+// anyone stands in the place of a node for what goes on, whoever is next.
+const anyone = ""
+
+// waitsFor: a run of a ceremony goes on until it is over.
+func (v *Session) waitsFor() []string {
+	if v.over() {
+		return nil
+	}
+	return []string{anyone}
+}
+
 // waitsFor: the record of a named key waits for its holders' signatures.
 func (v *Key) waitsFor() []string {
 	if v.Purpose == authority.PurposeRoot {
@@ -79,12 +90,18 @@ func (s *State) OrdersOf(node string) []*Ordered { return owed[*Ordered](s, node
 // Unsigned lists the keys whose records wait for the signature of a node, by id.
 func (s *State) Unsigned(node string) []*Key { return owed[*Key](s, node, pathKey) }
 
+// Running says whether a run of some ceremony is not over.
+func (s *State) Running() bool { return s.anyOwed(anyone, pathSession) }
+
+func (s *State) anyOwed(node, prefix string) (found bool) {
+	s.owed.Root().WalkPrefix(owedPath(node, prefix), func([]byte, value) bool { found = true; return true })
+	return found
+}
+
 // Bearing says whether a key is ordered and not born.
 func (s *State) Bearing() bool {
 	for _, n := range s.genesis.Roster {
-		found := false
-		s.owed.Root().WalkPrefix(owedPath(n.ID, pathOrder), func([]byte, value) bool { found = true; return true })
-		if found {
+		if s.anyOwed(n.ID, pathOrder) {
 			return true
 		}
 	}

@@ -1,0 +1,171 @@
+package node
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+
+	"warifu.dev/authority"
+	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/dkg"
+)
+
+// R42: a node compacts for what was dealt, for no other reason but a large log, not before
+// those who are behind and other ceremonies are through, and at last in spite of them.
+func TestWhenANodeCompacts(t *testing.T) {
+	const start = time.Hour
+	for _, tt := range []struct {
+		sentence string
+		place    int
+		o        outlook
+		first    time.Duration // when it compacts, after the log first held something; 0 is never
+	}{
+		{"nothing was dealt", 0, outlook{}, 0},
+		{"nothing was dealt, and somebody is away", 0, outlook{open: true, behind: true}, 0},
+		{"a run has ended", 0, outlook{owes: true}, compactQuiet},
+		{"the third in the roster takes its turn", 2, outlook{owes: true}, compactQuiet + 2*compactApart},
+		{"another ceremony is open", 0, outlook{owes: true, open: true}, compactLatest},
+		{"somebody is away", 0, outlook{owes: true, behind: true}, compactLatest},
+		{"the log is large, whoever is away", 0, outlook{large: true, behind: true}, compactQuiet},
+	} {
+		c := compaction{place: tt.place}
+		first := time.Duration(0)
+		for now := start; now < start+2*compactLatest && first == 0; now += compactLook {
+			if c.due(now, tt.o) {
+				first = now - start
+			}
+		}
+		if first != tt.first {
+			t.Errorf("%s: it compacts after %v, want %v", tt.sentence, first, tt.first)
+		}
+	}
+	// A try that failed is followed by another, and what stays too long is said.
+	c := compaction{}
+	o := outlook{owes: true}
+	c.due(start, o)
+	now := start + compactQuiet
+	if !c.due(now, o) {
+		t.Fatal("it does not compact")
+	}
+	c.tried = now
+	if c.due(now+compactRetry-1, o) || !c.due(now+compactRetry, o) {
+		t.Error("it does not try again after a while, or at once")
+	}
+	if c.late(start+compactLatest) || !c.late(start+compactLatest+2*compactFor+1) {
+		t.Error("it does not say that the bytes are still there, or too early")
+	}
+	if c.due(now, outlook{}); c.late(start + time.Hour) {
+		t.Error("it says that they are there when they are gone")
+	}
+}
+
+func TestProgressIsOfEveryMember(t *testing.T) {
+	var p progress
+	members := []string{"n2", "n3"}
+	p.hear("n2", 7)
+	if p.reached(7, members) {
+		t.Error("n3 was never heard")
+	}
+	p.hear("n3", 6)
+	if p.reached(7, members) || !p.reached(6, members) {
+		t.Error("n3 has committed 6")
+	}
+}
+
+// dealings are the bodies of all deals that stand in a file of the log. The file may
+// be one that is being written.
+func dealings(t *testing.T, segment []byte) (found [][]byte) {
+	t.Helper()
+	const fileHeader, frameHeader = 32, 8 // of raft-wal's segments
+	const entry, index, commit = 1, 2, 3
+	for at := fileHeader; at+frameHeader <= len(segment); {
+		size := int(binary.LittleEndian.Uint32(segment[at+4:]))
+		switch segment[at] {
+		case entry:
+			if at+frameHeader+size > len(segment) {
+				return found
+			}
+			var l raft.Log
+			if err := (&wal.BinaryCodec{}).Decode(segment[at+frameHeader:][:size], &l); err != nil {
+				return found
+			}
+			var p authority.Post
+			if e, err := authority.ParseEntry(l.Data); err == nil && e.Kind == authority.KindPost {
+				var st authority.Statement
+				if wire.Decode(e.Body, &st) == nil && wire.Decode(st.Body, &p) == nil && dkg.Kind(p.Kind) == dkg.KindDeal {
+					found = append(found, p.Body)
+				}
+			}
+		case index:
+		case commit:
+			size = 0
+		default:
+			return found
+		}
+		at += frameHeader + (size+7)/8*8
+	}
+	return found
+}
+
+// R42: what was dealt stood in every node's log, and is in no file of any of them when
+// they have compacted, as daemons do by themselves. The same bytes are looked for
+// before, so that the search is known to find them.
+func TestWhatWasDealtLeavesTheDisk(t *testing.T) {
+	c := newCluster(t)
+	files := func(dir string, see func(path string, b []byte)) {
+		_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.Type().IsRegular() {
+				if b, err := os.ReadFile(path); err == nil { // it may just have been deleted
+					see(path, b)
+				}
+			}
+			return nil
+		})
+	}
+	dealt := map[string]map[string]bool{} // by node's directory
+	look := func(dir string) {
+		files(filepath.Join(dir, "raft"), func(path string, b []byte) {
+			if filepath.Ext(path) != ".wal" {
+				return
+			}
+			for _, d := range dealings(t, b) {
+				dealt[dir][string(d)] = true
+			}
+		})
+	}
+	for _, dir := range c.dirs {
+		dealt[dir] = map[string]bool{}
+	}
+	c.run(func() {
+		eventually10(t, "three deals stand in every log", func() bool {
+			for _, dir := range c.dirs {
+				look(dir)
+			}
+			return !slices.ContainsFunc(c.dirs, func(dir string) bool { return len(dealt[dir]) < 3 })
+		})
+		c.logged(3, "state=unsealed")
+		c.logged(3, "the log is compacted")
+		for _, dir := range c.dirs {
+			files(dir, func(path string, b []byte) {
+				for _, of := range slices.Collect(maps.Values(dealt)) {
+					for d := range of {
+						if bytes.Contains(b, []byte(d[len(d)/4:len(d)/2])) {
+							t.Errorf("%s still holds what was dealt", path)
+						}
+					}
+				}
+			})
+		}
+	})
+	// A node that starts again has nothing to compact, and the key is there.
+	c.run(func() { c.logged(6, "state=unsealed") })
+}
