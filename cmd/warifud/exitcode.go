@@ -20,6 +20,7 @@ const (
 	exitInUse      = 3
 	exitModes      = 4
 	exitToken      = 5
+	exitCheck      = 6
 )
 
 var exitMeanings = []struct {
@@ -32,6 +33,7 @@ var exitMeanings = []struct {
 	{exitInUse, "another daemon runs on this directory, or directory or token belong to a node already"},
 	{exitModes, "file modes are too loose"},
 	{exitToken, "the token: wrong PIN (tried once), another token, none, unsafe keys, or what it sealed was altered"},
+	{exitCheck, "check: something is not as the node needs it; the output says what, and what to do"},
 }
 
 // exitRows lead from an error to its code; the first that fits counts.
@@ -39,6 +41,7 @@ var exitRows = []struct {
 	code int
 	errs []error
 }{
+	{exitCheck, []error{errCheck}},
 	{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty, node.ErrTokenTaken, hsm.ErrTokenInUse}},
 	{exitModes, []error{node.ErrLooseMode}},
 	{exitToken, []error{

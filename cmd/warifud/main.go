@@ -49,7 +49,7 @@ func runMain() int {
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(initCommand(), joinCommand(), runCommand(), exitCodesTopic())
+	root.AddCommand(initCommand(), joinCommand(), runCommand(), checkCommand(), exitCodesTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see %s --help", errUsage, err, cmd.CommandPath())
 	})
@@ -115,7 +115,7 @@ Prints the node's roster line, which goes into the genesis document.`,
 	f.StringVar(&c.HSM.Kind, "hsm", hsm.KindPKCS11, "pkcs11, or soft, which protects nothing")
 	f.StringVar(&c.HSM.Module, "module", "", "path of the PKCS#11 module")
 	f.StringVar(&c.HSM.Token, "token", "", "label of the token")
-	f.StringVar(&c.HSM.PINFile, "pin-file", "", "file with the token's PIN, relative to DIR")
+	f.StringVar(&c.HSM.PINFile, "pin-file", "", "file with the token's PIN: relative to DIR, absolute, or '$CREDENTIALS_DIRECTORY/...' of a systemd unit")
 	f.Int64Var(&c.AuditReserve, "audit-reserve", 0, "bytes kept free for the record that says the audit is full (default 64 MiB)")
 	return cmd
 }
@@ -191,6 +191,26 @@ func openDevice(dir string, c node.HSMConfig, log *slog.Logger) (hsm.Device, err
 	return nil, fmt.Errorf("%w: hsm: unknown kind %q", node.ErrConfig, c.Kind)
 }
 
+// credentials is where systemd hands a unit what LoadCredential names (systemd.exec(5)).
+const credentials = "CREDENTIALS_DIRECTORY"
+
+// pinPath is where the PIN is: relative to the node's directory, absolute, or below
+// $CREDENTIALS_DIRECTORY. There the system keeps others out, by an access list that a
+// file's mode shows as its group's.
+func pinPath(dir, name string) (path string, handed bool, err error) {
+	if below, is := strings.CutPrefix(name, "$"+credentials+"/"); is {
+		given := os.Getenv(credentials)
+		if given == "" {
+			return "", false, fmt.Errorf("%w: the PIN is in %s, which only a unit with LoadCredential has", node.ErrConfig, name)
+		}
+		return filepath.Join(given, below), true, nil
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	return name, false, nil
+}
+
 // maxPIN bounds a PIN file, in bytes.
 const maxPIN = 256
 
@@ -198,14 +218,15 @@ func readPIN(dir, name string) (secret.Bytes, error) {
 	if name == "" {
 		return secret.Bytes{}, fmt.Errorf("%w: hsm: pkcs11 needs a pin_file", node.ErrConfig)
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(dir, name)
+	name, handed, err := pinPath(dir, name)
+	if err != nil {
+		return secret.Bytes{}, err
 	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("%w: read the PIN: %w", node.ErrConfig, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !handed && info.Mode().Perm()&0o077 != 0 {
 		return secret.Bytes{}, fmt.Errorf("%s: %w", name, node.ErrLooseMode)
 	}
 	if info.Size() > maxPIN {

@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "token": token, "mode": mode,
+			"exits": exits, "token": token, "mode": mode, "edit": edit,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("MODULE", module)
@@ -73,6 +73,20 @@ func token(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err := softhsm.NewToken(ts.MkAbs("tokens"), args[0], args[1], "so-"+args[1])
 	ts.Check(err)
+}
+
+// edit FILE OLD NEW: changes the pin_file of a node.toml.
+func edit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: edit FILE OLD NEW")
+	}
+	path, line := ts.MkAbs(args[0]), "pin_file = '"
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	if !strings.Contains(string(b), line+args[1]+"'") {
+		ts.Fatalf("no pin_file %q in\n%s", args[1], b)
+	}
+	ts.Check(os.WriteFile(path, []byte(strings.Replace(string(b), line+args[1]+"'", line+args[2]+"'", 1)), 0o600))
 }
 
 // mode OCTAL FILE: changes the mode.
