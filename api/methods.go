@@ -27,6 +27,7 @@ const (
 	MethodAuditHead   uint16 = 20  // nil → AuditHeadAnswer
 	MethodAuditPage   uint16 = 21  // AuditPageRequest → AuditPageAnswer
 	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
+	MethodHealth      uint16 = 40  // nil → HealthAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -195,6 +196,28 @@ type StatusAnswer struct {
 	RaftIndex    uint64            `cbor:"18,keyasint" json:"raft_last_index"`
 	Warnings     []string          `cbor:"19,keyasint,omitempty" json:"warnings,omitempty"`
 	Anchors      map[string]uint64 `cbor:"20,keyasint,omitempty" json:"anchors,omitempty"` // posted by each node
+}
+
+// HealthAnswer is what one node says of its program, its disk and its machine.
+type HealthAnswer struct {
+	Node          string         `cbor:"1,keyasint" json:"node"`
+	Time          int64          `cbor:"2,keyasint" json:"time_ms"`   // what its clock shows, Unix milliseconds
+	Uptime        int64          `cbor:"3,keyasint" json:"uptime_ms"` // of the process
+	Program       string         `cbor:"4,keyasint" json:"program"`   // the commit it was built from, or "unknown"
+	DiskKnown     bool           `cbor:"5,keyasint,omitempty" json:"disk_known"`
+	DiskFree      int64          `cbor:"6,keyasint,omitempty" json:"disk_free_bytes"` // where the audit is
+	AuditBytes    int64          `cbor:"7,keyasint" json:"audit_bytes"`               // not archived
+	AuditReserve  int64          `cbor:"8,keyasint" json:"audit_reserve_bytes"`
+	AuditPerDay   int64          `cbor:"9,keyasint,omitempty" json:"audit_bytes_per_day"` // 0: not known yet
+	MemoryLocked  bool           `cbor:"10,keyasint,omitempty" json:"memory_locked"`
+	ReceiveBuffer int64          `cbor:"11,keyasint,omitempty" json:"receive_buffer_bytes"` // of its smaller socket; 0: not known
+	Struck        []StruckHolder `cbor:"12,keyasint,omitempty" json:"struck,omitempty"`     // at most 100
+}
+
+// StruckHolder is a node on a key's list of holders that has no share in its epoch.
+type StruckHolder struct {
+	Key  string `cbor:"1,keyasint" json:"key"`
+	Node string `cbor:"2,keyasint" json:"node"`
 }
 
 // AuditTailRequest asks for the last records of the asked node's audit.

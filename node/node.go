@@ -52,6 +52,7 @@ type Node struct {
 	fresh     freshness
 	clocks    peerClocks
 	meters    *ops.Meters
+	growth    growth
 	dir       string
 	pins      pins
 	histories histories
@@ -71,6 +72,10 @@ type Node struct {
 	progress  progress
 
 	compactLate atomic.Bool // what should be gone from the log is there
+
+	began        time.Duration // of [Options.Boot]
+	sockets      []net.PacketConn
+	memoryLocked bool
 }
 
 // replica is this node's place in the replicated log. Its methods are safe for
@@ -93,7 +98,7 @@ type replica interface {
 	Compact(ctx context.Context, barrier []byte) error
 }
 
-// Options is what [Run] needs; all but Disk and Snapshots is required. The world comes in here:
+// Options is what [Run] needs; all but MemoryLocked, Disk and Snapshots is required. The world comes in here:
 // a simulated cluster has a network and clocks of its own.
 type Options struct {
 	Dir    string
@@ -107,6 +112,8 @@ type Options struct {
 	// Boot is the time since some moment before Run, suspension included, that
 	// nobody can set: [BootTime]. Freshness is measured on it.
 	Boot func() time.Duration
+	// MemoryLocked says that what this process holds in memory cannot reach swap.
+	MemoryLocked bool
 	// Disk is asked before every change of a durable file; nil, the real disk alone,
 	// is warifud's.
 	Disk disk.Hook
@@ -150,7 +157,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, began: o.Boot(), memoryLocked: o.MemoryLocked, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	n.device = metered{o.Device, n.meters}
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
@@ -302,6 +309,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	if err != nil {
 		return errors.Join(err, clients.Serve(ended()))
 	}
+	n.sockets = []net.PacketConn{peerSocket, clientSocket}
 	running = true
 	return n.run(ctx, clients, watchers)
 }

@@ -476,7 +476,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
 		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
 		api.MethodAnchors: "custodian operator auditor", api.MethodProposals: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
-		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor",
+		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor", api.MethodHealth: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
 		api.MethodDrill: "custodian", api.MethodDrillAnswer: "custodian", api.MethodDrills: "custodian operator auditor",

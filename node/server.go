@@ -50,6 +50,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodReceipt:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodGrants:    {classCustodian, classApplication, classOperator, classAuditor}, // an application sees its own
 	api.MethodStatus:    {classCustodian, classOperator, classAuditor},
+	api.MethodHealth:    {classCustodian, classOperator, classAuditor},
 	api.MethodPolicy:    {classCustodian, classOperator, classAuditor},
 	api.MethodAuditTail: {classOperator, classAuditor},
 	api.MethodAnchors:   {classCustodian, classOperator, classAuditor},
@@ -120,6 +121,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return decodeThen(body, func(q *api.GrantsRequest) (*api.GrantsAnswer, error) { return n.grants(s, who, q) })
 	case api.MethodStatus:
 		return wire.Encode(n.status()), nil
+	case api.MethodHealth:
+		return wire.Encode(n.health()), nil
 	case api.MethodPolicy:
 		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
 	case api.MethodAnchors:

@@ -59,7 +59,7 @@ var exitMeanings = []struct {
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
 	{exitLocal, "trouble with a local file or token: missing, too loose a mode, there already, disk full"},
-	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, audit of a node that is missing); the output says what"},
+	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, doctor, audit of a node that is missing); the output says what"},
 }
 
 func exitCodesTopic() *cobra.Command {

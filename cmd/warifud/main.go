@@ -165,7 +165,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			err = node.Run(cmd.Context(), node.Options{
-				Dir: args[0], Device: dev, Log: log, Now: time.Now, Boot: node.BootTime,
+				Dir: args[0], Device: dev, Log: log, Now: time.Now, Boot: node.BootTime, MemoryLocked: warning == "",
 				Listen: func(address string) (net.PacketConn, error) { return net.ListenPacket("udp", address) },
 			})
 			return errors.Join(err, dev.Close())
