@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 	"warifu.dev/sharing"
@@ -24,8 +26,8 @@ type ceremony struct {
 	parts  map[sharing.Index]*dkg.Participant
 	rand   *rand.ChaCha8
 	silent map[sharing.Index]bool
-	shares map[sharing.Index]*group.Scalar
-	posts  []entry // everything that was taken
+	shares map[sharing.Index][]*group.Scalar // by place, then by key
+	posts  []entry                           // everything that was taken
 }
 
 type entry struct {
@@ -45,14 +47,22 @@ func session(t, h int, name string) dkg.Session {
 
 func begin(t *testing.T, s dkg.Session) *ceremony {
 	t.Helper()
+	return beginWith(t, s, nil)
+}
+
+// beginWith begins a ceremony whose dealers, by place, have these old shares.
+func beginWith(t *testing.T, s dkg.Session, old map[sharing.Index][]*group.Scalar) *ceremony {
+	t.Helper()
 	var seed [32]byte
-	binary.BigEndian.PutUint32(seed[:], uint32(s.T<<8|s.H))
+	if binary.BigEndian.PutUint32(seed[:], uint32(s.T<<8|s.H)); s.Old != nil {
+		seed = s.ID // other coefficients than at the birth
+	}
 	c := &ceremony{
 		T: t, s: s, b: New(s), rand: rand.NewChaCha8(seed), parts: map[sharing.Index]*dkg.Participant{},
-		silent: map[sharing.Index]bool{}, shares: map[sharing.Index]*group.Scalar{},
+		silent: map[sharing.Index]bool{}, shares: map[sharing.Index][]*group.Scalar{},
 	}
-	for i := sharing.Index(1); int(i) <= s.H; i++ {
-		p, err := dkg.NewParticipant(s, i, nil, c.rand)
+	for _, i := range c.everyone() {
+		p, err := dkg.NewParticipant(s, i, old[i], c.rand)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,6 +70,8 @@ func begin(t *testing.T, s dkg.Session) *ceremony {
 	}
 	return c
 }
+
+func (c *ceremony) everyone() []sharing.Index { return all(c.s.Participants()) }
 
 // step asks participant i, restarts it from its state, and asks again: both must
 // say the same, byte for byte.
@@ -89,14 +101,18 @@ func (c *ceremony) step(i sharing.Index) dkg.Ready {
 		c.Errorf("holder %d in the %v phase: a restarted participant says something else", i, v.Phase)
 	case ready.Post != nil && (ready.Post.Kind != again.Post.Kind || string(ready.Post.Body) != string(again.Post.Body)):
 		c.Errorf("holder %d in the %v phase: a restarted participant posts other bytes", i, v.Phase)
-	case ready.Shares != nil && !ready.Shares[0].Equal(again.Shares[0]):
+	case !sameShares(ready.Shares, again.Shares):
 		c.Errorf("holder %d in the %v phase: a restarted participant has another share", i, v.Phase)
 	}
 	c.parts[i] = restarted
 	if ready.Shares != nil {
-		c.shares[i] = ready.Shares[0]
+		c.shares[i] = ready.Shares
 	}
 	return ready
+}
+
+func sameShares(a, b []*group.Scalar) bool {
+	return slices.EqualFunc(a, b, func(x, y *group.Scalar) bool { return x.Equal(y) })
 }
 
 // body is what participant i would post now.
@@ -133,12 +149,12 @@ func (c *ceremony) refuse(i sharing.Index, kind dkg.Kind, body []byte, want erro
 	}
 }
 
-// late makes t honest holders say that the open phase is past its deadline.
+// late makes as many honest participants as it takes say that the open phase is past its deadline.
 func (c *ceremony) late() {
 	c.Helper()
 	phase, said := c.b.Phase(), 0
-	for i := sharing.Index(1); int(i) <= c.s.H && said < c.s.T; i++ {
-		if c.silent[i] {
+	for _, i := range c.everyone() {
+		if c.silent[i] || said == c.s.Statements() {
 			continue
 		}
 		next, err := c.b.PastDeadline(i, phase)
@@ -154,7 +170,7 @@ func (c *ceremony) late() {
 func (c *ceremony) post() {
 	c.Helper()
 	phase := c.b.Phase()
-	for i := sharing.Index(1); int(i) <= c.s.H; i++ {
+	for _, i := range c.everyone() {
 		if c.silent[i] || c.b.Phase() != phase {
 			continue
 		}
@@ -162,7 +178,7 @@ func (c *ceremony) post() {
 			c.accept(i, ready.Post.Kind, ready.Post.Body)
 		}
 	}
-	if c.b.Phase() == phase && !c.b.ReadyToActivate() && len(c.silent) <= c.s.H-c.s.T {
+	if c.b.Phase() == phase && !c.b.ReadyToActivate() && len(c.silent) <= c.s.Participants()-c.s.Statements() {
 		c.late()
 	}
 }
@@ -190,15 +206,14 @@ func (c *ceremony) finish(qual ...sharing.Index) {
 	}
 	c.b = done
 	for i, x := range c.shares {
-		if ready := c.step(i); ready.Post != nil || !ready.Shares[0].Equal(x) {
+		if ready := c.step(i); ready.Post != nil || !sameShares(ready.Shares, x) {
 			c.Errorf("holder %d says something else after the end", i)
 		}
 	}
 }
 
 // confirm runs through the confirm phase and holds the outcome against all that
-// honest holders can check: QUAL, every share against its Y_i, and t shares
-// against Y.
+// honest holders can check: QUAL, and the shares of each key.
 func (c *ceremony) confirm(qual ...sharing.Index) {
 	c.Helper()
 	c.until(dkg.PhaseConfirm)
@@ -212,67 +227,103 @@ func (c *ceremony) confirm(qual ...sharing.Index) {
 	}
 	var holders []sharing.Index
 	for i := sharing.Index(1); int(i) <= c.s.H; i++ {
-		if c.silent[i] {
-			continue
+		if !c.silent[i] {
+			holders = append(holders, i)
 		}
-		x := c.shares[i]
-		if x == nil {
-			c.Fatalf("holder %d has no share", i)
+	}
+	for k := range c.s.N {
+		c.hold(holders, k, o.Keys[k])
+	}
+}
+
+// hold holds the shares of one key of the batch against its public half: every share
+// against its Y_i, t of them and t of the Y_i against Y.
+func (c *ceremony) hold(holders []sharing.Index, k int, public dkg.Public) {
+	c.Helper()
+	shares := map[sharing.Index]*group.Scalar{}
+	for _, i := range holders {
+		if len(c.shares[i]) != c.s.N {
+			c.Fatalf("holder %d has %d shares of %d keys", i, len(c.shares[i]), c.s.N)
 		}
-		if !group.BaseMul(x).Equal(o.Keys[0].YI[i-1]) {
+		if shares[i] = c.shares[i][k]; !group.BaseMul(shares[i]).Equal(public.YI[i-1]) {
 			c.Errorf("the share of holder %d does not match its verification key", i)
 		}
-		holders = append(holders, i)
 	}
-	for k := 0; k+c.s.T <= len(holders); k++ {
-		quorum := holders[k : k+c.s.T]
-		lambda, err := sharing.Lagrange(quorum)
-		if err != nil {
-			c.Fatal(err)
-		}
-		key := group.SmallScalar(0)
-		for j, i := range quorum {
-			key = key.Add(lambda[j].Mul(c.shares[i]))
-		}
-		if !group.BaseMul(key).Equal(o.Keys[0].Y) {
+	for j := 0; j+c.s.T <= len(holders); j++ {
+		quorum := holders[j : j+c.s.T]
+		if key := interpolated(c, quorum, shares); !group.BaseMul(key).Equal(public.Y) {
 			c.Errorf("the shares of %v do not make the key", quorum)
 		}
 		delta := sharing.Delta(c.s.T, c.s.H)
 		points := make([]*group.Point, c.s.T)
-		for j, i := range quorum {
-			points[j] = o.Keys[0].YI[i-1]
+		for l, i := range quorum {
+			points[l] = public.YI[i-1]
 		}
 		w, err := sharing.Interpolate(delta, quorum, points)
 		if err != nil {
 			c.Fatal(err)
 		}
-		if !w.Equal(o.Keys[0].Y.Mul(group.SmallScalar(delta))) {
+		if !w.Equal(public.Y.Mul(group.SmallScalar(delta))) {
 			c.Errorf("the verification keys of %v do not make Δ·Y", quorum)
 		}
 	}
 }
 
-// receiveSecrets looks into the stored state of holder i, as its thief would.
-func (c *ceremony) receiveSecrets(i sharing.Index) [][]byte {
-	c.Helper()
-	var st struct {
-		Session     [32]byte `cbor:"1,keyasint"`
-		Cluster     [32]byte `cbor:"2,keyasint"`
-		T           int      `cbor:"3,keyasint"`
-		H           int      `cbor:"4,keyasint"`
-		F           int      `cbor:"5,keyasint"`
-		N           int      `cbor:"6,keyasint"`
-		Old         [32]byte `cbor:"7,keyasint"`
-		Me          int      `cbor:"8,keyasint"`
-		Keys        [][]byte `cbor:"9,keyasint"`
-		Polynomials [][]byte `cbor:"10,keyasint"`
-		Posts       [][]byte `cbor:"11,keyasint"`
-		Shares      [][]byte `cbor:"12,keyasint"`
+// interpolated is Σ λ_i·x_i over a quorum, written out.
+func interpolated(tb testing.TB, quorum []sharing.Index, shares map[sharing.Index]*group.Scalar) *group.Scalar {
+	tb.Helper()
+	lambda, err := sharing.Lagrange(quorum)
+	if err != nil {
+		tb.Fatal(err)
 	}
+	key := group.SmallScalar(0)
+	for j, i := range quorum {
+		key = key.Add(lambda[j].Mul(shares[i]))
+	}
+	return key
+}
+
+// stolen is what a participant rests as. A thief reads it, a liar alters its own.
+type stolen struct {
+	Session     [32]byte `cbor:"1,keyasint"`
+	Cluster     [32]byte `cbor:"2,keyasint"`
+	T           int      `cbor:"3,keyasint"`
+	H           int      `cbor:"4,keyasint"`
+	F           int      `cbor:"5,keyasint"`
+	N           int      `cbor:"6,keyasint"`
+	Old         [32]byte `cbor:"7,keyasint"`
+	Me          int      `cbor:"8,keyasint"`
+	Keys        [][]byte `cbor:"9,keyasint"`
+	Polynomials [][]byte `cbor:"10,keyasint"`
+	Posts       [][]byte `cbor:"11,keyasint"`
+	Shares      [][]byte `cbor:"12,keyasint"`
+}
+
+func (c *ceremony) steal(i sharing.Index) *stolen {
+	c.Helper()
+	var st stolen
 	if err := wire.Decode(c.parts[i].State().Reveal(), &st); err != nil {
 		c.Fatal(err)
 	}
-	return st.Keys
+	return &st
+}
+
+// receiveSecrets looks into the stored state of holder i, as its thief would.
+func (c *ceremony) receiveSecrets(i sharing.Index) [][]byte {
+	c.Helper()
+	return c.steal(i).Keys
+}
+
+// alter makes participant i go on from another state than its own.
+func (c *ceremony) alter(i sharing.Index, change func(*stolen)) {
+	c.Helper()
+	st := c.steal(i)
+	change(st)
+	p, err := dkg.Restore(c.s, i, secret.New(wire.Encode(st)))
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.parts[i] = p
 }
 
 // dealer is a second implementation of a dealing, which can be told to lie at
@@ -301,7 +352,8 @@ func (d *dealer) commit() []byte {
 }
 
 func bind(s dkg.Session, parts ...[]byte) [][]byte {
-	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), make([]byte, 32)}, parts...)
+	old := s.Old.Digest()
+	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:]}, parts...)
 }
 
 func (d *dealer) prove(s dkg.Session, me sharing.Index, previous [32]byte) []byte {

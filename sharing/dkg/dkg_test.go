@@ -37,10 +37,16 @@ type dealt struct {
 
 func deal(t testing.TB, s Session) *dealt {
 	t.Helper()
+	return dealWith(t, s, make([][]*group.Scalar, s.H))
+}
+
+// dealWith is deal for dealers with old shares, if there are any.
+func dealWith(t testing.TB, s Session, old [][]*group.Scalar) *dealt {
+	t.Helper()
 	rand := testRand()
 	d := &dealt{s: s, joins: make([]*Join, s.H), commits: make([]*Commit, s.H), deals: make([]*Dealing, s.H)}
 	for i := 1; i <= s.H; i++ {
-		p, err := NewParticipant(s, sharing.Index(i), nil, rand)
+		p, err := NewParticipant(s, sharing.Index(i), old[i-1], rand)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,33 +275,88 @@ func TestTheTranscriptHoldsQualAndAllPosts(t *testing.T) {
 	}
 }
 
-// The largest ceremony's posts fit, with room to spare, and 256 KiB hold any of them.
+// The largest ceremony's posts fit: 100 keys at 16-of-16, dealt by 16 old holders of
+// whom none stays.
 func TestTheLargestPostsFit(t *testing.T) {
-	d := deal(t, testSession(16, 16))
-	d.confirm(t)
-	// A verdict is longest when it complains about everyone else.
-	for k := range d.deals[1:] {
-		d.deals[k+1] = &Dealing{commitments: d.deals[k+1].commitments, boxes: make([][]byte, 16)}
+	holders := make([]sharing.Index, MaxParticipants)
+	var shares []*group.Scalar
+	var keys []OldKey
+	for k := range 16 {
+		holders[16+k] = sharing.Index(k + 1)
 	}
-	verdict, err := d.parts[0].verdict(d.view)
+	for k := range MaxBatch {
+		poly, err := sharing.NewPolynomial(testRand(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares = append(shares, poly.Eval(1))
+		keys = append(keys, OldKey{Key: [32]byte{byte(k)}, Version: math.MaxUint32, Epoch: math.MaxUint64, Public: publicOf(poly.Commit(), 16)})
+	}
+	old, err := NewOld(2, 16, holders, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(verdict.(Verdict).Complaints); got != 15 {
-		t.Fatalf("%d complaints", got)
+	s := testSession(16, 16)
+	s.N, s.Old = MaxBatch, old
+	v := View{Session: s, Phase: PhaseJoin, Joins: make([]*Join, MaxParticipants)}
+	sizes := map[Kind]int{}
+	for i := sharing.Index(1); i <= 16; i++ {
+		p, err := NewParticipant(s, i, nil, testRand())
+		if err != nil {
+			t.Fatal(err)
+		}
+		join, err := p.join()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := wire.Encode(join)
+		if v.Joins[i-1], err = CheckJoin(s, i, body); err != nil {
+			t.Fatal(err)
+		}
+		sizes[KindJoin] = len(body)
 	}
-	sizes := map[Kind]int{KindVerdict: len(wire.Encode(verdict))}
-	for _, k := range []Kind{KindJoin, KindCommit, KindDeal} {
-		sizes[k] = len(d.bodies[k][0])
+	p, err := NewParticipant(s, 17, shares, testRand())
+	if err != nil {
+		t.Fatal(err)
 	}
+	commit := p.commit(v).(Commit)
+	sizes[KindCommit] = len(wire.Encode(commit))
+	deal, err := p.deal(v, testRand())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes[KindDeal] = len(wire.Encode(deal))
+	if _, err := CheckDeal(s, 17, v.Previous, &commit, v.Joins, wire.Encode(deal)); err != nil {
+		t.Fatal(err)
+	}
+	verdict, receipt := Verdict{}, Receipt{}
+	for i := sharing.Index(17); i <= MaxParticipants; i++ {
+		verdict.Complaints = append(verdict.Complaints, Complaint{Dealer: i, ReceiveKey: make([]byte, ReceiveSecretSize)})
+	}
+	for range MaxBatch {
+		receipt.Proofs = append(receipt.Proofs, make([]byte, sharing.ProofSize))
+	}
+	sizes[KindVerdict], sizes[KindReceipt] = len(wire.Encode(verdict)), len(wire.Encode(receipt))
+	t.Log(sizes)
 	for k, size := range sizes {
-		if size > 20<<10 || size > MaxBody {
+		if size > MaxBody || k != KindDeal && size > 40<<10 {
 			t.Errorf("a %v has %d bytes", k, size)
 		}
 	}
-	if sizes[KindDeal] < 15*BoxSize(1)+16*group.PointSize || sizes[KindJoin] < 15*ReceiveKeySize {
-		t.Errorf("these are not the largest: %v", sizes)
+	if sizes[KindDeal] < MaxBody-8<<10 || sizes[KindDeal] > 184_100 {
+		t.Errorf("a deal has %d bytes: the arithmetic of MaxBody is not that of the post", sizes[KindDeal])
 	}
+	if sizes[KindJoin] < 16*ReceiveKeySize {
+		t.Errorf("a join has %d bytes: it is not the largest", sizes[KindJoin])
+	}
+}
+
+func publicOf(c sharing.Commitments, h int) Public {
+	p := Public{Y: c.Constant()}
+	for i := sharing.Index(1); int(i) <= h; i++ {
+		p.YI = append(p.YI, c.Eval(i))
+	}
+	return p
 }
 
 // A share that does not match its verification key is never confirmed.
