@@ -26,6 +26,7 @@ const (
 	CodeGrant           Code = "grant"           // the policy demands a grant, and none that fits was named
 	CodeSlot            Code = "slot"            // this use of the grant is bound to another request at the node
 	CodeRate            Code = "rate"            // the principal has used the key as often as the policy lets it for now
+	CodeKeyState        Code = "key-state"       // the key is not active yet, suspended or compromised: nothing under it is opened
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 

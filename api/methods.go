@@ -27,6 +27,7 @@ const (
 	MethodAuditHead   uint16 = 20  // nil → AuditHeadAnswer
 	MethodAuditPage   uint16 = 21  // AuditPageRequest → AuditPageAnswer
 	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
+	MethodKeyAt       uint16 = 30  // KeyAtRequest → KeyAtAnswer
 	MethodHealth      uint16 = 40  // nil → HealthAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
@@ -143,9 +144,23 @@ type KeyRecordRequest struct {
 	ID   KeyID  `cbor:"2,keyasint"`
 }
 
-// KeyRecordAnswer carries an encoded authority.SignedRecord.
+// KeyRecordAnswer carries an encoded authority.SignedRecord, and an encoded
+// authority.SignedLife unless the key is as its order says.
 type KeyRecordAnswer struct {
 	Record []byte `cbor:"1,keyasint"`
+	Life   []byte `cbor:"2,keyasint,omitempty"`
+}
+
+// KeyAtRequest asks what the asked node has of a key, named as in [KeyRecordRequest].
+type KeyAtRequest struct {
+	Name  string   `cbor:"1,keyasint,omitempty"`
+	ID    KeyID    `cbor:"2,keyasint"`
+	Nonce [16]byte `cbor:"3,keyasint"`
+}
+
+// KeyAtAnswer carries an encoded authority.SignedKeyAt.
+type KeyAtAnswer struct {
+	Signed []byte `cbor:"1,keyasint"`
 }
 
 // KeyListAnswer lists the named keys, by name.
@@ -161,8 +176,15 @@ type KeySummary struct {
 	Epoch   uint64   `cbor:"4,keyasint" json:"epoch"`
 	T       uint32   `cbor:"5,keyasint" json:"t"`
 	Holders []string `cbor:"6,keyasint" json:"holders"`
-	State   string   `cbor:"7,keyasint" json:"state"`  // "ordered", "in ceremony: PHASE", "active"
+	State   string   `cbor:"7,keyasint" json:"state"`  // "ordered", "in ceremony: PHASE", or of a key that is born its authority.KeyState
 	Signed  uint32   `cbor:"8,keyasint" json:"signed"` // holders that have signed its record
+
+	Owner     string            `cbor:"9,keyasint,omitempty" json:"owner,omitempty"`
+	Labels    map[string]string `cbor:"10,keyasint,omitempty" json:"labels,omitempty"`
+	NotBefore int64             `cbor:"11,keyasint,omitempty" json:"not_before_ms,omitempty"` // of a key that was born pre-active
+	NotAfter  int64             `cbor:"12,keyasint,omitempty" json:"not_after_ms,omitempty"`  // when it expires
+	Put       Digest            `cbor:"13,keyasint" json:"state_by"`                          // the change that put its state; zeros: none
+	Said      Digest            `cbor:"14,keyasint" json:"labels_by"`                         // the change that says owner, labels and expiry; zeros: none
 }
 
 // ClusterAnswer is what a client needs to know of the cluster beside its genesis.

@@ -583,7 +583,7 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 	moment("alice no, revoked, bob under condition; never 1")
 	w.put(authority.KindLift, authority.Lift{Lifts: revoke}, api.Digest{})
 	moment("alice yes, bob under condition; never 1")
-	w.put(authority.KindPolicy, document(byDay), first)
+	byDayAlone := w.put(authority.KindPolicy, document(byDay), first)
 	moment("bob under condition; never 2")
 	seal := w.put(authority.KindSeal, authority.Seal{Subject: authority.Subject{Kind: authority.SubjectCluster}}, api.Digest{})
 	moment("nobody: the cluster was sealed by ; bob under condition; never 2")
@@ -598,6 +598,17 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 	for _, s := range seals {
 		w.put(authority.KindLift, authority.Lift{Lifts: s}, api.Digest{})
 	}
+	at := key.Record.Key
+	prod := w.put(authority.KindPolicy, document(byDay+`@id("prod") permit (principal == Warifu::Principal::"spiffe://trial/alice", action, resource) when { resource.hasTag("env") && resource.getTag("env") == "prod" };`), byDayAlone)
+	moment("bob under condition; never 2")
+	said := w.put(authority.KindKeyLabels, authority.KeyLabels{Key: at, Labels: map[string]string{"env": "prod"}}, api.Digest{})
+	moment("alice yes, bob under condition; never 1")
+	w.put(authority.KindKeyLabels, authority.KeyLabels{Key: at}, said)
+	w.put(authority.KindPolicy, document(byDay), prod)
+	stop := w.put(authority.KindKeyState, authority.KeyStateChange{Key: at, To: authority.Suspended}, api.Digest{})
+	moment("nobody: the key was suspended, by ; bob under condition; never 2")
+	w.put(authority.KindKeyState, authority.KeyStateChange{Key: at, To: authority.Deactivated}, stop)
+	moment("bob under condition; never 2")
 	revoke = w.put(authority.KindRevoke, authority.Revoke{Subject: authority.Subject{Kind: authority.SubjectCA, Name: "trial"}}, api.Digest{})
 	moment("nobody: no authority for applications was in force; bob under condition; never 2")
 	w.put(authority.KindLift, authority.Lift{Lifts: revoke}, api.Digest{})

@@ -123,6 +123,7 @@ func (w *WhoCould) judgeKey(s *InForce) {
 			w.nobody("the key was revoked by %s, at %s", by.ID, instant(by.Time))
 		}
 	}
+	w.judgeState(s)
 	if by := s.denied(authority.Subject{Kind: authority.SubjectCluster}); by != nil {
 		w.nobody("the cluster was sealed by %s, at %s", by.ID, instant(by.Time))
 	}
@@ -196,6 +197,10 @@ func (w *WhoCould) judgePolicy(f *Folder, s *InForce) {
 	r := policy.Request{Action: policy.Unwrap, KeyName: w.Key}
 	if w.KeyID != nil {
 		r.KeyID = *w.KeyID
+		if w.Order != nil {
+			_, said := s.lifeOf(r.KeyID, w.Order)
+			r.Labels = said.Labels
+		}
 	}
 	for _, principal := range p.Principals() {
 		v, clauses := p.Could(principal, r)

@@ -26,11 +26,16 @@ const (
 	KindNodeAdd     = "node-add"     // [Membership]
 	KindNodeRemove  = "node-remove"  // [Membership]
 	KindNodeReplace = "node-replace" // [Membership]
+	KindKeyState    = "key-state"    // [KeyStateChange]
+	KindKeyLabels   = "key-labels"   // [KeyLabels]
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
-	return []string{KindCA, KindCustodians, KindGenesis, KindKey, KindLift, KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRevoke, KindSeal}
+	return []string{
+		KindCA, KindCustodians, KindGenesis, KindKey, KindKeyLabels, KindKeyState, KindLift,
+		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRevoke, KindSeal,
+	}
 }
 
 // IsChangeKind says whether custodians sign this kind.
@@ -41,7 +46,8 @@ var ErrChange = errors.New("not a usable change")
 
 // Change is one object of authority. What it means stands in Body, by kind:
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
-// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody], those of nodes a [Membership].
+// KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody],
+// KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

@@ -309,7 +309,7 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
 // many as any other kind does: who could replace them could sign everything. So it does
-// to change the roster.
+// to change the roster. For a key's state and labels it takes as many as for its order.
 func (g *Genesis) RequiredFor(kind string) int {
 	most := 0
 	for _, r := range g.Required {
@@ -318,8 +318,11 @@ func (g *Genesis) RequiredFor(kind string) int {
 		}
 		most = max(most, int(r.Count))
 	}
-	if kind == KindCustodians || IsMembershipKind(kind) {
+	switch {
+	case kind == KindCustodians, IsMembershipKind(kind):
 		return most
+	case kind == KindKeyState, kind == KindKeyLabels:
+		return g.RequiredFor(KindKey)
 	}
 	return 0
 }

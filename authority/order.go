@@ -35,6 +35,10 @@ type Order struct {
 	F            uint32        `cbor:"5,keyasint"` // liars the ceremony survives
 	Holders      []string      `cbor:"6,keyasint"`
 	PhaseSeconds uint32        `cbor:"7,keyasint"` // after which holders may sign that a phase is past its deadline
+
+	// NotBefore, if it is not 0, lets the key be born pre-active: it is active from
+	// then on, in Unix milliseconds.
+	NotBefore int64 `cbor:"20,keyasint,omitempty"`
 }
 
 // H is the number of holders.
@@ -64,6 +68,8 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: threshold %d of %d holders, from %d to %d is possible", ErrOrder, t, h, MinT, h)
 	case o.F == 0 && h != t, o.F != 0 && o.F > uint32(min(h-t, t-1)):
 		return fmt.Errorf("%w: f = %d, must be 1 to min(h-t, t-1) = %d, or 0 when h = t", ErrOrder, o.F, min(h-t, t-1))
+	case o.NotBefore < 0, o.NotBefore != 0 && o.Purpose == PurposeRoot:
+		return fmt.Errorf("%w: a named key has an activation date after 1970, or none; the root key has none", ErrOrder)
 	case o.PhaseSeconds == 0 || o.PhaseSeconds > MaxPhaseSecond:
 		return fmt.Errorf("%w: a phase lasts 1 to %d seconds", ErrOrder, MaxPhaseSecond)
 	}

@@ -18,6 +18,7 @@ const (
 	SubjectGrant       = "grant"       // a grant, by its id
 	SubjectNode        = "node"        // what one node releases, by node id; sealed, never revoked
 	SubjectCluster     = "cluster"     // what any node releases; sealed, never revoked
+	SubjectKeyState    = "key-state"   // a threshold key, by key id, while its state forbids releases; see [KeyStateChange]
 )
 
 // ErrRevoke is returned, wrapped, for a revoke, a lift or a seal that names nothing
@@ -60,8 +61,8 @@ type Lift struct {
 	Lifts api.Digest `cbor:"1,keyasint"` // id of the change that carries the revoke or the seal
 }
 
-// ParseDenial reads what a change of the kind [KindRevoke] or [KindSeal] denies.
-// Failures wrap [ErrRevoke].
+// ParseDenial reads what a change of the kind [KindRevoke] or [KindSeal] denies, or one
+// of the kind [KindKeyState] that stops a key. Failures wrap [ErrRevoke].
 func ParseDenial(c *Change) (Subject, error) {
 	var s Subject
 	switch c.Kind {
@@ -77,6 +78,15 @@ func ParseDenial(c *Change) (Subject, error) {
 			return Subject{}, fmt.Errorf("%w: %w", ErrRevoke, err)
 		}
 		s = r.Subject
+	case KindKeyState:
+		k, err := ParseKeyState(c)
+		if err != nil {
+			return Subject{}, fmt.Errorf("%w: %w", ErrRevoke, err)
+		}
+		if k.To.Unwraps() {
+			return Subject{}, fmt.Errorf("%w: a key that is %s releases", ErrRevoke, k.To)
+		}
+		s = Subject{Kind: SubjectKeyState, Name: k.Key.String()}
 	default:
 		return Subject{}, fmt.Errorf("%w: a change of the kind %q denies nothing", ErrRevoke, c.Kind)
 	}
@@ -84,6 +94,9 @@ func ParseDenial(c *Change) (Subject, error) {
 		return Subject{}, fmt.Errorf("%w: a %s replaces nothing", ErrRevoke, c.Kind)
 	}
 	if sealed := s.Kind == SubjectNode || s.Kind == SubjectCluster; sealed != (c.Kind == KindSeal) {
+		return Subject{}, fmt.Errorf("%w: a %s of the kind %.20q", ErrRevoke, c.Kind, s.Kind)
+	}
+	if stops := s.Kind == SubjectKeyState; stops != (c.Kind == KindKeyState) {
 		return Subject{}, fmt.Errorf("%w: a %s of the kind %.20q", ErrRevoke, c.Kind, s.Kind)
 	}
 	return s, s.Check()
@@ -95,7 +108,7 @@ func (s Subject) Check() error {
 	switch s.Kind {
 	case SubjectPrincipal:
 		err = api.CheckPrincipal(s.Name)
-	case SubjectCertificate, SubjectKey, SubjectGrant:
+	case SubjectCertificate, SubjectKey, SubjectGrant, SubjectKeyState:
 		_, err = api.ParseDigest(s.Name)
 	case SubjectCA, SubjectNode:
 		err = api.CheckName(s.Name)

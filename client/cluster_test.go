@@ -49,7 +49,10 @@ type fakeNode struct {
 	puts    *api.ProposalsAnswer                                // what is proposed; guarded by mu; nil: it refuses
 	asked   []api.UnwrapRequest                                 // guarded by mu
 	delay   time.Duration                                       // guarded by mu
-	proofs  atomic.Int64
+	life    []byte                                              // guarded by mu
+
+	at     func(*api.KeyAtRequest) (*authority.SignedKeyAt, error) // guarded by mu; nil: it refuses
+	proofs atomic.Int64
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
@@ -121,6 +124,7 @@ func (n *fakeNode) requests() []api.UnwrapRequest {
 func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16, body []byte) ([]byte, error) {
 	n.mu.Lock()
 	record, twist, submit, claims, delay := n.record, n.twist, n.submit, n.claims, n.delay
+	life, at := n.life, n.at
 	n.mu.Unlock()
 	switch method {
 	case api.MethodStatus:
@@ -144,7 +148,20 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 		if record == nil || r.Name != "" && r.Name != n.cluster.key.Order.Name || r.Name == "" && r.ID != n.cluster.key.Record.Key {
 			return nil, &transport.Refusal{Code: string(api.CodeUnknownKey), Sentence: "there is no such key"}
 		}
-		return wire.Encode(api.KeyRecordAnswer{Record: record}), nil
+		return wire.Encode(api.KeyRecordAnswer{Record: record, Life: life}), nil
+	case api.MethodKeyAt:
+		var q api.KeyAtRequest
+		if err := wire.Decode(body, &q); err != nil {
+			return nil, err
+		}
+		if at == nil {
+			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
+		}
+		signed, err := at(&q)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Encode(api.KeyAtAnswer{Signed: signed.Encode()}), nil
 	case api.MethodAnchors:
 		n.mu.Lock()
 		defer n.mu.Unlock()

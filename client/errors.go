@@ -130,8 +130,8 @@ func (e *QuorumError) Error() string {
 	return fmt.Sprintf("%s: %d of %d partials for key %s (request %s)", ErrQuorum, e.Got, e.Need, e.Key, e.Request) + reasonLines(e.Reasons, e.Nodes)
 }
 
-// Is reports true for [ErrQuorum], and for [ErrDenied], [ErrGrant], [ErrRate] or
-// [ErrUnauthenticated] if at least one node gave that as its reason.
+// Is reports true for [ErrQuorum], and for [ErrDenied], [ErrGrant], [ErrRate],
+// [ErrKeyState] or [ErrUnauthenticated] if at least one node gave that as its reason.
 func (e *QuorumError) Is(target error) bool {
 	return target == ErrQuorum || reasonsAre(e.Reasons, target)
 }
@@ -156,6 +156,7 @@ var errorOfCode = map[api.Code]error{
 	api.CodeGrant:           ErrGrant,
 	api.CodeSlot:            ErrGrant,
 	api.CodeRate:            ErrRate,
+	api.CodeKeyState:        ErrKeyState,
 	api.CodeUnauthenticated: ErrUnauthenticated,
 	api.CodeUnknownKey:      ErrUnknownKey,
 	api.CodeEnvelope:        ErrEnvelope,

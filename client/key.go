@@ -25,6 +25,9 @@ type Key struct {
 	signed []byte
 	public *tdh2.PublicKey
 	yi     []*group.Point // by index - 1
+
+	genesis *authority.VerifiedGenesis
+	life    life
 }
 
 // ParseKey reads a signed key record, as [Key.Encode] gives it and as nodes
@@ -39,7 +42,7 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Key{record: r, signed: slices.Clone(b)}
+	k := &Key{record: r, signed: slices.Clone(b), genesis: g}
 	y, err := group.DecodePoint(r.Y)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Y: %w", ErrKeyPoints, err)
@@ -115,10 +118,13 @@ func (k *Key) Threshold() int { return int(k.record.Order().T) }
 func (k *Key) Holders() []string { return slices.Clone(k.record.Order().Holders) }
 
 // Wrap makes an envelope around a secret of 1 to 64 bytes, offline. Only the same
-// context opens it.
+// context opens it. A key that is known not to be active is an [ErrKeyState].
 func (k *Key) Wrap(rand io.Reader, context api.Context, dek secret.Bytes) ([]byte, error) {
 	if err := context.Check(); err != nil {
 		return nil, fmt.Errorf("wrap under the key %s: %w", k.Name(), err)
+	}
+	if err := k.mayWrap(); err != nil {
+		return nil, err
 	}
 	return tdh2.Wrap(rand, k.public, context.Canonical(), dek)
 }

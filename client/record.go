@@ -43,6 +43,10 @@ func (c *Client) RecordByID(ctx context.Context, id api.KeyID) (*Key, error) {
 	if k != nil {
 		return k, nil
 	}
+	return c.fetchByID(ctx, id)
+}
+
+func (c *Client) fetchByID(ctx context.Context, id api.KeyID) (*Key, error) {
 	return c.fetch(ctx, "fetch the record of the key "+id.String(), api.KeyRecordRequest{ID: id}, func(k *Key) error {
 		if k.ID() != id {
 			return fmt.Errorf("%w: the record of another key, %s", ErrAnswer, k.ID())
@@ -65,24 +69,32 @@ func (c *Client) fetch(ctx context.Context, doing string, request api.KeyRecordR
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
 		}
+		if k, err = k.With(answer.Life); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+		}
 		return k, wanted(k)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.keep(k)
-	return k, nil
+	return c.keep(k), nil
 }
 
-func (c *Client) keep(k *Key) {
+// keep remembers a key, with the state that is known of it already where the new one
+// lacks it.
+func (c *Client) keep(k *Key) *Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if before := c.keys[k.ID()]; before != nil {
+		k = k.Following(before)
+	}
 	if len(c.keys) >= maxKeys {
 		clear(c.keys)
 		clear(c.names)
 	}
 	c.keys[k.ID()] = k
 	c.names[k.Name()] = k
+	return k
 }
 
 // forget drops a record that turned out to be of another epoch.

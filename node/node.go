@@ -67,6 +67,7 @@ type Node struct {
 	listen    func(address string) (net.PacketConn, error)
 	now       func() time.Time     // the wall clock
 	boot      func() time.Duration // the boot-time clock
+	started   int64                // by the wall clock, Unix milliseconds
 	strangers atomic.Uint64
 	denied    atomic.Pointer[denied]
 	progress  progress
@@ -158,7 +159,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, began: o.Boot(), memoryLocked: o.MemoryLocked, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
-	n.device = metered{o.Device, n.meters}
+	n.device, n.started = metered{o.Device, n.meters}, o.Now().UnixMilli()
 	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodCluster:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodKeyAt:     {classCustodian, classOperator, classAuditor},
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
@@ -94,7 +95,12 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodKeyRecord:
 		return decodeThen(body, n.keyRecord)
 	case api.MethodKeyList:
-		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed())}), nil
+		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed(), n.now().UnixMilli())}), nil
+	case api.MethodKeyAt:
+		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
+		}
+		return decodeThen(body, n.keyAt)
 	case api.MethodUnwrap:
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
@@ -285,10 +291,14 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	r := authority.SignedRecord{
 		Record: k.Record, Signatures: k.Signatures, Succession: s.SuccessionTo(ordered, k.Record.RosterVersion), Ordered: ordered,
 	}
-	return &api.KeyRecordAnswer{Record: r.Encode()}, nil
+	a := &api.KeyRecordAnswer{Record: r.Encode()}
+	if l := s.SignedLife(k.ID); l != nil {
+		a.Life = l.Encode()
+	}
+	return a, nil
 }
 
-func keyList(s *ledger.State) []api.KeySummary {
+func keyList(s *ledger.State, now int64) []api.KeySummary {
 	var out []api.KeySummary
 	for _, o := range s.Orders() {
 		if o.Order.Purpose == authority.PurposeRoot {
@@ -300,6 +310,7 @@ func keyList(s *ledger.State) []api.KeySummary {
 		}
 		if key := s.Key(o.Key); key != nil {
 			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Number, "active", uint32(len(key.Signed))
+			sayLife(s, &k, now)
 		}
 		out = append(out, k)
 	}

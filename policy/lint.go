@@ -22,6 +22,7 @@ type Shared struct {
 	Key     string
 	T       int
 	Holders []Holder
+	Labels  map[string]string
 }
 
 // Warning is a thing about a policy that its author should look at.
@@ -260,7 +261,7 @@ func (p *Policy) lintRegions(k Shared) []Warning {
 		yes := 0
 		var by []string
 		for _, h := range k.Holders {
-			v, rules := p.Possible(who, Request{Action: Unwrap, KeyName: k.Key, NodeRegion: h.Region}, "nodeRegion")
+			v, rules := p.Possible(who, Request{Action: Unwrap, KeyName: k.Key, Labels: k.Labels, NodeRegion: h.Region}, "nodeRegion")
 			if v != Never {
 				yes++
 				by = append(by, rules...)

@@ -88,7 +88,7 @@ func TestPossible(t *testing.T) {
 @id("not-training") forbid (principal, action, resource == Warifu::Key::"data") when { context.envelope has purpose && context.envelope.purpose == "training" };
 @id("data") permit (principal in Warifu::Group::"apps", action, resource == Warifu::Key::"data");`)
 	var got []string
-	for _, c := range p.Matrix([]string{"demo", "late", "no", "dead", "data", "other"}) {
+	for _, c := range p.Matrix([]string{"demo", "late", "no", "dead", "data", "other"}, nil) {
 		got = append(got, fmt.Sprintf("%s %s %s %s", strings.TrimPrefix(c.Principal, "spiffe://x/"), c.Key, c.Verdict, strings.Join(c.Rules, ",")))
 	}
 	want := []string{

@@ -43,12 +43,13 @@ type Cell struct {
 }
 
 // Matrix says for every principal named and every key given what is possible:
-// rows in the order of [Policy.Principals], then keys as given.
-func (p *Policy) Matrix(keys []string) []Cell {
+// rows in the order of [Policy.Principals], then keys as given. labels are those of the
+// keys that have some, by name; a key that is not in it has none.
+func (p *Policy) Matrix(keys []string, labels map[string]map[string]string) []Cell {
 	var out []Cell
 	for _, principal := range p.Principals() {
 		for _, key := range keys {
-			asked := Request{Action: Unwrap, KeyName: key}
+			asked := Request{Action: Unwrap, KeyName: key, Labels: labels[key]}
 			v, rules := p.Possible(principal, asked)
 			word := v.String()
 			if without, _ := p.Possible(principal, asked, "grants"); v != Never && without == Never {

@@ -8,6 +8,7 @@
 //	identity.key   its key, PEM, 0600
 //	custodians     the changes that replaced custodians since; may be missing
 //	records/ID     key records that were kept, so that wrapping needs no cluster
+//	records/ID.life  what custodians have said of the key's state and labels; may be missing
 //
 // It is $WARIFU_HOME, or ~/.config/warifu. `warifu client init` writes it, and
 // warifu adds the records that it asked for; age-plugin-warifu reads it. All trust is in the hash: the genesis

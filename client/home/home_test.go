@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -153,4 +154,31 @@ func FuzzParseSettings(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What custodians said of a key is kept beside its record, and believed as it is there.
+func TestTheStateOfAKeyIsKeptBesideItsRecord(t *testing.T) {
+	c := dealt.New(t, 2, "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1")
+	k := c.Deal("payroll", 2, "n1", "n2", "n3")
+	h := &home.Home{Dir: t.TempDir(), Genesis: c.Genesis}
+	write(t, h.RecordPath(k.Record.Key), c.Sign(k.Record, "n1", "n2"))
+	state := func() authority.KeyState {
+		t.Helper()
+		k, err := h.RecordOf("payroll")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.State(time.Now())
+	}
+	if got := state(); got != authority.Active {
+		t.Errorf("without a word it is %s", got)
+	}
+	write(t, h.LifePath(k.Record.Key), c.Life(k.Record.Key, authority.Deactivated, nil))
+	if got := state(); got != authority.Deactivated {
+		t.Errorf("it is %s", got)
+	}
+	write(t, h.LifePath(k.Record.Key), []byte("junk"))
+	if _, err := h.Record(k.Record.Key); !errors.Is(err, authority.ErrKeyLife) {
+		t.Errorf("what is damaged counts for nothing said: %v", err)
+	}
 }

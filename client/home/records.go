@@ -95,5 +95,24 @@ func (h *Home) believe(id api.KeyID, b []byte) (*client.Key, error) {
 	if k.ID() != id {
 		return nil, fmt.Errorf("%s is %w, %s", h.RecordPath(id), ErrOtherKey, k.ID())
 	}
-	return k, nil
+	return h.Recall(k)
+}
+
+// LifePath is where what custodians have said of a key is kept, beside its record.
+func (h *Home) LifePath(id api.KeyID) string { return h.RecordPath(id) + ".life" }
+
+// Recall is the key with what is kept of its state, if anything is.
+func (h *Home) Recall(k *client.Key) (*client.Key, error) {
+	b, err := Read(h.LifePath(k.ID()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	known, err := k.With(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", h.LifePath(k.ID()), err)
+	}
+	return known, nil
 }

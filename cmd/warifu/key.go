@@ -13,24 +13,30 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return group("key", "Order a key's birth, and show the keys there are",
-		"A key is born in shares among its holders, and is never whole. Its order is a\nchange that custodians sign; its public record is what wrapping needs.",
+	g := group("key", "Order a key's birth, say where it stands in its life, and show the keys there are",
+		`A key is born in shares among its holders, and is never whole. Its order is a
+change that custodians sign; its public record is what wrapping needs. So are the
+changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 		`  warifu key create photos --out photos.change
   warifu key list
   warifu key show photos --out photos.record`,
-		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand())
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyLabelCommand())
+	g.AddCommand(a.stateCommands()...)
+	return g
 }
 
 func (a *app) keyCreateCommand() *cobra.Command {
 	var f changeFlags
 	var threshold, tolerate, phase uint32
 	var holders []string
+	var notBefore string
 	c := &cobra.Command{
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
 		Long: `Writes a change that orders the birth of a key, for custodians to sign, and says
 what its numbers mean: who can be lost, and who may lie. What is not given is as
-for the cluster's root key.`,
+for the cluster's root key. With --not-before the key is born pre-active: nothing is
+wrapped or opened with it before, by ledger time and by each node's own clock.`,
 		Example: `  warifu key create photos --out photos.change
   warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
 		Args: exactly("NAME"),
@@ -45,6 +51,9 @@ for the cluster's root key.`,
 			o := authority.Order{
 				Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: args[0],
 				T: g.Root.T, F: g.Root.F, Holders: g.Root.Holders, PhaseSeconds: g.Root.PhaseSeconds,
+			}
+			if o.NotBefore, err = parseDate("--not-before", notBefore); err != nil {
+				return err
 			}
 			given := c.Flags().Changed
 			if given("threshold") {
@@ -79,6 +88,7 @@ for the cluster's root key.`,
 	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
 	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
 	c.Flags().Uint32Var(&phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	c.Flags().StringVar(&notBefore, "not-before", "", "when it becomes active, as 2027-04-01 or 2027-04-01T09:00:00+09:00 (default: at its birth)")
 	return c
 }
 
@@ -93,7 +103,7 @@ func rosterIDs(g *authority.Genesis) []string {
 func (a *app) keyListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List the keys of the cluster",
-		Long:    "Lists the keys of the cluster with threshold, holders and state.",
+		Long:    "Lists the keys of the cluster with threshold, holders and state, and what custodians\nsay of them: labels, owner and expiry.",
 		Example: "  warifu key list\n  warifu key list -o json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -118,10 +128,11 @@ func (a *app) keyListCommand() *cobra.Command {
 					}
 					rows = append(rows, []string{
 						orWord(k.Name, "(root)"), fmt.Sprint(k.Version), fmt.Sprint(k.Epoch), fmt.Sprintf("%d of %d", k.T, len(k.Holders)),
-						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)), id,
+						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)),
+						orWord(strings.Join(labelled(k.Labels), " "), "-"), orWord(k.Owner, "-"), instantOr(k.NotAfter, "never"), id,
 					})
 				}
-				table(w, "NAME VERSION EPOCH THRESHOLD STATE SIGNED ID", rows)
+				table(w, "NAME VERSION EPOCH THRESHOLD STATE SIGNED LABELS OWNER EXPIRES ID", rows)
 			})
 		},
 	}

@@ -229,6 +229,13 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 			if err != nil {
 				return err
 			}
+			if len(labels) == 0 {
+				all, err := a.labelsOf(c.Context(), &from)
+				if err != nil {
+					return err
+				}
+				k.Labels = all[k.Key]
+			}
 			x := p.Explain(k.Request())
 			return a.show(x, func(w io.Writer) {
 				answer := "denied"
@@ -253,7 +260,7 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 	f.StringVar(&k.Principal, "principal", "", "who asks: a SPIFFE ID")
 	f.StringVar(&k.Key, "key", "", "the key's name")
 	f.StringArrayVar(&context, "context", nil, "a pair KEY=VALUE of the envelope's context; may be repeated")
-	f.StringArrayVar(&labels, "label", nil, "a pair KEY=VALUE of the key's labels; may be repeated")
+	f.StringArrayVar(&labels, "label", nil, "a pair KEY=VALUE of the key's labels; may be repeated (default, with the policy in force: those it has)")
 	f.StringVar(&source, "source", "", "the caller's address")
 	f.StringVar(&k.NodeRegion, "node-region", "", "the deciding node's region")
 	f.StringVar(&k.NodeHSM, "node-hsm", "pkcs11", "what seals the deciding node's shares: pkcs11 or soft")
@@ -277,7 +284,8 @@ lets it unwrap always, sometimes (it depends on context, time, place, reason or
 grants), with a grant (and never without), or never. Without --key: the keys that the policy names.
 
 It is worked out by partial evaluation, not by trying requests: "never" and
-"always" are certain, "sometimes" may be less than it says.`,
+"always" are certain, "sometimes" may be less than it says. With the policy in force it
+asks for the keys' labels, too; with --text no key has any.`,
 		Example: "  warifu policy matrix\n  warifu policy matrix --text policy.cedar --entities entities.json --key demo --key payroll",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -290,7 +298,11 @@ It is worked out by partial evaluation, not by trying requests: "never" and
 					return fail(exitUsage, "this policy names no key: say which with --key")
 				}
 			}
-			cells := p.Matrix(keys)
+			labels, err := a.labelsOf(c.Context(), &from)
+			if err != nil {
+				return err
+			}
+			cells := p.Matrix(keys, labels)
 			return a.show(cells, func(w io.Writer) {
 				rows := [][]string{}
 				for _, cell := range cells {
@@ -361,6 +373,22 @@ count by themselves, and t of them agree. Anything found is exit code 11.`,
 	return c
 }
 
+// labelsOf asks the cluster for the labels of every key that has some, by name.
+func (a *app) labelsOf(ctx context.Context, from *policySource) (map[string]map[string]string, error) {
+	if from.text != "" {
+		return nil, nil
+	}
+	keys, err := a.sharedKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[string]string{}
+	for _, k := range keys {
+		out[k.Key] = k.Labels
+	}
+	return out, nil
+}
+
 // sharedKeys asks the cluster how each named key is shared.
 func (a *app) sharedKeys(ctx context.Context) ([]policy.Shared, error) {
 	cluster, err := a.connect()
@@ -377,7 +405,7 @@ func (a *app) sharedKeys(ctx context.Context) ([]policy.Shared, error) {
 		if k.Name == "" {
 			continue // the root key opens no envelopes
 		}
-		s := policy.Shared{Key: k.Name, T: int(k.T)}
+		s := policy.Shared{Key: k.Name, T: int(k.T), Labels: k.Labels}
 		for _, id := range k.Holders {
 			if n := cluster.Known().Genesis.NodeByID(id); n != nil {
 				s.Holders = append(s.Holders, policy.Holder{Node: id, Region: n.Region})

@@ -318,12 +318,12 @@ func (s *said) show(a *app, v *changeView, next func(io.Writer)) error {
 const lookAgain = 100 * time.Millisecond
 
 // say hands in what a custodian says about a change, and looks what came of it.
-// change, if it is known, has the signature that is handed in: a revoke or a seal that
-// is complete by it is handed to every node as well, where it acts at once.
+// change, if it is known, has the signature that is handed in: what denies, and
+// is complete by it, is handed to every node as well, where it acts at once.
 func (a *app) say(ctx context.Context, cluster *client.Client, g *authority.Genesis, entry, change *authority.Entry) (*said, error) {
 	s := &said{}
-	if change != nil && (change.Kind == authority.KindRevoke || change.Kind == authority.KindSeal) {
-		if _, err := authority.VerifyChange(g, change); err == nil {
+	if change != nil {
+		if c, err := authority.VerifyChange(g, change); err == nil && stops(c) {
 			if s.InForce, s.Missing, err = handOver(ctx, cluster, change.Encode()); err != nil {
 				return nil, err
 			}

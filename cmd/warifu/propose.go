@@ -34,7 +34,11 @@ func (a *app) proposeCommand() *cobra.Command {
 	revoke.Short = "Propose to take a principal, certificate, key or authority out of use"
 	revoke.Long = revoke.Short + ", until custodians lift it.\n\n" + proposeLong
 	revoke.Example = "  warifu propose revoke principal spiffe://hospital.example/app --custodian alice.custodian"
-	return group("propose", "Put a change before the custodians, in the ledger", proposeLong,
+	var states []*cobra.Command
+	for _, v := range stateVerbs {
+		states = append(states, asProposal(a.stateCommand(v), "", v.name, "key "+v.name))
+	}
+	g := group("propose", "Put a change before the custodians, in the ledger", proposeLong,
 		"  warifu propose key photos --custodian alice.custodian\n  warifu propose policy --text policy.cedar --entities entities.json --custodian alice.custodian\n  warifu approve 6b1f... --custodian bob.custodian",
 		asProposal(a.policyPutCommand(), "", "policy", "policy put"),
 		asProposal(a.keyCreateCommand(), "", "key", "key create"),
@@ -42,7 +46,10 @@ func (a *app) proposeCommand() *cobra.Command {
 		revoke,
 		asProposal(a.sealCommand(), "", "seal", "seal"),
 		asProposal(a.liftCommand(), "", "lift", "lift"),
-		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"))
+		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"),
+		asProposal(a.keyLabelCommand(), "", "label", "key label"))
+	g.AddCommand(states...)
+	return g
 }
 
 // asProposal gives a verb that writes a change the words of one that proposes it.

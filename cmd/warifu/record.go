@@ -74,6 +74,9 @@ func (a *app) savedKey(name, saved string) (*client.Key, *authority.VerifiedGene
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", saved, err)
 	}
+	if k, err = h.Recall(k); err != nil {
+		return nil, nil, err
+	}
 	if name != "" && name != k.Name() && name != k.ID().String() {
 		return nil, nil, fail(exitInput, "%s is the record of the key %s, not of %s", saved, k.Name(), name)
 	}
@@ -145,6 +148,9 @@ func (a *app) tryKeep(h *home.Home, k *client.Key) {
 // stays: a client never goes back.
 func keepRecord(h *home.Home, k *client.Key) error {
 	path := h.RecordPath(k.ID())
+	if err := keepLife(h, k); err != nil {
+		return err
+	}
 	if has, err := h.Record(k.ID()); err == nil &&
 		(has.Version() > k.Version() || has.Version() == k.Version() && has.Epoch() >= k.Epoch()) {
 		return nil
@@ -153,4 +159,18 @@ func keepRecord(h *home.Home, k *client.Key) error {
 		return fail(exitLocal, "keep the record of %s: %w", k.Name(), err)
 	}
 	return writeReplacing(path, modePublic, k.Encode())
+}
+
+// keepLife writes beside the record what custodians have said of the key's state.
+func keepLife(h *home.Home, k *client.Key) error {
+	if has, err := h.Recall(k); err == nil {
+		k = k.Following(has)
+	}
+	if len(k.Life()) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(h.LifePath(k.ID())), modeDir); err != nil {
+		return fail(exitLocal, "keep the record of %s: %w", k.Name(), err)
+	}
+	return writeReplacing(h.LifePath(k.ID()), modePublic, k.Life())
 }

@@ -84,7 +84,7 @@ of its holders have signed its record.`,
 			// What denies is handed to every node as well: it acts there at once, also
 			// when there is no leader to order it.
 			var inForce, missing []string
-			if change.Kind == authority.KindRevoke || change.Kind == authority.KindSeal {
+			if stops(change) {
 				if inForce, missing, err = handOver(ctx, cluster, e.Encode()); err != nil {
 					return err
 				}
@@ -101,7 +101,7 @@ of its holders have signed its record.`,
 				Kind string `json:"kind"`
 				Key  string `json:"key,omitempty"` // the born key's id
 
-				InForce []string `json:"in_force,omitempty"` // of a revoke or a seal: nodes that gave a receipt
+				InForce []string `json:"in_force,omitempty"` // of what denies: nodes that gave a receipt
 				Missing []string `json:"no_receipt,omitempty"`
 			}{SubmitAnswer: answer, Kind: change.Kind, InForce: inForce, Missing: missing}
 			if wait && change.Kind == authority.KindKey {

@@ -34,7 +34,11 @@ type changeView struct {
 	Denies   *denialView   `json:"denies,omitempty"`
 	Lifts    *api.Digest   `json:"lifts,omitempty"`
 	Custody  *custodyView  `json:"custodians,omitempty"`
-	known    bool
+
+	KeyState  *keyStateView  `json:"key_state,omitempty"`
+	KeyLabels *keyLabelsView `json:"key_labels,omitempty"`
+
+	known bool
 }
 
 type signerView struct {
@@ -80,6 +84,7 @@ type orderView struct {
 	Tolerate     uint32   `json:"tolerate"`
 	Holders      []string `json:"holders"`
 	PhaseSeconds uint32   `json:"phase_seconds"`
+	NotBefore    int64    `json:"not_before_ms,omitempty"` // it is born pre-active
 	Means        []string `json:"means"`
 	Warnings     []string `json:"warnings,omitempty"`
 }
@@ -122,6 +127,10 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		}
 	case authority.KindCustodians:
 		v.Custody, err = viewCustody(c, g)
+	case authority.KindKeyState:
+		v.KeyState, err = viewKeyState(c)
+	case authority.KindKeyLabels:
+		v.KeyLabels, err = viewKeyLabels(c)
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -215,7 +224,7 @@ func viewCA(body []byte) (*caView, error) {
 // them. g may be nil.
 func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	v := &orderView{
-		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds,
+		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds, NotBefore: o.NotBefore,
 	}
 	h, t, f := int(o.H()), int(o.T), int(o.F)
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
@@ -229,6 +238,9 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	}
 	if f > 0 {
 		say("its birth survives %s that may lie or be silent", plural(f, "holder"))
+	}
+	if o.NotBefore != 0 {
+		say("it is not used before %s, unless custodians enable it", instant(o.NotBefore))
 	}
 	if g == nil {
 		return v
@@ -299,6 +311,10 @@ func (v *changeView) words(a *app, w io.Writer) {
 		facts(w, "  id", v.Lifts.String())
 	case v.Custody != nil:
 		v.Custody.words(a, w)
+	case v.KeyState != nil:
+		v.KeyState.words(w)
+	case v.KeyLabels != nil:
+		v.KeyLabels.words(w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

@@ -228,6 +228,14 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeLift(d, index, c, id); err != nil {
 			return err
 		}
+	case authority.KindKeyState:
+		if err := s.takeKeyState(d, index, c, id, raw); err != nil {
+			return err
+		}
+	case authority.KindKeyLabels:
+		if err := s.takeKeyLabels(d, c, id, raw); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("%w: of the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -427,6 +435,7 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 		key.Struck = append(key.Struck, o.Order.Holders[i-1])
 	}
 	d.put(keyPath(id, 1), key)
+	d.bear(id, &o.Order)
 	putBoard(d, ses, o, done)
 	born := *o
 	born.Live, born.Key = api.Digest{}, id

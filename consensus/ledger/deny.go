@@ -81,14 +81,14 @@ func (s *State) DenialBy(id api.Digest) *Denial { return get[*Denial](s, pathDen
 func (s *State) LiftOf(id api.Digest) *Lifted { return get[*Lifted](s, pathLifted+id.String()) }
 
 // Denies says which change an entry carries if it is one that denies: signed by
-// those who may, usable, not expired. It does not ask whether it was taken, or
+// those who may, usable, not expired, and of a key that can be stopped so. It does not ask whether it was taken, or
 // lifted.
 func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err error) {
 	e, err := authority.ParseEntry(entry)
 	if err != nil {
 		return api.Digest{}, authority.Subject{}, err
 	}
-	if e.Kind != authority.KindRevoke && e.Kind != authority.KindSeal {
+	if e.Kind != authority.KindRevoke && e.Kind != authority.KindSeal && e.Kind != authority.KindKeyState {
 		return api.Digest{}, authority.Subject{}, fmt.Errorf("%w: %w", authority.ErrRevoke, ErrNoDenial)
 	}
 	c, err := authority.VerifyChange(s.Custody(), e)
@@ -97,6 +97,11 @@ func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err 
 	}
 	if sub, err = s.parseDenial(c); err != nil {
 		return api.Digest{}, authority.Subject{}, err
+	}
+	if sub.Kind == authority.SubjectKeyState && s.DenialBy(e.ID()) == nil {
+		if err := s.mayStop(c); err != nil {
+			return api.Digest{}, authority.Subject{}, err
+		}
 	}
 	if s.Time() > c.NotAfter {
 		return api.Digest{}, authority.Subject{}, fmt.Errorf("%w: not after %d, ledger time is %d", ErrExpired, c.NotAfter, s.Time())
@@ -223,14 +228,15 @@ func (s *State) takeLift(d *draft, index uint64, c *authority.Change, id api.Dig
 	if denial == nil && s.Taken(lifts) != nil {
 		return fmt.Errorf("%w: %s", ErrNoDenial, lifts)
 	}
-	if denial != nil {
-		r := get[*revoked](s, revokedPath(denial.Subject))
-		rest := slices.DeleteFunc(slices.Clone(r.By), func(by api.Digest) bool { return by == lifts })
-		d.put(revokedPath(denial.Subject), &revoked{By: rest})
-		if movesTrust(denial.Subject) {
-			d.s.lastCA = id
-		}
+	switch {
+	case denial == nil:
+		d.put(pathLifted+lifts.String(), &Lifted{Lift: id, Index: index})
+		return nil
+	case denial.Subject.Kind == authority.SubjectKeyState:
+		return ErrByState
+	case movesTrust(denial.Subject):
+		d.s.lastCA = id
 	}
-	d.put(pathLifted+lifts.String(), &Lifted{Lift: id, Index: index})
+	s.endDenial(d, index, denial, id)
 	return nil
 }

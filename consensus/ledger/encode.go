@@ -74,6 +74,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathDrill:    decodeAs[Drilled],
 	pathCustody:  decodeAs[Successor],
 	pathProposal: decodeAs[Proposal],
+	pathLife:     decodeAs[Life],
 	pathTrust:    decodeAs[trustMoved],
 	pathStone:    decodeAs[milestone],
 	pathEnded:    decodeAs[ended],

@@ -63,6 +63,7 @@ const (
 	TrustAt           Tag = "warifu/v1/ledger/trust"
 	RevokeReceipt     Tag = "warifu/v1/revoke/receipt"
 	LiveKeys          Tag = "warifu/v1/revoke/live-keys"
+	KeyAt             Tag = "warifu/v1/key-at"
 	GrantSignature    Tag = "warifu/v1/grant/signature"
 )
 

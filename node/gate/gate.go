@@ -68,6 +68,9 @@ type Gate struct {
 	cfg     Config
 	steps   []step
 	publics sync.Map // versionID → *tdh2.PublicKey; as many as the ledger has keys
+
+	mu   sync.Mutex
+	uses map[api.KeyID]usage // guarded by mu
 }
 
 type versionID struct {
@@ -80,7 +83,7 @@ func New(cfg Config) *Gate {
 	if cfg.Meter == nil {
 		cfg.Meter = noMeter{}
 	}
-	g := &Gate{cfg: cfg}
+	g := &Gate{cfg: cfg, uses: map[api.KeyID]usage{}}
 	g.steps = g.contract()
 	return g
 }
@@ -263,8 +266,9 @@ func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
 }
 
 // findKey reads the envelope's head and finds the key, not revoked in either
-// state, this node's share of its current epoch, and that the tail has the key in the same epoch still. That a key
-// exists is not said to one who may not use it (R28).
+// state, that the tail has it in the same epoch still, that its state lets it release,
+// and this node's share of its current epoch. That a key exists is not said to one who
+// may not use it (R28).
 func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
@@ -289,6 +293,9 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	}
 	if t := a.tail.Key(id); t == nil || t.Number != k.Number || t.Version != k.Version {
 		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
+	}
+	if err := g.checkState(a, it); err != nil {
+		return err
 	}
 	share, back, ok := g.cfg.Share(k.ID, k.Version, k.Number)
 	it.give(share, back)
@@ -341,6 +348,7 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			Action:       policy.Unwrap,
 			KeyID:        it.key.ID,
 			KeyName:      it.key.Name,
+			Labels:       s.Life(it.key.ID).Labels,
 			Context:      it.request.Context,
 			SourceIP:     a.caller.Source,
 			NodeRegion:   g.cfg.Region,
@@ -514,6 +522,7 @@ func (g *Gate) release(it *item) api.ItemAnswer {
 	if it.refusal != nil {
 		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot}
 	}
+	g.used(it.key.ID)
 	partial := it.verified.Partial(it.share.Scalar)
 	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)
 	a := api.ItemAnswer{

@@ -158,6 +158,25 @@ func (c *Cluster) Sign(r authority.KeyRecord, nodes ...string) []byte {
 	return s.Encode()
 }
 
+// Life is where a key stands, as two custodians have signed it; said may be nil.
+func (c *Cluster) Life(key [32]byte, to authority.KeyState, said *authority.KeyLabels) []byte {
+	sign := func(kind string, body any) []byte {
+		e := authority.NewChange(authority.Change{Cluster: c.Genesis.Cluster, Kind: kind, Body: wire.Encode(body), NotAfter: 1 << 50})
+		for _, s := range c.Custodians[:2] {
+			must(c.tb, authority.SignChange(rand.Reader, e, s))
+		}
+		return e.Encode()
+	}
+	var l authority.SignedLife
+	if to != "" {
+		l.State = sign(authority.KindKeyState, authority.KeyStateChange{Key: key, To: to})
+	}
+	if said != nil {
+		l.Said = sign(authority.KindKeyLabels, said)
+	}
+	return l.Encode()
+}
+
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

@@ -1,0 +1,72 @@
+package auditor
+
+import (
+	"fmt"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+)
+
+// applyLife is what the ledger does with a change of a key's state, or of what is said
+// of a key.
+func (s *InForce) applyLife(e *Entry, follows func(*Entry) error) error {
+	if e.Kind == authority.KindKeyLabels {
+		said, err := authority.ParseKeyLabels(e.Change)
+		if err != nil {
+			return err
+		}
+		if !e.sure {
+			return errFewLogs
+		}
+		err = follows(s.Said[said.Key])
+		s.Said[said.Key] = e
+		return err
+	}
+	to, err := authority.ParseKeyState(e.Change)
+	if err != nil {
+		return err
+	}
+	if !e.sure {
+		return errFewLogs
+	}
+	before := s.States[to.Key]
+	s.States[to.Key] = e
+	if !e.Change.Base.IsZero() {
+		return follows(before)
+	}
+	return nil
+}
+
+// lifeOf is where a key stood, and what was said of it, from signed entries alone. o is
+// its order.
+func (s *InForce) lifeOf(key api.KeyID, o *authority.Order) (authority.Life, *authority.KeyLabels) {
+	life, said := authority.BornAs(o), &authority.KeyLabels{Key: key}
+	if e := s.States[key]; e != nil {
+		if to, err := authority.ParseKeyState(e.Change); err == nil {
+			life.Put = to.To
+		}
+	}
+	if e := s.Said[key]; e != nil {
+		if k, err := authority.ParseKeyLabels(e.Change); err == nil {
+			said, life.NotAfter = k, k.NotAfter
+		}
+	}
+	return life, said
+}
+
+// judgeState asks whether anything could be opened where the key stood in its life.
+func (w *WhoCould) judgeState(s *InForce) {
+	if w.Order == nil || w.KeyID == nil {
+		return
+	}
+	life, _ := s.lifeOf(*w.KeyID, w.Order)
+	state := life.At(w.At, w.At)
+	if state.Unwraps() {
+		return
+	}
+	by := "by its order"
+	if e := s.States[*w.KeyID]; e != nil {
+		by = fmt.Sprintf("by %s, at %s", e.ID, instant(e.Time))
+	}
+	w.nobody("the key was %s, %s", state, by)
+}
