@@ -38,7 +38,11 @@ func (n *Node) endorsement() consensus.Endorsement {
 		Threshold: int(n.genesis.Root.T),
 		Gather:    n.gatherSignatures,
 		Verify: func(s consensus.Signature, index uint64, link api.Digest) error {
-			return verifyLink(n.consensus.Committed().Custody(), s, index, link)
+			roster := &n.genesis.Genesis // its own snapshot is read before there is a ledger
+			if n.joined.Load() {
+				roster = n.consensus.Committed().Custody()
+			}
+			return verifyLink(roster, s, index, link)
 		},
 	}
 }
