@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check stories test age-big lint fuzz prove prove-long revokes kills bench timing build deps
+.PHONY: help demo demo-down demo-tour demo-check stories test age-big lint fuzz prove prove-long revokes kills bench bench-keys timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -18,6 +18,7 @@ help:
 	@echo "make kills       each node killed at each step of a new and of a running cluster"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
+	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
 
 deps:
 	@script/deps
@@ -79,6 +80,9 @@ prove-long:
 
 timing:
 	go test -tags timing -count=1 -run TakesNoTime -v ./sharing/tdh2/
+
+bench-keys:
+	go test ./node -run '^$$' -bench Keys -benchtime 2s
 
 bench: build
 	bin/warifu-bench decrypt --start

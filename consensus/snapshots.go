@@ -29,8 +29,8 @@ const (
 	snapshotNew     = "snapshot.new-" // and a number
 	snapshotMagic   = "wrfsnap1"
 	maxSnapshotMeta = 64 << 10 // a membership, and two numbers
-	// maxSnapshot bounds what a leader may send, certificate and state: a thousand
-	// keys come to some 10 MB.
+	// maxSnapshot bounds what a leader may send, certificate and state: ten thousand
+	// keys come to some 30 MB.
 	maxSnapshot = 256 << 20
 )
 

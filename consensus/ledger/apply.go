@@ -61,7 +61,7 @@ func (s *State) Apply(index uint64, entry []byte) (*State, Result) {
 // apply is [State.Apply], which takes out so much of what is past.
 func (s *State) apply(index uint64, entry []byte, pruned int) (*State, Result) {
 	next := &State{
-		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, due: s.due, owed: s.owed, lastCA: s.lastCA, custody: s.custody,
+		genesis: s.genesis, rootOrder: s.rootOrder, values: s.values, tree: s.tree, due: s.due, owed: s.owed, census: s.census, lastCA: s.lastCA, custody: s.custody,
 	}
 	next.pass(s, index)
 	result := Result{Index: index}

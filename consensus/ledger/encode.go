@@ -39,6 +39,16 @@ var (
 	ErrRoot = errors.New("the state's content does not give its root")
 )
 
+// RootError is [ErrRoot] with both roots.
+type RootError struct{ Is, Head api.Digest }
+
+func (e *RootError) Error() string {
+	return fmt.Sprintf("%v: it is %s, the head says %s", ErrRoot, e.Is, e.Head)
+}
+
+// Unwrap returns [ErrRoot].
+func (e *RootError) Unwrap() error { return ErrRoot }
+
 // head is what a state is beside its content: the step that led to it. It gives
 // the link, which therefore does not stand in it.
 type head struct {
@@ -176,7 +186,7 @@ func Decode(g *authority.VerifiedGenesis, r io.Reader) (*State, error) {
 		return nil, err
 	}
 	if root := s.Root(); root != h.Root {
-		return nil, fmt.Errorf("%w: it is %s, the head says %s", ErrRoot, root, h.Root)
+		return nil, &RootError{Is: root, Head: h.Root}
 	}
 	if get[*ledgerTime](s, pathTime) == nil || s.OrderByHash(s.rootOrder) == nil {
 		return nil, fmt.Errorf("%w: it lacks what is there from the beginning", ErrEncoding)

@@ -37,6 +37,7 @@ func TestWhatWaitsForANodeIsKnown(t *testing.T) {
 	w.accept(w.sign(w.orderChange(w.order("waits")), 0, 1))
 	s := ledger.New(w.genesis)
 	some := 0
+	s.LiveKeys()
 	for i, e := range w.log {
 		s, _ = s.Apply(uint64(i+1), e)
 		d, err := ledger.Decode(w.genesis, bytes.NewReader(encode(t, s)))
@@ -52,6 +53,9 @@ func TestWhatWaitsForANodeIsKnown(t *testing.T) {
 				}
 				if got := state.Unsigned(n); !slices.Equal(got, unsigned) {
 					t.Errorf("after %d entries %d records wait for %s, want %d", i+1, len(got), n, len(unsigned))
+				}
+				if got, want := state.LiveKeys(), authority.LiveKeys(state.LiveEpochs()); got != want {
+					t.Errorf("after %d entries the live keys are those of another state", i+1)
 				}
 				bearing = bearing || len(orders) > 0
 				some += len(unsigned)

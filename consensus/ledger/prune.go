@@ -106,6 +106,7 @@ func due(path string, v value) (key []byte, does bool) {
 // content.
 func (d *draft) index(path string, before, after value) {
 	d.await(path, before, after)
+	d.moved = d.moved || counts(path)
 	if run, is := after.(*Session); is && run.over() {
 		d.ended = true
 	}

@@ -49,6 +49,7 @@ type State struct {
 	tree      *merkle
 	due       *passings // paths by when their values pass; it follows from values
 	owed      *owings   // what waits for nodes; it follows from values
+	census    *census   // what is worked out of the keys; it follows from values
 	last      step
 	link      api.Digest
 	lastCA    api.Digest // the change that touched the CAs in force last, their revocation included
@@ -87,7 +88,7 @@ func New(g *authority.VerifiedGenesis) *State {
 // empty is a state of this cluster without content.
 func empty(g *authority.VerifiedGenesis) *State {
 	return &State{
-		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), owed: iradix.New[value](), rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: begin(g),
+		genesis: g, values: iradix.New[value](), due: iradix.New[struct{}](), owed: iradix.New[value](), census: &census{}, rootOrder: authority.RootOrderHash(g.Hash(), &g.Root), custody: begin(g),
 	}
 }
 
@@ -221,6 +222,7 @@ type draft struct {
 	tree   *merkle
 	due    *iradix.Txn[struct{}]
 	owed   *iradix.Txn[value]
+	moved  bool   // something is written that may say something of the keys
 	ended  bool   // a run of a ceremony is over with this entry
 	passed []byte // see [Result]
 }
@@ -248,12 +250,12 @@ func (d *draft) remove(path string) {
 // trial is a draft that goes on from here and leaves d alone.
 func (d *draft) trial() *draft {
 	s := *d.s
-	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree, due: d.due.Clone(), owed: d.owed.Clone(), ended: d.ended}
+	return &draft{s: &s, txn: d.txn.Clone(), tree: d.tree, due: d.due.Clone(), owed: d.owed.Clone(), ended: d.ended, moved: d.moved}
 }
 
 // adopt takes over what a trial of d has written.
 func (d *draft) adopt(t *draft) {
-	d.txn, d.tree, d.due, d.owed, d.ended = t.txn, t.tree, t.due, t.owed, t.ended
+	d.txn, d.tree, d.due, d.owed, d.ended, d.moved = t.txn, t.tree, t.due, t.owed, t.ended, t.moved
 	d.s.lastCA, d.s.custody = t.s.lastCA, t.s.custody
 }
 
@@ -261,4 +263,7 @@ func (d *draft) commit() {
 	d.s.values = d.txn.Commit()
 	d.s.tree = d.tree
 	d.s.due, d.s.owed = d.due.Commit(), d.owed.Commit()
+	if d.moved {
+		d.s.census = &census{}
+	}
 }
