@@ -1425,8 +1425,14 @@ var promises = []promise{
 			{"sharing/unseal", []string{"TestAnyThresholdOfCustodiansOpensASeal", "TestAPieceFitsNowhereElse", "TestPiecesThatDoNotBelongTogether", "TestALockHasItsForm"}},
 			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds", "TestASealShutsWhatCustodiansHaveOpened"}},
 			{"node", []string{"TestASealWipesWhatIsOpen", "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt"}},
+			{"node/ceremony", []string{"TestALargeStateRestsUnderTheToken"}},
 		},
 		faults: []fault{
+			{
+				name: "the state of a ceremony rests under a key that anybody knows",
+				file: "node/ceremony/sealed.go", old: "io.ReadFull(d.cfg.Rand, raw)", new: "io.ReadFull(d.cfg.Rand, raw[:0])",
+				room: "node/ceremony", test: "TestALargeStateRestsUnderTheToken", says: "the key of another file: got <nil>",
+			},
 			{
 				name: "an erasure leaves the key of the old generation",
 				file: "node/keyring/erase.go", old: "if err := destroyBefore(cfg, old+1); err != nil {", new: "if err := destroyBefore(cfg, old); err != nil {",

@@ -236,7 +236,7 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 	blob, err := keyring.ReadFile(d.cfg.Dir, fileName(ses.ID))
 	switch {
 	case err == nil:
-		state, err := d.cfg.Device.Open(hsmLabel(ses.ID), blob, d.aad(ses.ID))
+		state, err := d.openState(ses.ID, blob)
 		if err != nil {
 			return nil, fmt.Errorf("open the sealed state of session %s: %w", ses.ID, err)
 		}
@@ -271,7 +271,7 @@ func (d *Driver) createKey(id api.Digest) error {
 func (d *Driver) save(ses *ledger.Session, r *run) error {
 	state := r.participant.State()
 	defer state.Wipe()
-	blob, err := d.cfg.Device.Seal(hsmLabel(ses.ID), state, d.aad(ses.ID))
+	blob, err := d.sealState(ses.ID, state)
 	if err == nil {
 		err = failpoint.Step("ceremony/seal-state", func() error {
 			return keyring.WriteFile(d.cfg.Disk, d.cfg.Dir, fileName(ses.ID), blob)
