@@ -77,14 +77,14 @@ var known = map[Kind]bool{
 // Of a request's context only the digest is kept. The context is authenticated
 // and not secret, but it is the caller's, and may name a patient.
 type Record struct {
-	Time         int64    `cbor:"1,keyasint"`           // this node's clock, Unix milliseconds
-	Kind         Kind     `cbor:"2,keyasint"`           //
-	Node         string   `cbor:"3,keyasint,omitempty"` // the node that writes
-	RequestID    [16]byte `cbor:"4,keyasint,omitzero"`  // the client's, the same in all t nodes' logs
-	Principal    string   `cbor:"5,keyasint,omitempty"` // SPIFFE ID
-	Source       string   `cbor:"6,keyasint,omitempty"` // the caller's address
+	Time         int64    `cbor:"1,keyasint"`            // this node's clock, Unix milliseconds
+	Kind         Kind     `cbor:"2,keyasint"`            //
+	Node         string   `cbor:"3,keyasint,omitempty"`  // the node that writes
+	RequestID    [16]byte `cbor:"4,keyasint,omitzero"`   // the client's, the same in all t nodes' logs
+	Principal    string   `cbor:"5,keyasint,omitempty"`  // SPIFFE ID
+	Source       string   `cbor:"6,keyasint,omitempty"`  // the caller's address
 	Region       string   `cbor:"28,keyasint,omitempty"` // where the caller says it is; a policy may ask for it
-	Session      string   `cbor:"7,keyasint,omitempty"` // the ceremony's or connection's id
+	Session      string   `cbor:"7,keyasint,omitempty"`  // the ceremony's or connection's id
 	Action       string   `cbor:"8,keyasint,omitempty"`
 	Key          [32]byte `cbor:"9,keyasint,omitzero"` // key id
 	KeyName      string   `cbor:"10,keyasint,omitempty"`

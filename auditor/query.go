@@ -60,7 +60,7 @@ type At struct {
 	Time     int64    `json:"time_ms"`
 	Decision string   `json:"decision"`
 	Code     string   `json:"code,omitempty"`
-	Why      string   `json:"why,omitempty"` // what the code leaves out
+	Why      string   `json:"why,omitempty"`           // what the code leaves out
 	Region   string   `json:"caller_region,omitempty"` // where the caller told this node that it is
 	Rules    []string `json:"rules,omitempty"`
 	Policy   [32]byte `json:"-"`
