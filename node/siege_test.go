@@ -366,11 +366,17 @@ func (s *siege) asks(id string) (api.Code, api.AnswerHeader) {
 	return "", a.Header
 }
 
-// refuses holds that none of the nodes releases, and each says why.
+// refuses holds that none of the nodes releases, and each says why. One that is stale is
+// asked again until it is not: while nobody leads, as after a liar's higher term, nothing
+// that is in the log is applied, and it may take until the next round after that.
 func (s *siege) refuses(want api.Code, nodes ...string) {
 	s.Helper()
 	for _, id := range nodes {
-		if code, _ := s.asks(id); code != want {
+		code, _ := s.asks(id)
+		for end := time.Now().Add(patience); code == api.CodeStale && want != code && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			code, _ = s.asks(id)
+		}
+		if code != want {
 			s.Errorf("%s answers %q, want %q", id, code, want)
 		}
 	}
