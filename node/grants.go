@@ -49,6 +49,13 @@ func (n *Node) submitGrant(ctx context.Context, e *authority.Entry, raw []byte, 
 			return &api.SubmitAnswer{ID: id, Index: put.Index}, nil
 		}
 	}
+	p, err := n.policies.of(s)
+	if err != nil {
+		return nil, err // it was there above
+	}
+	if name, part := n.putting.begin(e, n.putHere(s), p.Approvers(), n.now()); name != "" {
+		return nil, api.Retry(api.CodeOverloaded, "%s has approved as many grants as one approver may at this node: %d that have not expired", name, part)
+	}
 	statement, err := authority.SignStatement(rand.Reader, n.signer, n.genesis.Cluster, n.cfg.Node, authority.KindGrant, authority.GrantPost{Entry: raw})
 	if err != nil {
 		return nil, err

@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
@@ -25,6 +28,7 @@ type approved struct {
 	key     api.KeyID
 	signers []*authority.Signer
 	nonce   byte
+	later   int64 // than trial.Created, ms: when grants begin
 }
 
 func newApproved(t *testing.T) *approved {
@@ -70,7 +74,7 @@ func (a *approved) grant(t *testing.T, principal string, signers ...int) (*autho
 	a.nonce++
 	e := authority.NewGrant(authority.Grant{
 		Cluster: a.Genesis.Cluster, Key: a.key, Principal: principal, Action: authority.ActionUnwrap, Reason: "why",
-		NotBefore: trial.Created, NotAfter: trial.Created + 1000, Uses: 1, Nonce: [16]byte{a.nonce},
+		NotBefore: trial.Created + a.later, NotAfter: trial.Created + a.later + 1000, Uses: 1, Nonce: [16]byte{a.nonce},
 	})
 	for _, i := range signers {
 		if err := authority.SignGrant(rand.Reader, e, a.signers[i]); err != nil {
@@ -133,6 +137,97 @@ func TestANodePutsSoManyGrants(t *testing.T) {
 	_, q := a.grant(t, "spiffe://demo/app", 0, 1)
 	if _, err := a.submitChange(t.Context(), &session{}, q); codeOf(err) != api.CodeOverloaded || a.submitted != 0 {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// An approver whose word is enough has their part of the room at a node, whatever
+// stands beside their name on others' grants, and leaves the rest to the others.
+func TestOneApproverHasTheirPartOfTheGrants(t *testing.T) {
+	a := newApproved(t)
+	a.asks(t, 1)
+	part := partOf(2)
+	put := func(e *authority.Entry) error {
+		_, err := a.submitChange(t.Context(), &session{}, &api.SubmitRequest{Entry: e.Encode()})
+		return err
+	}
+	// Grants of the second approver, with the first one's name under something else.
+	for range 3 {
+		e, _ := a.grant(t, "spiffe://demo/app", 1)
+		other, _ := a.grant(t, "spiffe://demo/app", 0)
+		e.Signatures = append(e.Signatures, other.Signatures...)
+		slices.SortFunc(e.Signatures, func(x, y authority.Signature) int { return bytes.Compare(x.Signer[:], y.Signer[:]) })
+		if err := put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last *authority.Entry
+	for i := range part {
+		last, _ = a.grant(t, "spiffe://demo/app", 0)
+		if err := put(last); err != nil {
+			t.Fatalf("%d of %d: %v", i+1, part, err)
+		}
+	}
+	e, _ := a.grant(t, "spiffe://demo/app", 0)
+	if err := put(e); codeOf(err) != api.CodeOverloaded || !strings.Contains(err.Error(), "a0 has approved as many grants as one approver may") {
+		t.Fatalf("one too many: %v", err)
+	}
+	if err := put(last); err != nil {
+		t.Errorf("one that is there: %v", err)
+	}
+	both, _ := a.grant(t, "spiffe://demo/app", 0, 1)
+	if err := put(both); codeOf(err) != api.CodeOverloaded {
+		t.Errorf("one too many, with another: %v", err)
+	}
+	others, _ := a.grant(t, "spiffe://demo/app", 1)
+	if err := put(others); err != nil {
+		t.Errorf("another's: %v", err)
+	}
+	if got := len(a.State().GrantsOf("n1")); got != part+4 {
+		t.Errorf("%d grants stand in the ledger", got)
+	}
+	// When they have expired, there is room again.
+	for _, id := range []string{"n1", "n2", "n3"} {
+		if err := a.Say(id, authority.KindAnchor, authority.Anchor{Counter: 1, Time: trial.Created + 2000}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.later = 2000
+	e, _ = a.grant(t, "spiffe://demo/app", 0)
+	if err := put(e); err != nil {
+		t.Errorf("after the others have expired: %v", err)
+	}
+}
+
+// What is on its way counts, and not for ever.
+func TestAGrantOnItsWayIsCounted(t *testing.T) {
+	a := newApproved(t)
+	p, err := a.policies.of(a.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var way putting
+	now := time.Unix(100, 0)
+	part := partOf(len(p.Approvers()))
+	for range part {
+		e, _ := a.grant(t, "spiffe://demo/app", 0)
+		if name, _ := way.begin(e, map[api.Digest]*authority.Entry{}, p.Approvers(), now); name != "" {
+			t.Fatalf("%s has their part", name)
+		}
+	}
+	e, _ := a.grant(t, "spiffe://demo/app", 0)
+	if name, most := way.begin(e, map[api.Digest]*authority.Entry{}, p.Approvers(), now); name != "a0" || most != part {
+		t.Errorf("one too many: %q, %d", name, most)
+	}
+	if name, _ := way.begin(e, map[api.Digest]*authority.Entry{}, p.Approvers(), now.Add(onItsWay+1)); name != "" || len(way.put) != 1 {
+		t.Errorf("later: %q, %d on their way", name, len(way.put))
+	}
+}
+
+func TestThePartOfAnApprover(t *testing.T) {
+	for approvers, want := range map[int]int{0: 128, 1: 128, 2: 64, 3: 42, 16: 8, 17: 8, 64: 8} {
+		if got := partOf(approvers); got != want {
+			t.Errorf("of %d: %d", approvers, got)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ type Node struct {
 	handed    handed
 	gate      *gate.Gate
 	cap       *gate.RefusalCap
+	putting   putting
 	slots     *gate.Slots
 	driver    *ceremony.Driver
 	journal   *journal

@@ -306,7 +306,7 @@ var promises = []promise{
 				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestManyAtOnce",
 				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
 				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestOneEnvelopeTakesOneUse", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
-				"TestADenyOfAGrantBetweenRecordAndRelease", "TestAUseIsForgottenByLedgerTime", "TestSlotsThatAreGone", "TestSlotsAreBounded",
+				"TestADenyOfAGrantBetweenRecordAndRelease", "TestAUseIsForgottenByLedgerTime", "TestSlotsThatAreGone", "TestSlotsAreBounded", "TestOnePrincipalHasItsPartOfTheSlots",
 				"TestNoMoreThanTheBoundIsReleased", "TestTheBoundIsReached", "TestAnHonestClientHasEveryUse",
 				"TestRates", "TestARestartAddsNothingToARate", "TestEveryRateThatAppliesCounts", "TestRatesAreBoundedInMemory", "TestTheGateCountsByTheRate", "TestARequestIsCountedOnce",
 			}},
@@ -327,6 +327,13 @@ var promises = []promise{
 			}},
 		},
 		faults: []fault{
+			{
+				name: "one principal uses up every node's room for uses of grants",
+				file: "node/gate/slots.go",
+				old:  "s.countOf(u.principal) > MaxSlotsOfPrincipal {",
+				new:  "s.countOf(u.principal) > MaxSlots {",
+				room: "node/gate", test: "TestOnePrincipalHasItsPartOfTheSlots", says: "one too many: <nil>",
+			},
 			{
 				name: "after a slow sync the end of a grant is not looked at again",
 				file: "node/gate/gate.go",
@@ -615,7 +622,7 @@ var promises = []promise{
 				"TestTwoHistoriesShow", "TestLiesAboutALogStopNobody", "TestAMemberThatSubmitsWithoutEndStallsNobody", "TestInflatedTermsDeposeOnlyWhileTheyLast",
 				"TestASignedLinkIsHeldAgainstOurs", "TestAForkIsSaidByName", "TestANodeSignsWhatItHasCommitted", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode",
 				"TestWhatAMemberSubmitsIsLimited", "TestAReplacedCustodianIsServedNoMore", "TestADrillIsRecordedForWhoOpenedTheChallenge", "TestARevokeHandedOverDirectlyActsAtOnce", "TestOnlyWhatDeniesIsTakenOutsideTheLog", "TestAReceiptIsGivenForWhatIsInForceOnly",
-				"TestANodePutsGrantsThatAreApproved", "TestANodePutsSoManyGrants", "TestWhoSeesWhichGrants",
+				"TestANodePutsGrantsThatAreApproved", "TestANodePutsSoManyGrants", "TestOneApproverHasTheirPartOfTheGrants", "TestAGrantOnItsWayIsCounted", "TestWhoSeesWhichGrants",
 				"TestClientsLeaveRoomForTheNodesOwnPosts",
 			}},
 			{"transport", []string{"TestOneSourceDoesNotTakeEveryHandshake", "TestHandshakesOfOneSourceAreCounted", "TestTheFewAreNotKeptOutByTheMany"}},
@@ -675,6 +682,20 @@ var promises = []promise{
 				old:  "for len(a) > 0 && len(b) > 0 && a[0] == b[0] {",
 				new:  "for len(a) > 0 && len(b) > 0 && strings.TrimSpace(a[0]) == strings.TrimSpace(b[0]) {",
 				room: "cmd/warifu", test: "TestADiffHidesNothing", says: "--- FAIL: TestADiffHidesNothing",
+			},
+			{
+				name: "an approver whose word is enough fills a node's room for grants",
+				file: "node/approvers.go",
+				old:  "if signed(e, who) && hasPart(here, who, part) {",
+				new:  "if signed(e, who) && hasPart(nil, who, part) {",
+				room: "node", test: "TestOneApproverHasTheirPartOfTheGrants", says: "one too many: <nil>",
+			},
+			{
+				name: "a name that somebody put to a grant uses up an approver's part",
+				file: "node/approvers.go",
+				old:  "if signed(e, who) {",
+				new:  "if e != nil {",
+				room: "node", test: "TestOneApproverHasTheirPartOfTheGrants", says: "of 64: ",
 			},
 			{
 				name: "a member may put grants without end",

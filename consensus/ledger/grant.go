@@ -48,6 +48,19 @@ func (s *State) GrantsNamed(id api.Digest) []*Granted {
 	return out
 }
 
+// GrantsOf lists those that one node has put and that have not expired by ledger time.
+func (s *State) GrantsOf(node string) []*Granted {
+	var out []*Granted
+	if of := get[*Grants](s, pathGrants+node); of != nil {
+		for i := range of.List {
+			if of.List[i].NotAfter >= s.Time() {
+				out = append(out, &of.List[i])
+			}
+		}
+	}
+	return out
+}
+
 // Grants lists every grant that has not expired by ledger time, by node and by
 // index; the same id may be there of several nodes.
 func (s *State) Grants() []*Granted {

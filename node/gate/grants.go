@@ -110,7 +110,7 @@ func (it *item) requestDigest() api.Digest {
 // use is the item's use of its grant; it has one.
 func (it *item) use() use {
 	return use{
-		grant: it.request.Use.Grant, notAfter: it.grant.NotAfter, slot: it.request.Use.Slot, uses: it.grant.Uses,
+		grant: it.request.Use.Grant, principal: it.grant.Principal, notAfter: it.grant.NotAfter, slot: it.request.Use.Slot, uses: it.grant.Uses,
 		request: it.requestDigest(),
 	}
 }
@@ -190,6 +190,9 @@ func (g *Gate) spend(ctx context.Context, a *asked, items []*item) {
 		switch {
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 			it.refusal = api.Retry(api.CodeOverloaded, "the use of the grant was not durable in time")
+		case errors.Is(err, errNoPart):
+			it.why = "grant: " + errNoPart.Error()
+			it.refusal = api.Retry(api.CodeGrant, "%v at this node: %d that have not expired", errNoPart, MaxSlotsOfPrincipal)
 		case err != nil:
 			it.why = "grant: " + err.Error()
 			it.refusal = api.Retry(api.CodeGrant, "this node cannot make the use of a grant durable")

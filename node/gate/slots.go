@@ -25,12 +25,20 @@ const slotsName = "slots"
 // have not expired. At 40 bytes each their file is written anew in a few milliseconds.
 const MaxSlots = 16_384
 
+// MaxSlotsOfPrincipal bounds those of one principal among them, so that whoever has
+// grants without end does not use up the room of everybody else's.
+const MaxSlotsOfPrincipal = MaxSlots / 8
+
 // ErrSlots means that the file of bound slots is missing or damaged. A node that does
 // not know which uses it gave would give them again, so it does not start.
 var ErrSlots = errors.New("the bound uses of grants cannot be read")
 
-// errNoRoom means that MaxSlots are bound.
-var errNoRoom = errors.New("as many uses of grants are bound as may be")
+var (
+	// errNoRoom means that MaxSlots are bound.
+	errNoRoom = errors.New("as many uses of grants are bound as may be")
+	// errNoPart means that MaxSlotsOfPrincipal are bound for one principal.
+	errNoPart = errors.New("as many uses of grants are bound for this principal as may be for one")
+)
 
 // Slots are the uses of grants that this node has bound: (grant, slot) to the digest
 // of one request, for as long as the grant lasts. It is durable before anything
@@ -47,17 +55,19 @@ type Slots struct {
 
 // bound are the slots of one grant.
 type bound struct {
-	notAfter int64
-	by       map[uint32]api.Digest
+	principal string // whose grant it is
+	notAfter  int64
+	by        map[uint32]api.Digest
 }
 
 // use is one use of a grant by one request.
 type use struct {
-	grant    api.Digest
-	notAfter int64
-	slot     uint32
-	uses     uint32     // of the grant in all
-	request  api.Digest // what is asked for
+	grant     api.Digest
+	principal string // whose grant it is, and who asks
+	notAfter  int64
+	slot      uint32
+	uses      uint32     // of the grant in all
+	request   api.Digest // what is asked for
 }
 
 // OpenSlots reads the bound slots of a node's directory. Only a node that has never
@@ -208,7 +218,7 @@ func (s *Slots) add(list []use, over func(notAfter int64) bool) (ok []bool, adde
 		}
 		of := s.bound[u.grant]
 		if of == nil {
-			of = &bound{notAfter: u.notAfter, by: map[uint32]api.Digest{}}
+			of = &bound{principal: u.principal, notAfter: u.notAfter, by: map[uint32]api.Digest{}}
 			s.bound[u.grant] = of
 		}
 		if of.slotOf(u.request) == 0 { // a request that names another free one keeps the one it has
@@ -223,10 +233,26 @@ func (s *Slots) add(list []use, over func(notAfter int64) bool) (ok []bool, adde
 			delete(s.bound, id)
 		}
 	}
+	for i, u := range added { // of one request, and so of one principal
+		if (i == 0 || u.principal != added[i-1].principal) && s.countOf(u.principal) > MaxSlotsOfPrincipal {
+			return nil, added, nil, errNoPart
+		}
+	}
 	if s.count > MaxSlots {
 		return nil, added, nil, errNoRoom
 	}
 	return ok, added, encodeSlots(s.bound), nil
+}
+
+// countOf is how many slots are bound for a principal.
+func (s *Slots) countOf(principal string) int {
+	n := 0
+	for _, of := range s.bound {
+		if of.principal == principal {
+			n += len(of.by)
+		}
+	}
+	return n
 }
 
 // Close returns when no write is under way, and lets no other begin.
@@ -238,9 +264,10 @@ type slotsFile struct {
 }
 
 type slotsOf struct {
-	Grant    api.Digest `cbor:"1,keyasint"`
-	NotAfter int64      `cbor:"2,keyasint"`
-	Slots    []slotOf   `cbor:"3,keyasint"`
+	Grant     api.Digest `cbor:"1,keyasint"`
+	NotAfter  int64      `cbor:"2,keyasint"`
+	Slots     []slotOf   `cbor:"3,keyasint"`
+	Principal string     `cbor:"4,keyasint,omitempty"`
 }
 
 type slotOf struct {
@@ -252,7 +279,7 @@ type slotOf struct {
 func encodeSlots(all map[api.Digest]*bound) []byte {
 	var f slotsFile
 	for id, of := range all {
-		g := slotsOf{Grant: id, NotAfter: of.notAfter}
+		g := slotsOf{Grant: id, NotAfter: of.notAfter, Principal: of.principal}
 		for slot, request := range of.by {
 			g.Slots = append(g.Slots, slotOf{slot, request})
 		}
@@ -279,7 +306,7 @@ func decodeSlots(b []byte) (map[api.Digest]*bound, error) {
 	}
 	all := map[api.Digest]*bound{}
 	for _, g := range f.Grants {
-		of := &bound{notAfter: g.NotAfter, by: map[uint32]api.Digest{}}
+		of := &bound{principal: g.Principal, notAfter: g.NotAfter, by: map[uint32]api.Digest{}}
 		for _, slot := range g.Slots {
 			of.by[slot.Slot] = slot.Request
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -155,7 +156,7 @@ func TestSlotsAreBounded(t *testing.T) {
 	fill := func(grant byte, notAfter int64) error {
 		var list []use
 		for i := range uint32(authority.MaxUses) {
-			list = append(list, use{grant: api.Digest{grant}, notAfter: notAfter, slot: i + 1, uses: authority.MaxUses, request: api.Digest{1, byte(i), byte(i >> 8)}})
+			list = append(list, use{grant: api.Digest{grant}, principal: fmt.Sprint(grant), notAfter: notAfter, slot: i + 1, uses: authority.MaxUses, request: api.Digest{1, byte(i), byte(i >> 8)}})
 		}
 		_, err := s.bind(context.Background(), list, func(notAfter int64) bool { return notAfter < 100 })
 		return err
@@ -184,6 +185,56 @@ func TestSlotsAreBounded(t *testing.T) {
 	}
 	if b := encodeSlots(s.bound); len(b) > 1<<20 {
 		t.Errorf("the file has %d bytes", len(b))
+	}
+}
+
+// One principal has its part of the room, also after a restart, and leaves the rest to
+// others.
+func TestOnePrincipalHasItsPartOfTheSlots(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenSlots(nil, dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	take := func(principal string, count int, notAfter int64) error {
+		n++
+		var list []use
+		for i := range uint32(count) {
+			list = append(list, use{
+				grant: api.Digest{byte(n), byte(n >> 8)}, principal: principal, notAfter: notAfter, slot: i + 1, uses: authority.MaxUses,
+				request: api.Digest{1, byte(i), byte(i >> 8)},
+			})
+		}
+		_, err := s.bind(context.Background(), list, func(notAfter int64) bool { return notAfter < 100 })
+		return err
+	}
+	for taken := 0; taken < MaxSlotsOfPrincipal; taken += 512 {
+		if err := take("greedy", 512, 200); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.count
+	if err := take("greedy", 1, 200); !errors.Is(err, errNoPart) || s.count != before {
+		t.Fatalf("one too many: %v, %d are counted, %d were", err, s.count, before)
+	}
+	if err := take("modest", 1, 200); err != nil {
+		t.Errorf("another's: %v", err)
+	}
+	if s, err = OpenSlots(nil, dir, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := take("greedy", 1, 200); !errors.Is(err, errNoPart) {
+		t.Errorf("after a restart: %v", err)
+	}
+	for _, of := range s.bound {
+		if of.principal == "greedy" {
+			of.notAfter = 50
+			break
+		}
+	}
+	if err := take("greedy", 512, 200); err != nil {
+		t.Errorf("when some have expired: %v", err)
 	}
 }
 
