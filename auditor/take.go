@@ -40,6 +40,9 @@ type Request struct {
 	Now     int64                       // Unix milliseconds, for the manifest
 	Anchors []*authority.VerifiedAnchor // asked for before anything else: logs only grow
 	Keys    []*authority.SignedRecord
+	// Archives are where records are taken from that nodes have no more. Of a node
+	// without one only the hashes are taken.
+	Archives Archives
 }
 
 // Take takes the audits of all nodes into a folder, or goes on with one. Its error is
@@ -50,6 +53,7 @@ type Request struct {
 // forward. Of one that was set back, records from before the place found may be as
 // young.
 func Take(ctx context.Context, o Request) (*Manifest, error) {
+	o.Source = o.Archives.with(o.Source)
 	m, err := o.begin()
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type world struct {
 	breaksOff  int // after so many pages nobody answers; 0: never
 	index      uint64
 	clock      int64 // Unix milliseconds
+	dir        string
+	segment    int64 // bytes of a segment of a log that is opened now; 0 is the usual
 }
 
 var errDown = errors.New("no connection")
@@ -97,9 +99,9 @@ func newWorld(t testing.TB) *world {
 	if w.genesis, err = signed.Verify(); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	w.dir = t.TempDir()
 	for _, n := range g.Roster {
-		w.logs[n.ID] = w.openLog(n.ID, filepath.Join(dir, n.ID))
+		w.logs[n.ID] = w.openLog(n.ID, filepath.Join(w.dir, n.ID))
 	}
 	return w
 }
@@ -113,7 +115,7 @@ func (w *world) openLog(id, dir string) *audit.Log {
 			sum := sha256.Sum256(msg)
 			return ecdsa.SignASN1(rand.Reader, key, sum[:])
 		},
-		ReserveBytes: 4 << 10,
+		ReserveBytes: 4 << 10, SegmentBytes: w.segment,
 	})
 	if err != nil {
 		w.t.Fatal(err)

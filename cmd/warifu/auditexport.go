@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"warifu.dev/audit"
 	"warifu.dev/auditor"
 	"warifu.dev/authority"
 	"warifu.dev/client"
@@ -16,8 +17,9 @@ import (
 
 func (a *app) auditExportCommand() *cobra.Command {
 	var out, since string
+	var archives []string
 	c := &cobra.Command{
-		Use:   "export --out DIR [--since TIME]",
+		Use:   "export --out DIR [--since TIME] [--archive NODE=DIR ...]",
 		Short: "Take the audits of all nodes into a folder, to be asked offline",
 		Long: `Takes the audits of all nodes into one folder: records with their hashes, signed
 checkpoints, anchors, the genesis document, every change that custodians signed, and
@@ -30,8 +32,11 @@ records from then on are taken, and of those before it the changes that custodia
 signed. A node that cannot be asked is named, and the export is incomplete: exit
 code 11.
 
+Of records that warifu audit archive moved away from a node the hashes are taken, and
+the records when --archive says where they are now, as verified as all others.
+
 Ask the folder with warifu audit verify, query, releases and who-could.`,
-		Example: "  warifu audit export --out march --since 2026-03-01\n  warifu audit export --out all",
+		Example: "  warifu audit export --out march --since 2026-03-01\n  warifu audit export --out all\n  warifu audit export --out all --archive tokyo=/mnt/archive/tokyo",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			order := auditor.Request{Dir: out, Now: now().UnixMilli()}
@@ -45,6 +50,9 @@ Ask the folder with warifu audit verify, query, releases and who-could.`,
 			}
 			defer cluster.Close()
 			order.Genesis, order.Source = cluster.Genesis(), cluster
+			if order.Archives, err = openArchives(archives, order.Genesis); err != nil {
+				return err
+			}
 			if order.Anchors, err = cluster.Anchors(c.Context()); err != nil {
 				return err
 			}
@@ -76,9 +84,30 @@ Ask the folder with warifu audit verify, query, releases and who-could.`,
 	}
 	c.Flags().StringVar(&out, "out", "", "folder for the export; made if missing, gone on with if it is one")
 	c.Flags().StringVar(&since, "since", "", "only records from then on: 2026-03-01, 2026-03-01T09:00:00+09:00, or 24h ago as 24h")
+	c.Flags().StringArrayVar(&archives, "archive", nil, "NODE=DIR: where that node's archived segments are")
 	a.addCallerFlags(c)
 	required(c, "out")
 	return c
+}
+
+// openArchives reads NODE=DIR, each of another node.
+func openArchives(list []string, g *authority.VerifiedGenesis) (auditor.Archives, error) {
+	out := auditor.Archives{}
+	for _, one := range list {
+		node, dir, ok := strings.Cut(one, "=")
+		if !ok || dir == "" || out[node] != nil {
+			return nil, fail(exitUsage, "--archive is like tokyo=/mnt/archive/tokyo, once for each node, not %q", one)
+		}
+		if _, err := rosterNode(&g.Genesis, node, ""); err != nil {
+			return nil, err
+		}
+		segments, err := audit.OpenSegments(dir)
+		if err != nil {
+			return nil, err
+		}
+		out[node] = segments
+	}
+	return out, nil
 }
 
 // signedKeys fetches the record of every key that was born.
