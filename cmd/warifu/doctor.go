@@ -51,7 +51,7 @@ var ailments = []ailment{
 	{"buffers", "a node's sockets hold less than 7 MB", "on its machine: sysctl -w net.core.rmem_max=7500000, then start it again"},
 	{"stopped", "a node's last run stopped serving", "see its audit: warifu audit tail NODE"},
 	{"program", "nodes run different programs", "finish the upgrade: docs/operations.md, \"Upgrade\""},
-	{"unseen", "a node does not say how its machine is: its program is older", "upgrade it: docs/operations.md, \"Upgrade\""},
+	{"unseen", "a node, or all of them, give no usable answer to something that the doctor asks: its program is older, or this one is", "docs/operations.md, \"Upgrade\": the tools first"},
 	{"drill", "a custodian has not drilled for 90 days", "the custodian: warifu custodian drill --custodian FILE"},
 	{"policy", "the policy in force permits more, or less, than is probably meant", "warifu policy lint"},
 	{"no-policy", "no policy is in force: nobody may open anything", "warifu propose policy, or warifu policy put"},
@@ -71,8 +71,10 @@ type vitals struct {
 	t          int // of the cluster
 	nodes      []vital
 	custodians []heldView
-	drills     []api.DrillSummary
-	policy     *policy.Policy // nil when none is in force
+	drills     []api.DrillSummary // nil when they are not known
+	policy     *policy.Policy     // nil when none is in force, or it is not known
+	unseen     []string           // what could not be asked for, and why
+	blind      bool               // the policy is not known
 	keys       []policy.Shared
 }
 
@@ -92,12 +94,19 @@ func diagnose(v *vitals) []complaint {
 		d.node(&v.nodes[i])
 	}
 	d.clocks()
-	for _, c := range v.custodians {
-		d.drilled(c)
+	if v.drills != nil {
+		for _, c := range v.custodians {
+			d.drilled(c)
+		}
 	}
-	if v.policy == nil {
+	for _, what := range v.unseen {
+		d.found("unseen", "cluster", "%s", what)
+	}
+	switch {
+	case v.blind:
+	case v.policy == nil:
 		d.found("no-policy", "cluster", "no policy is in force")
-	} else {
+	default:
 		for _, w := range v.policy.Lint(v.keys) {
 			d.found("policy", orWord(w.Rule, "policy"), w.Code+": "+w.Sentence)
 		}
@@ -327,6 +336,16 @@ func (a *app) doctorCommand() *cobra.Command {
 	return c
 }
 
+// whyNot is what one node's error comes to, without the node's name.
+func whyNot(err error) (string, []client.NodeReason) {
+	var nodes *client.NodesError
+	if !errors.As(err, &nodes) || len(nodes.Reasons) == 0 {
+		return err.Error(), nil
+	}
+	r := nodes.Reasons[0]
+	return strings.TrimPrefix(r.String(), r.Node+": "), nodes.Reasons
+}
+
 // examine asks for everything that [diagnose] looks at. It fails if no node answers.
 func (a *app) examine(ctx context.Context) (*vitals, error) {
 	h, err := a.loadHome()
@@ -343,11 +362,9 @@ func (a *app) examine(ctx context.Context) (*vitals, error) {
 	for _, s := range cluster.Status(ctx) { // first: it opens the connections, and the clocks are measured over open ones
 		n := vital{id: s.Node, status: s.Answer}
 		if s.Err != nil {
-			n.why = s.Err.Error()
-			var nodes *client.NodesError
-			if errors.As(s.Err, &nodes) {
-				refused.Reasons = append(refused.Reasons, nodes.Reasons...)
-			}
+			var reasons []client.NodeReason
+			n.why, reasons = whyNot(s.Err)
+			refused.Reasons = append(refused.Reasons, reasons...)
 		}
 		v.nodes = append(v.nodes, n)
 	}
@@ -357,33 +374,42 @@ func (a *app) examine(ctx context.Context) (*vitals, error) {
 	for i, answer := range cluster.Health(ctx) {
 		v.nodes[i].health, v.nodes[i].ahead = answer.Answer, answer.Ahead
 		if answer.Err != nil && v.nodes[i].status != nil {
-			v.nodes[i].why = answer.Err.Error()
+			v.nodes[i].why, _ = whyNot(answer.Err)
 		}
 	}
-	custody, err := a.askCustody(ctx, h, cluster)
-	if err != nil {
-		return nil, err
+	// What one question comes to must not hide what the others did: programs of two
+	// releases may not understand each other in everything.
+	unseen := func(what string, err error) bool {
+		if err != nil {
+			why, _ := whyNot(err)
+			v.unseen = append(v.unseen, what+": "+why)
+		}
+		return err != nil
 	}
-	v.custodians = viewHeld(custody.Custodians)
-	drills, err := cluster.Drills(ctx)
-	if err != nil {
-		return nil, err
+	if custody, err := a.askCustody(ctx, h, cluster); !unseen("the custodians", err) {
+		v.custodians = viewHeld(custody.Custodians)
 	}
-	v.drills = drills.Drills
+	if drills, err := cluster.Drills(ctx); !unseen("the drills", err) {
+		v.drills = append([]api.DrillSummary{}, drills.Drills...)
+	}
+	if v.keys, err = a.sharedKeys(ctx); unseen("the keys", err) {
+		v.keys = nil
+	}
+	if v.policy, err = policyInForce(ctx, cluster); unseen("the policy", err) {
+		v.blind = true
+	}
+	return v, nil
+}
+
+// policyInForce is nil when none is.
+func policyInForce(ctx context.Context, cluster *client.Client) (*policy.Policy, error) {
 	answer, err := cluster.Policy(ctx)
-	if err != nil {
+	if err != nil || len(answer.Document) == 0 {
 		return nil, err
-	}
-	if len(answer.Document) == 0 {
-		return v, nil
 	}
 	d, err := policy.DecodeDocument(answer.Document)
 	if err != nil {
-		return nil, fmt.Errorf("the policy a node sent: %w", err)
+		return nil, fmt.Errorf("what a node sent: %w", err)
 	}
-	if v.policy, err = policy.Compile(d); err != nil {
-		return nil, err
-	}
-	v.keys, err = a.sharedKeys(ctx)
-	return v, err
+	return policy.Compile(d)
 }

@@ -117,7 +117,10 @@ func TestTheDoctorFindsEachAilment(t *testing.T) {
 		{"a drill that is too long ago", func(v *vitals) {
 			v.drills[0].Time = v.now.Add(-91 * 24 * time.Hour).UnixMilli()
 		}, []string{"drill alice"}, "91 days ago"},
-		{"no drill at all", func(v *vitals) { v.drills = nil }, []string{"drill alice"}, "never"},
+		{"no drill at all", func(v *vitals) { v.drills = []api.DrillSummary{} }, []string{"drill alice"}, "never"},
+		{"what nobody could be asked for", func(v *vitals) {
+			v.drills, v.policy, v.blind, v.unseen = nil, nil, true, []string{"the drills: malformed", "the policy: malformed"}
+		}, []string{"unseen cluster", "unseen cluster"}, "the drills: malformed"},
 		{"a broad grant", func(v *vitals) {
 			v.policy = compiled(t, `@id("all") permit (principal, action, resource == Warifu::Key::"demo");`)
 		}, []string{"policy all"}, policy.WarnBroadPrincipal},
