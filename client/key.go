@@ -132,11 +132,17 @@ func (k *Key) Wrap(rand io.Reader, context api.Context, dek secret.Bytes) ([]byt
 // KeyIDOf reads which key an envelope says that it is of. Nothing is checked but
 // its form; failures are [ErrEnvelope].
 func KeyIDOf(envelope []byte) (api.KeyID, error) {
+	id, _, err := NamedIn(envelope)
+	return id, err
+}
+
+// NamedIn is [KeyIDOf] with the key's version.
+func NamedIn(envelope []byte) (api.KeyID, uint32, error) {
 	e, err := tdh2.Parse(envelope)
 	if err != nil {
-		return api.KeyID{}, fmt.Errorf("%w: %w", ErrEnvelope, err)
+		return api.KeyID{}, 0, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	return e.KeyID(), nil
+	return e.KeyID(), e.Version(), nil
 }
 
 // verify reads an envelope and checks that it was made for this key and context.

@@ -125,6 +125,8 @@ var exitBySentinel = []struct {
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},
 	{agefile.ErrFileKey, exitInput},
+	{agefile.ErrNotAge, exitInput},
+	{agefile.ErrHeaderMAC, exitInput},
 	{home.ErrNone, exitLocal},
 	{home.ErrNoIdentity, exitLocal},
 	{home.ErrSettings, exitInput},

@@ -20,7 +20,7 @@ changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 		`  warifu key create photos --out photos.change
   warifu key list
   warifu key show photos --out photos.record`,
-		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyLabelCommand())
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyLabelCommand())
 	g.AddCommand(a.stateCommands()...)
 	return g
 }
@@ -177,7 +177,7 @@ home of their own; --record shows a saved one.
 			if recipient {
 				return a.showRecipient(k, g, pairs)
 			}
-			o := k.Record().Order()
+			o, said := k.Record().Order(), k.Said()
 			v := struct {
 				ID        api.KeyID  `json:"id"`
 				Version   uint32     `json:"version"`
@@ -185,11 +185,21 @@ home of their own; --record shows a saved one.
 				PublicKey string     `json:"public_key"` // Y, uncompressed, hexadecimal
 				Order     *orderView `json:"order"`
 				File      string     `json:"file,omitempty"`
-			}{k.ID(), k.Version(), k.Epoch(), fmt.Sprintf("%x", k.Record().Y), viewOrder(o, &g.Genesis), out}
+
+				State  string            `json:"state"`
+				Owner  string            `json:"owner,omitempty"`
+				Labels map[string]string `json:"labels,omitempty"`
+				Until  int64             `json:"not_after_ms,omitempty"`
+				Uses   []usesView        `json:"uses,omitempty"` // as these nodes have counted since they started
+			}{k.ID(), k.Version(), k.Epoch(), fmt.Sprintf("%x", k.Record().Y), viewOrder(o, &g.Genesis), out, string(k.State(now())), said.Owner, said.Labels, said.NotAfter, nil}
+			if saved == "" {
+				v.Uses = a.usesOf(c.Context(), v.ID.String())
+			}
 			return a.show(v, func(w io.Writer) {
 				facts(w, "key", o.Name, "id", v.ID.String(), "version", fmt.Sprint(v.Version), "epoch", fmt.Sprint(v.Epoch),
 					"threshold", fmt.Sprintf("%d of %d", o.T, o.H()), "holders", strings.Join(o.Holders, ", "),
-					"public key", v.PublicKey)
+					"state", v.State, "labels", orWord(strings.Join(labelled(v.Labels), " "), "none"), "owner", orWord(v.Owner, "nobody"),
+					"expires", instantOr(v.Until, "never"), "public key", v.PublicKey)
 				for _, m := range v.Order.Means {
 					fmt.Fprintf(w, "  - %s\n", m)
 				}
@@ -199,6 +209,7 @@ home of their own; --record shows a saved one.
 				if out != "" {
 					fmt.Fprintf(w, "record written to %s\n", out)
 				}
+				usesWords(w, v.Uses)
 			})
 		},
 	}

@@ -32,7 +32,7 @@ func (a *app) root() *cobra.Command {
 		`warifu speaks to a cluster that holds keys only in shares: a data key is opened when
 enough independent nodes agree, and by nobody else.
 
-  users       encrypt, decrypt, wrap, unwrap      key list, key show
+  users       encrypt, decrypt, wrap, unwrap      key list, key show, key find, rewrap
   custodians  custodian, genesis, unseal          propose, proposals, approve
   approvers   grant
   operators   status, doctor, client init         policy show, audit tail
@@ -65,6 +65,7 @@ enough independent nodes agree, and by nobody else.
 		a.decryptCommand(),
 		a.wrapCommand(),
 		a.unwrapCommand(),
+		a.rewrapCommand(),
 		a.splitCommand(),
 		a.combineCommand(),
 		a.auditCommand(),

@@ -5,6 +5,7 @@ package main
 import (
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // openTerminal opens the terminal that this process was started from.
@@ -27,4 +28,20 @@ func syncDir(name string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// sameOwner gives a new file the owner and the group of the one that it replaces.
+func sameOwner(f *os.File, of fs.FileInfo) error {
+	was, ok := of.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if is, ok := info.Sys().(*syscall.Stat_t); ok && is.Uid == was.Uid && is.Gid == was.Gid {
+		return nil
+	}
+	return f.Chown(int(was.Uid), int(was.Gid))
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+
+	"github.com/spf13/cobra"
+)
+
+// foundView is the key of one envelope of a file.
+type foundView struct {
+	Key     api.KeyID   `json:"key"`
+	Version uint32      `json:"version"`
+	Name    string      `json:"name,omitempty"`
+	State   string      `json:"state,omitempty"`
+	Context api.Context `json:"context,omitempty"`
+	Genuine string      `json:"genuine"` // whether it was made for this key and context, unaltered
+	Opens   string      `json:"opens"`   // whether nodes would open it, policy aside
+}
+
+func (a *app) keyFindCommand() *cobra.Command {
+	var file string
+	var pairs []string
+	c := &cobra.Command{
+		Use:   "find --envelope FILE",
+		Short: "Say which key a file or an envelope is under, and whether it can be opened",
+		Long: `Says which keys, and which versions of them, a file or an envelope is wrapped under,
+whether it was made for them unaltered, and whether it can be opened: where the key
+stands in its life, and, for a caller who may ask, how many nodes have their share
+open. Whether the policy lets somebody open it is not asked: policy explain says that.
+
+Of an age file the context is in its header; that of an envelope by itself is given
+with --context.`,
+		Example: "  warifu key find --envelope beach.jpg.age\n  warifu key find --envelope dek.wrapped --context album=2026",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			given, err := parseContext(pairs)
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(file)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			s, err := sniff(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			envelopes, err := s.envelopes(given)
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			var all []foundView
+			for _, e := range envelopes {
+				all = append(all, find(c.Context(), cluster, e))
+			}
+			return a.show(all, func(w io.Writer) {
+				for i, v := range all {
+					if i > 0 {
+						fmt.Fprintln(w)
+					}
+					facts(w, "key", orWord(v.Name, "unknown"), "id", v.Key.String(), "version", fmt.Sprint(v.Version), "state", orWord(v.State, "unknown"),
+						"genuine", v.Genuine, "can be opened", v.Opens)
+					for _, pair := range labelled(v.Context) {
+						facts(w, "  context", pair)
+					}
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&file, "envelope", "", "an age file, or an envelope: raw or base64")
+	addContextFlag(c, &pairs)
+	a.addCallerFlags(c)
+	required(c, "envelope")
+	return c
+}
+
+// find asks the cluster about the key of one envelope.
+func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
+	v := foundView{Key: e.key, Version: e.version, Context: e.context, Genuine: "not known", Opens: "not known"}
+	k, err := cluster.RecordByID(ctx, e.key)
+	if err != nil {
+		v.Opens = "no: no node serves a record of this key"
+		return v
+	}
+	state := k.State(now())
+	v.Name, v.State, v.Genuine = k.Name(), string(state), "yes"
+	if e.version == k.Version() {
+		if err := k.Check(e.envelope, e.context); err != nil {
+			v.Genuine = "no: " + err.Error()
+		}
+	} else {
+		v.Genuine = "not checked: it is of another version"
+	}
+	switch {
+	case !state.Unwraps():
+		v.Opens = "no: the key is " + string(state)
+	case v.Genuine != "yes" && e.version == k.Version():
+		v.Opens = "no: it was altered, or its context is another"
+	default:
+		v.Opens = "yes, as far as the key goes"
+		if places, err := placesOf(ctx, cluster, e.key.String()); err == nil && silent(places, "") == nil {
+			v.Opens = counted(places, k.Threshold())
+		}
+	}
+	return v
+}
+
+// counted says whether enough nodes have their share open.
+func counted(places []placeView, t int) string {
+	open, stopped := 0, 0
+	for _, p := range places {
+		switch {
+		case p.Has == nil || !p.Has.Share || p.Has.Holder == 0:
+		case !authority.KeyState(p.Has.State).Unwraps():
+			stopped++
+		default:
+			open++
+		}
+	}
+	word := "yes"
+	if open < t {
+		word = "no"
+	}
+	s := fmt.Sprintf("%s: %s have their share open, and it takes %d", word, plural(open, "node"), t)
+	if stopped > 0 {
+		s += fmt.Sprintf("; for %d the key is stopped", stopped)
+	}
+	return s
+}
