@@ -2,7 +2,6 @@ package sharing
 
 import (
 	"fmt"
-	"math/bits"
 
 	"warifu.dev/sharing/group"
 )
@@ -27,12 +26,13 @@ func InterpolateCommitments(quorum []Index, list []Commitments) (Commitments, er
 			return nil, fmt.Errorf("interpolate %d commitments with %d: %w", len(c), len(list[0]), ErrCommitments)
 		}
 	}
-	// With the common denominator taken out, the coefficients are small integers, and
+	// With the common denominator taken out the coefficients are small integers, and
 	// of a full holder list it is 1: a sum of points then takes microseconds.
 	delta := denominator(quorum)
+	small, fits := LagrangeSmall(delta, quorum)
 	inverse, err := group.SmallScalar(delta).Inverse()
-	if err != nil {
-		panic("sharing: a common denominator is zero")
+	if !fits || err != nil {
+		panic(fmt.Sprintf("sharing: the coefficients of %v are no small integers over %d", quorum, delta))
 	}
 	sum := make(Commitments, len(list[0]))
 	points := make([]*group.Point, len(quorum))
@@ -40,42 +40,32 @@ func InterpolateCommitments(quorum []Index, list []Commitments) (Commitments, er
 		for j, c := range list {
 			points[j] = c[k]
 		}
-		p, err := Interpolate(delta, quorum, points)
-		if err != nil {
-			return nil, err
-		}
+		sum[k] = group.SumSmall(small, points)
 		if delta != 1 {
-			p = p.Mul(inverse)
+			sum[k] = sum[k].Mul(inverse)
 		}
-		sum[k] = p
 	}
 	return sum, nil
 }
 
 // denominator returns the least common denominator of a quorum's coefficients at
-// zero, or 1 if it has more than 64 bits.
+// zero. Of no quorum within 1..16 it has more than 18 bits, nor an integer that is
+// left more than 24.
 func denominator(quorum []Index) uint64 {
 	common := uint64(1)
 	for _, i := range quorum {
 		den := coefficient(i, quorum).den
-		hi, lo := bits.Mul64(common/gcd(common, den), den)
-		if hi != 0 {
-			return 1
-		}
-		common = lo
+		common = common / gcd(common, den) * den
 	}
 	return common
 }
 
-// InterpolateShares returns Σ λ_i·x_i, in constant time with regard to the values. The
-// caller wipes both. It refuses what [Lagrange] refuses.
-func InterpolateShares(quorum []Index, shares []*group.Scalar) (*group.Scalar, error) {
-	lambda, err := Lagrange(quorum)
-	if err != nil {
-		return nil, err
-	}
-	if len(shares) != len(quorum) {
-		return nil, fmt.Errorf("interpolate %d shares of %d holders: %w", len(shares), len(quorum), ErrQuorum)
+// InterpolateShares returns Σ λ_i·x_i for coefficients that [Lagrange] gave, in
+// constant time with regard to the shares. The caller wipes both; it refuses a list of
+// another length.
+func InterpolateShares(lambda, shares []*group.Scalar) (*group.Scalar, error) {
+	if len(lambda) == 0 || len(shares) != len(lambda) {
+		return nil, fmt.Errorf("interpolate %d shares of %d holders: %w", len(shares), len(lambda), ErrQuorum)
 	}
 	sum := group.SmallScalar(0)
 	for k := range lambda {

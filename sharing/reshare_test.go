@@ -27,6 +27,14 @@ func dealAgain(t *testing.T, threshold, newThreshold int, quorum []Index) (key *
 	return old.Constant(), polys
 }
 
+func interpolateShares(quorum []Index, x []*group.Scalar) (*group.Scalar, error) {
+	lambda, err := Lagrange(quorum)
+	if err != nil {
+		return nil, err
+	}
+	return InterpolateShares(lambda, x)
+}
+
 // The new shares are those of one polynomial of the new degree with the old constant,
 // whichever quorum of at least the old t dealt; with one fewer they are not.
 func TestAQuorumSharesTheKeyAgain(t *testing.T) {
@@ -64,7 +72,7 @@ func TestAQuorumSharesTheKeyAgain(t *testing.T) {
 				for k, p := range polys {
 					dealt[k] = p.Eval(j)
 				}
-				x, err := InterpolateShares(tt.quorum, dealt)
+				x, err := interpolateShares(tt.quorum, dealt)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -107,8 +115,31 @@ func TestReshareRefuses(t *testing.T) {
 		if tt.x == nil && name != "nobody" {
 			continue
 		}
-		if _, err := InterpolateShares(tt.quorum, tt.x); !errors.Is(err, tt.want) {
+		if _, err := interpolateShares(tt.quorum, tt.x); !errors.Is(err, tt.want) {
 			t.Errorf("%s, shares: got %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// Every quorum within 1..16 has coefficients that are small integers over a common
+// denominator, and it is 1 for a full holder list.
+func TestEveryQuorumHasASmallDenominator(t *testing.T) {
+	for members := 1; members < 1<<MaxHolders; members++ {
+		var quorum []Index
+		for i := range MaxHolders {
+			if members>>i&1 == 1 {
+				quorum = append(quorum, Index(i+1))
+			}
+		}
+		delta := denominator(quorum)
+		small, ok := LagrangeSmall(delta, quorum)
+		if !ok || delta >= 1<<18 || members&(members+1) == 0 && delta != 1 {
+			t.Fatalf("%v: the denominator is %d", quorum, delta)
+		}
+		for _, v := range small {
+			if max(v, -v) >= 1<<24 {
+				t.Fatalf("%v: the coefficient %d over %d", quorum, v, delta)
+			}
 		}
 	}
 }
@@ -130,7 +161,7 @@ func TestAReshareAgreesWithKyber(t *testing.T) {
 			shares = append(shares, &share.PriShare{I: int(quorum[k]) - 1, V: v})
 			constants = append(constants, &share.PubShare{I: int(quorum[k]) - 1, V: decoded(t, suite, dealings[k].Constant())})
 		}
-		ours, err := InterpolateShares(quorum, dealt)
+		ours, err := interpolateShares(quorum, dealt)
 		if err != nil {
 			t.Fatal(err)
 		}

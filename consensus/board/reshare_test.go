@@ -183,7 +183,7 @@ func TestARefreshLeavesTheKeyAndNothingElse(t *testing.T) {
 	}
 }
 
-// Other holders in another order, another t, one who was struck, and two who leave.
+// R10: other holders in another order, another t, and back.
 func TestAReshareGivesTheKeyToOthers(t *testing.T) {
 	e := born(t, 3, 2, 1, 2, 3, 4, 5)
 	for name, tt := range map[string]struct {

@@ -26,7 +26,11 @@ type story struct {
 // tell begins a ceremony whose participants draw fixed random bytes. Only the
 // sealed boxes are new every time, so hashes are written down until they enter.
 func tell(t *testing.T, name string) *story {
-	s := &story{ceremony: begin(t, session(3, 5, name))}
+	return telling(begin(t, session(3, 5, name)))
+}
+
+func telling(c *ceremony) *story {
+	s := &story{ceremony: c}
 	s.rand = rand.NewChaCha8([32]byte{1})
 	fmt.Fprintf(s, "session %x: %d-of-%d, f = %d, R = %d\n", s.s.ID[:6], s.s.T, s.s.H, s.s.F, s.s.Receipts())
 	return s
@@ -68,6 +72,15 @@ func (s *story) say(i sharing.Index, kind dkg.Kind, body []byte) {
 	s.entry(fmt.Sprintf("holder %d posts a %v, %d bytes%s", i, kind, len(body), hash), next, err)
 }
 
+// silence is a post that a participant has nothing to make of.
+func (s *story) silence(i sharing.Index) {
+	s.Helper()
+	if ready := s.step(i); ready.Post != nil {
+		s.Fatalf("place %d posts a %v", i, ready.Post.Kind)
+	}
+	s.log("place %d has nothing to post", i)
+}
+
 // round lets these holders post what they have to.
 func (s *story) round(holders ...sharing.Index) {
 	kind := dkg.Kind(s.b.Phase())
@@ -88,10 +101,12 @@ func (s *story) end() {
 	next, err := s.b.Activate()
 	s.entry("activate", next, err)
 	o, _ := s.b.Outcome()
-	fmt.Fprintf(s, "\nqualified  %v\nconfirmed  %v\nstruck     %v\naccused    %v\nY          %x\n",
-		o.Qual, s.b.Receipts(), s.b.Struck(), s.b.Accused(), o.Keys[0].Y.Compressed())
-	for i, y := range o.Keys[0].YI {
-		fmt.Fprintf(s, "Y_%d        %x\n", i+1, y.Compressed())
+	fmt.Fprintf(s, "\nqualified  %v\nconfirmed  %v\nstruck     %v\naccused    %v\n", o.Qual, s.b.Receipts(), s.b.Struck(), s.b.Accused())
+	for _, key := range o.Keys {
+		fmt.Fprintf(s, "Y          %x\n", key.Y.Compressed())
+		for i, y := range key.YI {
+			fmt.Fprintf(s, "Y_%d        %x\n", i+1, y.Compressed())
+		}
 	}
 	file := filepath.Join("testdata", filepath.Base(s.Name())+".txt")
 	if *update {
@@ -139,6 +154,26 @@ func TestStories(t *testing.T) {
 		s.round(1, 2, 3)
 		s.clock(1, 2, 3)
 		s.say(4, dkg.KindReceipt, d.receipt())
+		s.end()
+	})
+	// Two keys of 3-of-5 go to 2-of-4: the nodes at the places 1 and 2 stay, 3 and 4 are
+	// new, 5, 6 and 7 leave. The one at 5 is never there. The one at 6 wants to deal
+	// another constant than its old share of the second key, and the keys stay.
+	t.Run("reshare", func(t *testing.T) {
+		_, c := leavers(t, 2)
+		s := telling(c)
+		fmt.Fprintf(s, "%d keys of %d-of-%d, old indices %v, %d statements that it is late\n", s.s.N, s.s.Old.T, s.s.Old.H, s.s.Old.Holders, s.s.Statements())
+		s.round(1, 2, 3, 4, 6, 7)
+		s.clock(1, 3, 4)
+		s.silence(3)
+		s.alter(6, func(st *stolen) { st.Polynomials[1] = fresh(s.ceremony, s.s.T) })
+		s.round(1, 2, 6, 7)
+		s.round(1, 2, 6, 7)
+		s.clock(1, 2, 3)
+		s.silence(7)
+		s.round(1, 2, 3, 4)
+		s.silence(7)
+		s.round(1, 2, 3, 4)
 		s.end()
 	})
 }

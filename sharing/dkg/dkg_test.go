@@ -275,7 +275,7 @@ func TestTheTranscriptHoldsQualAndAllPosts(t *testing.T) {
 	}
 }
 
-// The largest ceremony's posts fit: 100 keys at 16-of-16, dealt by 16 old holders of
+// R43: the largest ceremony's posts fit: 100 keys at 16-of-16, dealt by 16 old holders of
 // whom none stays.
 func TestTheLargestPostsFit(t *testing.T) {
 	holders := make([]sharing.Index, MaxParticipants)
@@ -577,25 +577,39 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// fuzz tries a post at a birth of one key and in a refresh of two.
 func fuzz[T any](f *testing.F, kind Kind, decode func([]byte) (*T, error), check func(Session, sharing.Index, *dealt, []byte) error) {
-	s := testSession(2, 3)
-	d := deal(f, s)
-	d.confirm(f)
-	ready, err := d.parts[0].Step(d.view, testRand())
+	e := newElder(f, 2)
+	refresh, err := NewOld(2, 3, []sharing.Index{1, 2, 3}, e.keys)
 	if err != nil {
 		f.Fatal(err)
 	}
-	d.bodies[KindReceipt] = [][]byte{ready.Post.Body}
-	f.Add(uint8(1), d.bodies[kind][0])
-	f.Add(uint8(0), d.bodies[kind][0])
-	f.Add(uint8(4), d.bodies[kind][0])
+	again := testSession(2, 3)
+	again.N, again.Old = 2, refresh
+	ceremonies := []*dealt{
+		deal(f, testSession(2, 3)),
+		dealWith(f, again, [][]*group.Scalar{e.shares(1), e.shares(2), e.shares(3)}),
+	}
+	for _, d := range ceremonies {
+		d.confirm(f)
+		ready, err := d.parts[0].Step(d.view, testRand())
+		if err != nil {
+			f.Fatal(err)
+		}
+		d.bodies[KindReceipt] = [][]byte{ready.Post.Body}
+		f.Add(uint8(1), d.bodies[kind][0])
+		f.Add(uint8(0), d.bodies[kind][0])
+		f.Add(uint8(4), d.bodies[kind][0])
+	}
 	f.Fuzz(func(t *testing.T, author uint8, body []byte) {
 		v, err := decode(body)
 		if err == nil && !bytes.Equal(wire.Encode(v), body) {
 			t.Errorf("%x decodes and encodes to other bytes", body)
 		}
-		if checked := check(s, sharing.Index(author), d, body); checked == nil && (err != nil || author < 1 || author > 3) {
-			t.Errorf("holder %d: %x passed the check: %v", author, body, err)
+		for _, d := range ceremonies {
+			if checked := check(d.s, sharing.Index(author), d, body); checked == nil && (err != nil || author < 1 || author > 3) {
+				t.Errorf("holder %d: %x passed the check: %v", author, body, err)
+			}
 		}
 	})
 }
@@ -638,10 +652,19 @@ func FuzzRestore(f *testing.F) {
 	s := testSession(2, 3)
 	d := deal(f, s)
 	f.Add(d.parts[0].State().Reveal())
+	e := newElder(f, 2)
+	again := e.session(f)
+	p, err := NewParticipant(again, 1, e.shares(3), testRand())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p.State().Reveal())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := Restore(s, 1, secret.Clone(b))
-		if err == nil && !reflect.DeepEqual(p.State().Reveal(), b) {
-			t.Errorf("%x is restored and stored as other bytes", b)
+		for _, s := range []Session{s, again} {
+			p, err := Restore(s, 1, secret.Clone(b))
+			if err == nil && !reflect.DeepEqual(p.State().Reveal(), b) {
+				t.Errorf("%x is restored and stored as other bytes", b)
+			}
 		}
 	})
 }

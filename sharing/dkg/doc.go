@@ -21,7 +21,11 @@
 // One session serves a batch of keys of one shape, [MaxBatch] at most, in one round
 // of posts: a deal carries the commitments to one polynomial per key, and each of its
 // boxes one sub-share per key. A dealer that is wrong about one key of the batch is
-// out for all.
+// out for all. For 100 keys of 3-of-5 (BenchmarkBatch, on one core of the machine of
+// docs/performance.md while others used it) a participant computes for 35 ms in all,
+// and every node for 70 ms to take all posts: 6 ms for a deal or a receipt, and 8 to
+// 14 for the verdict that makes the outcome, 50 at 9-of-16. So nothing of a session
+// needs to be split: who has more keys opens one session after another.
 //
 // A bulletin board, whose rules are in consensus/board, puts all posts into one order
 // and everyone reads the outcome from it:

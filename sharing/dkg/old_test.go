@@ -2,6 +2,7 @@ package dkg
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -323,10 +324,15 @@ func TestAnOutcomeOfAnotherKeyIsRefused(t *testing.T) {
 	}
 }
 
-// BenchmarkBatch measures what a refresh of 100 keys of 3-of-5 takes, phase by phase:
-// one participant's own work, and what every node does to take all five posts.
+// BenchmarkBatch measures what a refresh of 100 keys takes, phase by phase: one
+// participant's own work, and what every node does to take one post of each kind.
 func BenchmarkBatch(b *testing.B) {
-	const t, h, n = 3, 5, MaxBatch
+	for _, shape := range []sharing.Params{{T: 3, H: 5}, {T: 9, H: 16}} {
+		b.Run(fmt.Sprintf("%d-of-%d", shape.T, shape.H), func(b *testing.B) { benchmarkBatch(b, shape.T, shape.H, MaxBatch) })
+	}
+}
+
+func benchmarkBatch(b *testing.B, t, h, n int) {
 	rand := testRand()
 	var keys []OldKey
 	shares := make([][]*group.Scalar, h)
@@ -340,7 +346,11 @@ func BenchmarkBatch(b *testing.B) {
 			shares[i] = append(shares[i], poly.Eval(sharing.Index(i+1)))
 		}
 	}
-	old, err := NewOld(t, h, []sharing.Index{1, 2, 3, 4, 5}, keys)
+	holders := make([]sharing.Index, h)
+	for k := range holders {
+		holders[k] = sharing.Index(k + 1)
+	}
+	old, err := NewOld(t, h, holders, keys)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -356,13 +366,11 @@ func BenchmarkBatch(b *testing.B) {
 		}
 		receipts[k] = ready.Post.Body
 	}
-	check := func(name string, f func(i sharing.Index) error) {
+	check := func(name string, f func() error) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				for i := sharing.Index(1); i <= h; i++ {
-					if err := f(i); err != nil {
-						b.Fatal(err)
-					}
+				if err := f(); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})
@@ -383,31 +391,25 @@ func BenchmarkBatch(b *testing.B) {
 	own("participant/deal", func(p *Participant) (any, error) { return p.deal(d.view, rand) })
 	own("participant/verdict", func(p *Participant) (any, error) { return p.verdict(d.view) })
 	own("participant/receipt", func(p *Participant) (any, error) { return p.receipt(d.view, rand) })
-	check("apply/five joins", func(i sharing.Index) error {
-		_, err := CheckJoin(s, i, d.bodies[KindJoin][i-1])
+	check("apply/join", func() error {
+		_, err := CheckJoin(s, 1, d.bodies[KindJoin][0])
 		return err
 	})
-	check("apply/five deals", func(i sharing.Index) error {
-		_, err := CheckDeal(s, i, [32]byte{2}, d.commits[i-1], d.joins, d.bodies[KindDeal][i-1])
+	check("apply/deal", func() error {
+		_, err := CheckDeal(s, 1, [32]byte{2}, d.commits[0], d.joins, d.bodies[KindDeal][0])
 		return err
 	})
-	b.Run("apply/outcome", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := NewOutcome(s, o.Qual, d.deals, [32]byte{4}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("apply/outcome without one dealer", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := NewOutcome(s, o.Qual[1:], d.deals, [32]byte{4}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	check("apply/five receipts", func(i sharing.Index) error { return CheckReceipt(s, i, o, receipts[i-1]) })
-	check("apply/five complaints", func(i sharing.Index) error {
-		_, err := SettleComplaint(s, i%h+1, i, d.joins[i-1], d.deals[i%h], d.parts[i-1].keys[i%h].Reveal())
+	check("apply/complaint", func() error {
+		_, err := SettleComplaint(s, 2, 1, d.joins[0], d.deals[1], d.parts[0].keys[1].Reveal())
 		return err
 	})
+	check("apply/outcome", func() error {
+		_, err := NewOutcome(s, o.Qual, d.deals, [32]byte{4})
+		return err
+	})
+	check("apply/outcome without one dealer", func() error {
+		_, err := NewOutcome(s, o.Qual[1:], d.deals, [32]byte{4})
+		return err
+	})
+	check("apply/receipt", func() error { return CheckReceipt(s, 1, o, receipts[0]) })
 }

@@ -102,19 +102,19 @@ func (s Session) combine(qual []sharing.Index, list []sharing.Commitments) (shar
 }
 
 // checkSame holds the new epoch against the public key of the old: its constant term
-// must be Y, and so must be what any t of the new verification keys make. One t tells
-// for all, since they lie on one polynomial of degree t-1.
+// must be Y, and so must be what t of the new verification keys make. One t tells for
+// all, since they lie on one polynomial of degree t-1; of the first t the coefficients
+// are integers.
 func (p Public) checkSame(s Session, y *group.Point) error {
 	quorum := make([]sharing.Index, s.T)
 	for k := range quorum {
-		quorum[k] = sharing.Index(s.H - s.T + k + 1)
+		quorum[k] = sharing.Index(k + 1)
 	}
-	delta := sharing.Delta(s.T, s.H)
-	w, err := sharing.Interpolate(delta, quorum, p.YI[s.H-s.T:])
+	again, err := sharing.Interpolate(1, quorum, p.YI[:s.T])
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrOutcome, err)
 	}
-	if !p.Y.Equal(y) || !w.Equal(y.Mul(group.SmallScalar(delta))) {
+	if !p.Y.Equal(y) || !again.Equal(y) {
 		return ErrKeyChanged
 	}
 	return nil

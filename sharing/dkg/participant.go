@@ -453,49 +453,55 @@ func (p *Participant) receipt(v View, rand io.Reader) (any, error) {
 		}
 		dealt[j] = list
 	}
+	weights, err := p.session.weights(o.Qual)
+	if err != nil {
+		return nil, err
+	}
 	shares, receipt := make([]*group.Scalar, p.session.N), Receipt{Session: p.session.ID, Transcript: o.Transcript}
-	for k := range shares {
-		proof, err := p.confirm(o, k, dealt, &shares[k], rand)
-		if err != nil {
+	whole := false
+	defer func() {
+		if !whole {
 			wipe(shares)
+		}
+	}()
+	for k := range shares {
+		column := make([]*group.Scalar, len(dealt))
+		for j := range dealt {
+			column[j] = dealt[j][k]
+		}
+		if shares[k], err = sharing.InterpolateShares(weights, column); err != nil {
+			return nil, err
+		}
+		proof, err := p.confirm(o, k, shares[k], rand)
+		if err != nil {
 			return nil, fmt.Errorf("key %d of the batch: %w", k+1, err)
 		}
 		receipt.Proofs = append(receipt.Proofs, proof)
 	}
-	p.shares = shares
+	p.shares, whole = shares, true
 	return receipt, nil
 }
 
-// confirm makes our share of the key at place k of the batch, and its proof.
-func (p *Participant) confirm(o *Outcome, k int, dealt [][]*group.Scalar, share **group.Scalar, rand io.Reader) ([]byte, error) {
-	column := make([]*group.Scalar, len(dealt))
-	for j := range dealt {
-		column[j] = dealt[j][k]
-	}
-	x, err := p.session.combineShares(o.Qual, column)
-	if err != nil {
-		return nil, err
-	}
-	*share = x
+// confirm proves our share of the key at place k of the batch, once it is held against
+// its verification key.
+func (p *Participant) confirm(o *Outcome, k int, x *group.Scalar, rand io.Reader) ([]byte, error) {
 	if !group.BaseMul(x).Equal(o.Keys[k].YI[p.me-1]) {
 		return nil, fmt.Errorf("the sum does not match our verification key: %w", ErrNoShare)
 	}
 	return sharing.Prove(rand, tag.ReceiptNonce, tag.Receipt, x, o.Keys[k].YI[p.me-1], receiptBinding(p.session, p.me, o.Transcript, k)...)
 }
 
-// combineShares is combine for what the qualified dealt to one recipient: the
-// sum at a birth, later the interpolation at zero over the old indices.
-func (s Session) combineShares(qual []sharing.Index, list []*group.Scalar) (*group.Scalar, error) {
+// weights are what each qualified dealer's part counts: one at a birth, whose outcome
+// is the sum, and later the coefficients at zero of the old indices.
+func (s Session) weights(qual []sharing.Index) ([]*group.Scalar, error) {
 	if s.Old != nil {
-		return sharing.InterpolateShares(s.Old.indices(qual), list)
+		return sharing.Lagrange(s.Old.indices(qual))
 	}
-	sum := group.SmallScalar(0)
-	for _, x := range list {
-		next := sum.Add(x)
-		sum.Wipe()
-		sum = next
+	ones := make([]*group.Scalar, len(qual))
+	for k := range ones {
+		ones[k] = group.SmallScalar(1)
 	}
-	return sum, nil
+	return ones, nil
 }
 
 func (p *Participant) shareCopies() []*group.Scalar {
