@@ -27,6 +27,7 @@ const (
 	CodeSlot            Code = "slot"            // this use of the grant is bound to another request at the node
 	CodeRate            Code = "rate"            // the principal has used the key as often as the policy lets it for now
 	CodeKeyState        Code = "key-state"       // the key is not active yet, suspended or compromised: nothing under it is opened
+	CodeEpoch           Code = "epoch"           // the epoch asked for does not release at the node; another of the same key does
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 

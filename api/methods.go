@@ -29,6 +29,7 @@ const (
 	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
 	MethodKeyAt       uint16 = 30  // KeyAtRequest → KeyAtAnswer
 	MethodHealth      uint16 = 40  // nil → HealthAnswer
+	MethodRenewals    uint16 = 31  // nil → RenewalsAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -57,6 +58,7 @@ type UnwrapItem struct {
 	Endorsement []byte  `cbor:"3,keyasint,omitempty"` // 16 bytes, or empty
 	Prove       bool    `cbor:"4,keyasint,omitempty"` // ask for a share proof
 	Use         *Use    `cbor:"5,keyasint,omitempty"` // the grant it is asked by, or nil
+	Epoch       uint64  `cbor:"6,keyasint,omitempty"` // of the key: the one that a partial is asked of; 0 for the node's current one
 }
 
 // Use is one use of a grant: a slot, which a node binds for good to the first
@@ -91,6 +93,7 @@ type ItemAnswer struct {
 	Proof       []byte `cbor:"5,keyasint,omitempty"` // share proof, when asked
 	Endorsement []byte `cbor:"6,keyasint,omitempty"` // 16 bytes
 	NextSlot    uint32 `cbor:"7,keyasint,omitempty"` // with a refusal "slot": the one that this envelope has here, or the first that is free
+	Current     uint64 `cbor:"8,keyasint,omitempty"` // with a refusal "epoch": the key's current one at this node
 }
 
 // SubmitRequest hands one ledger entry to a node, which passes it to the leader.
@@ -185,6 +188,45 @@ type KeySummary struct {
 	NotAfter  int64             `cbor:"12,keyasint,omitempty" json:"not_after_ms,omitempty"`  // when it expires
 	Put       Digest            `cbor:"13,keyasint" json:"state_by"`                          // the change that put its state; zeros: none
 	Said      Digest            `cbor:"14,keyasint" json:"labels_by"`                         // the change that says owner, labels and expiry; zeros: none
+
+	Struck []string    `cbor:"20,keyasint,omitempty" json:"struck,omitempty"` // holders without a share of this epoch
+	Live   []uint64    `cbor:"21,keyasint,omitempty" json:"live,omitempty"`   // the epochs that release
+	Gone   []GoneEpoch `cbor:"22,keyasint,omitempty" json:"gone,omitempty"`   // those that are over, the newest last: at most [MaxGone]
+}
+
+// MaxGone bounds the epochs that are over in a [KeySummary]: the newest ones, and those
+// of which too few holders have signed that they have erased their shares.
+const MaxGone = 8
+
+// GoneEpoch is an epoch that is over, and how many holders have signed that they have
+// erased their shares of it.
+type GoneEpoch struct {
+	Epoch  uint64   `cbor:"1,keyasint" json:"epoch"`
+	Erased uint32   `cbor:"2,keyasint" json:"erased"`
+	Need   uint32   `cbor:"3,keyasint" json:"need"` // so many must, for fewer than the threshold to be left
+	Await  []string `cbor:"4,keyasint,omitempty" json:"await,omitempty"`
+}
+
+// RenewalsAnswer lists the refreshes and reshares that are not done, and the last
+// [MaxRenewed] that are, the oldest first.
+type RenewalsAnswer struct {
+	Renewals []RenewalSummary `cbor:"1,keyasint,omitempty"`
+}
+
+// MaxRenewed bounds the refreshes and reshares in an answer that are done.
+const MaxRenewed = 64
+
+// RenewalSummary is how far an order of new shares has come.
+type RenewalSummary struct {
+	Order   Digest `cbor:"1,keyasint" json:"order"` // id of the change
+	Kind    string `cbor:"2,keyasint" json:"kind"`  // "refresh", "reshare"
+	Index   uint64 `cbor:"3,keyasint" json:"index"`
+	Total   uint32 `cbor:"4,keyasint" json:"total"` // versions of keys
+	Left    uint32 `cbor:"5,keyasint" json:"left"`  // without new shares yet
+	Attempt uint64 `cbor:"6,keyasint" json:"runs"`  // that were opened
+	Phase   string `cbor:"7,keyasint,omitempty" json:"phase,omitempty"`
+	Batch   uint32 `cbor:"8,keyasint,omitempty" json:"batch,omitempty"` // keys in the run that is open
+	Ended   uint64 `cbor:"9,keyasint,omitempty" json:"ended,omitempty"` // Raft index where all was done
 }
 
 // ClusterAnswer is what a client needs to know of the cluster beside its genesis.

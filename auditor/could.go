@@ -100,12 +100,34 @@ func (f *Folder) whoCould(h *History, key string, at int64) *WhoCould {
 		}
 	}
 	w.Order = s.Orders[w.Key]
+	w.followReshares(s)
 	w.judgeKey(s)
 	w.judgeAdmission(s)
 	w.judgePolicy(f, s)
 	w.unknown("ledger time may be up to %d s behind the nodes' clocks: what was decided so shortly after a change may have been decided before it", AnchorPeriod/1000)
 	w.unknown("which certificates an authority gave to whom, and who held their keys, no entry says")
 	return w
+}
+
+// followReshares puts the threshold and the holders of the newest reshare in the place
+// of those of the first order.
+func (w *WhoCould) followReshares(s *InForce) {
+	if w.Order == nil || len(s.Reshares) == 0 {
+		return
+	}
+	if w.KeyID == nil {
+		w.unknown("keys were reshared, and without a record of this key it is not known whether it was among them")
+		return
+	}
+	order := *w.Order
+	for _, r := range s.Reshares {
+		if r.Concerns(*w.KeyID) {
+			order.T, order.F, order.Holders = r.T, r.F, r.Holders
+			w.unknown("a reshare to %d of %s was ordered: until it was done, and for a minute after, the holders before it could as well",
+				r.T, strings.Join(r.Holders, ", "))
+		}
+	}
+	w.Order = &order
 }
 
 // judgeKey asks whether there was anything to unwrap with.

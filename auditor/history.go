@@ -303,6 +303,8 @@ type InForce struct {
 	CAs     map[string]*Entry           // by name
 	Orders  map[string]*authority.Order // by the name of the key
 	Born    map[api.KeyID]*Entry
+	// Reshares are the orders that gave keys other holders or thresholds, oldest first.
+	Reshares []*authority.Renewal
 	Denials map[authority.Subject][]*Entry // revokes and seals in force
 	States  map[api.KeyID]*Entry           // the change that put a key's state
 	Said    map[api.KeyID]*Entry           // what says its owner, labels and expiry
@@ -371,6 +373,15 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 		return err
 	case authority.KindCustodians:
 		return nil // whom they are, [chronicle.history] has followed
+	case authority.KindRefresh:
+		_, err := authority.ParseRenewal(e.Change)
+		return err // new shares of the same holders
+	case authority.KindReshare:
+		r, err := authority.ParseRenewal(e.Change)
+		if err == nil {
+			s.Reshares = append(s.Reshares, r)
+		}
+		return err
 	case authority.KindKey:
 		o, err := authority.ParseOrder(e.Change)
 		if err == nil && !e.sure && s.Orders[o.Name] != nil {

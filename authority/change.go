@@ -28,13 +28,16 @@ const (
 	KindNodeReplace = "node-replace" // [Membership]
 	KindKeyState    = "key-state"    // [KeyStateChange]
 	KindKeyLabels   = "key-labels"   // [KeyLabels]
+
+	KindRefresh = "refresh" // [Renewal]: new shares for the holders of keys
+	KindReshare = "reshare" // [Renewal]: for other holders, or with another threshold
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
 	return []string{
 		KindCA, KindCustodians, KindGenesis, KindKey, KindKeyLabels, KindKeyState, KindLift,
-		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRevoke, KindSeal,
+		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRefresh, KindReshare, KindRevoke, KindSeal,
 	}
 }
 
@@ -47,7 +50,8 @@ var ErrChange = errors.New("not a usable change")
 // Change is one object of authority. What it means stands in Body, by kind:
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
 // KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody],
-// KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership].
+// KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership],
+// KindRefresh and KindReshare a [Renewal].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

@@ -38,7 +38,7 @@ func newWorld(tb testing.TB) *world {
 	w := &world{tb: tb}
 	g := Genesis{
 		Format: GenesisFormat, Created: 1_700_000_000_000, Unseal: UnsealHSM,
-		Required: []RequiredCount{{KindCA, 1}, {KindGenesis, 2}, {KindKey, 2}, {KindLift, 3}, {KindPolicy, 3}, {KindRevoke, 2}, {KindSeal, 1}},
+		Required: []RequiredCount{{KindCA, 1}, {KindGenesis, 2}, {KindKey, 2}, {KindLift, 3}, {KindPolicy, 3}, {KindRefresh, 2}, {KindReshare, 2}, {KindRevoke, 2}, {KindSeal, 1}},
 	}
 	rand.Read(g.Cluster[:])
 	for i := range 3 {

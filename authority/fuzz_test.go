@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"warifu.dev/api"
 	. "warifu.dev/authority"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
@@ -90,6 +91,11 @@ func FuzzParseChange(f *testing.F) {
 	w := newWorld(f)
 	f.Add(KindKey, w.sign(w.change(KindKey)).Body)
 	f.Add(KindCA, w.sign(w.change(KindCA)).Body)
+	for _, kind := range []string{KindRefresh, KindReshare} {
+		c := w.change(kind)
+		c.Body = wire.Encode(Renewal{Keys: []api.KeyID{{1}, {2}}, PhaseSeconds: 1, T: 2, F: 1, Holders: []string{"n1", "n2", "n3"}})
+		f.Add(kind, w.sign(c).Body)
+	}
 	bad := w.change(KindKey)
 	bad.Body = wire.Encode(Order{Purpose: PurposeRoot})
 	f.Add(KindKey, w.sign(bad).Body)
@@ -106,6 +112,13 @@ func FuzzParseChange(f *testing.F) {
 		}
 		if _, err := VerifyChange(&w.doc, &Entry{Kind: kind, Body: body}); err == nil {
 			t.Fatal("a change without signatures has authority")
+		}
+		if r, err := ParseRenewal(c); err == nil {
+			if err := r.Check(c.Kind); err != nil {
+				t.Fatal(err)
+			}
+		} else if !errors.Is(err, ErrOrder) {
+			t.Fatalf("unnamed error %v", err)
 		}
 		o, err := ParseOrder(c)
 		if err != nil {

@@ -56,30 +56,39 @@ func (o *Order) IndexOf(node string) uint32 {
 
 // Check holds the order against the rules of its own: they need no ledger.
 func (o *Order) Check() error {
-	h, t := len(o.Holders), int(o.T)
 	switch {
 	case o.Purpose != PurposeRoot && o.Purpose != PurposeUnwrap:
 		return fmt.Errorf("%w: unknown purpose %q", ErrOrder, o.Purpose)
 	case (o.Purpose == PurposeRoot) != (o.Name == ""):
 		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
-	case h < MinT || h > MaxHolders:
-		return fmt.Errorf("%w: %d holders, from %d to %d are possible", ErrOrder, h, MinT, MaxHolders)
-	case t < MinT || t > h:
-		return fmt.Errorf("%w: threshold %d of %d holders, from %d to %d is possible", ErrOrder, t, h, MinT, h)
-	case o.F == 0 && h != t, o.F != 0 && o.F > uint32(min(h-t, t-1)):
-		return fmt.Errorf("%w: f = %d, must be 1 to min(h-t, t-1) = %d, or 0 when h = t", ErrOrder, o.F, min(h-t, t-1))
 	case o.NotBefore < 0, o.NotBefore != 0 && o.Purpose == PurposeRoot:
 		return fmt.Errorf("%w: a named key has an activation date after 1970, or none; the root key has none", ErrOrder)
-	case o.PhaseSeconds == 0 || o.PhaseSeconds > MaxPhaseSecond:
-		return fmt.Errorf("%w: a phase lasts 1 to %d seconds", ErrOrder, MaxPhaseSecond)
 	}
 	if o.Name != "" {
 		if err := api.CheckName(o.Name); err != nil {
 			return fmt.Errorf("%w: %w", ErrOrder, err)
 		}
 	}
+	return checkShape(o.T, o.F, o.Holders, o.PhaseSeconds)
+}
+
+// checkShape holds what an order says of threshold, liars, holders and deadlines
+// against each other.
+func checkShape(threshold, f uint32, holders []string, phase uint32) error {
+	h, t := len(holders), int(threshold)
+	switch {
+	case h < MinT || h > MaxHolders:
+		return fmt.Errorf("%w: %d holders, from %d to %d are possible", ErrOrder, h, MinT, MaxHolders)
+	case t < MinT || t > h:
+		return fmt.Errorf("%w: threshold %d of %d holders, from %d to %d is possible", ErrOrder, t, h, MinT, h)
+	case f == 0 && h != t, f != 0 && f > uint32(min(h-t, t-1)):
+		return fmt.Errorf("%w: f = %d, must be 1 to min(h-t, t-1) = %d, or 0 when h = t", ErrOrder, f, min(h-t, t-1))
+	}
+	if err := checkPhase(phase); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
-	for _, n := range o.Holders {
+	for _, n := range holders {
 		if err := api.CheckName(n); err != nil {
 			return fmt.Errorf("%w: holder %w", ErrOrder, err)
 		}
@@ -87,6 +96,13 @@ func (o *Order) Check() error {
 			return fmt.Errorf("%w: %s holds it twice", ErrOrder, n)
 		}
 		seen[n] = true
+	}
+	return nil
+}
+
+func checkPhase(seconds uint32) error {
+	if seconds == 0 || seconds > MaxPhaseSecond {
+		return fmt.Errorf("%w: a phase lasts 1 to %d seconds", ErrOrder, MaxPhaseSecond)
 	}
 	return nil
 }

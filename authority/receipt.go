@@ -1,6 +1,8 @@
 package authority
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -75,12 +77,17 @@ func (s *SignedReceipt) Verify(g *Genesis, id api.Digest) error {
 
 // LiveEpoch is one epoch of a key that can release.
 type LiveEpoch struct {
-	Key     api.KeyID
-	Version uint32
-	Epoch   uint64
+	Key     api.KeyID `cbor:"1,keyasint"`
+	Version uint32    `cbor:"2,keyasint"`
+	Epoch   uint64    `cbor:"3,keyasint"`
 }
 
-// LiveKeys identifies a list of live epochs, which is sorted by key.
+// Compare orders epochs by key, version and number.
+func (e LiveEpoch) Compare(o LiveEpoch) int {
+	return cmp.Or(bytes.Compare(e.Key[:], o.Key[:]), cmp.Compare(e.Version, o.Version), cmp.Compare(e.Epoch, o.Epoch))
+}
+
+// LiveKeys identifies a list of live epochs, which is sorted.
 func LiveKeys(list []LiveEpoch) api.Digest {
 	var parts [][]byte
 	for _, e := range list {

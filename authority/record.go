@@ -27,17 +27,24 @@ type KeyRecord struct {
 	Y             []byte        `cbor:"10,keyasint"` // 65 bytes
 	W             []byte        `cbor:"11,keyasint"` // Δ·Y, 65 bytes
 	YI            [][]byte      `cbor:"12,keyasint"` // 65 bytes each, by index
+	// Reshared is the newest custodian-signed entry that gave the key other holders or
+	// another threshold than its first order; empty while there was none.
+	Reshared []byte `cbor:"13,keyasint,omitempty"`
+	// BornRoster is the roster's version at the key's birth, in later epochs.
+	BornRoster uint64 `cbor:"14,keyasint,omitempty"`
 }
 
 // SignedRecord is a record with the signatures of its holders.
 type SignedRecord struct {
 	Record     KeyRecord   `cbor:"1,keyasint"`
 	Signatures []Signature `cbor:"2,keyasint,omitempty"`
-	// Succession is how the custodians who signed the order, and the roster whose nodes
+	// Succession is how the custodians who signed the orders, and the roster whose nodes
 	// signed the record, came to be: see [Follow]. It is empty when those of genesis did.
 	Succession [][]byte `cbor:"3,keyasint,omitempty"`
-	// Ordered is how many of these changes there were when the order was taken.
-	Ordered uint64 `cbor:"4,keyasint,omitempty"`
+	// Ordered is how many of these changes there were when the order was taken, and
+	// Reordered when the newest reshare was.
+	Ordered   uint64 `cbor:"4,keyasint,omitempty"`
+	Reordered uint64 `cbor:"5,keyasint,omitempty"`
 }
 
 // Encode returns the canonical encoding.
@@ -62,54 +69,97 @@ func VerifyRecordSignature(r *KeyRecord, sig Signature, key []byte) error {
 	return sig.Verify(key, tag.KeyRecord, wire.Encode(r))
 }
 
-// VerifiedRecord is a record that at least t of the holders its order names
+// VerifiedRecord is a record that at least t of the holders its orders name
 // have signed. Only [SignedRecord.Verify] makes one.
 type VerifiedRecord struct {
 	KeyRecord
 	order Order
+	born  Order
 }
 
 // Order returns the custodian-signed order: t and holders come from here, never
-// from the record.
+// from the record. After a reshare they are those of the newest order.
 func (r *VerifiedRecord) Order() *Order { return &r.order }
 
-// Verify believes the record of a named key, or says why not. The order is verified
+// Birth returns the order of the key's birth, whose t and h its Δ is born with.
+func (r *VerifiedRecord) Birth() *Order { return &r.born }
+
+// orders verifies the order of the birth and the newest order, each under the
+// custodians who were in force then.
+func (s *SignedRecord) orders(g *VerifiedGenesis) (id api.Digest, born, newest *Order, err error) {
+	r := &s.Record
+	e, c, err := s.followed(g, s.Ordered, r.Order)
+	if err != nil {
+		return id, nil, nil, err
+	}
+	born, err = ParseOrder(c)
+	if err != nil {
+		return id, nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if len(r.Reshared) == 0 {
+		return e.ID(), born, born, nil
+	}
+	if _, c, err = s.followed(g, s.Reordered, r.Reshared); err != nil {
+		return id, nil, nil, err
+	}
+	by, err := ParseRenewal(c)
+	if err != nil {
+		return id, nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if c.Kind != KindReshare || !by.Concerns(r.Key) {
+		return id, nil, nil, fmt.Errorf("%w: its newest order is a %s of other keys", ErrRecord, c.Kind)
+	}
+	now := *born
+	now.T, now.F, now.Holders, now.PhaseSeconds = by.T, by.F, by.Holders, by.PhaseSeconds
+	return e.ID(), born, &now, nil
+}
+
+// followed verifies a change under the custodians that so many changes lead to.
+func (s *SignedRecord) followed(g *VerifiedGenesis, after uint64, entry []byte) (*Entry, *Change, error) {
+	e, err := ParseEntry(entry)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+	}
+	custodians, err := Follow(g, s.Succession[:min(after, uint64(len(s.Succession)))])
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	c, err := VerifyChange(custodians.Genesis, e)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+	}
+	return e, c, nil
+}
+
+// Verify believes the record of a named key, or says why not. Its orders are verified
 // first, under the custodians who were in force then; t and the holders are taken from
-// it, and only then are signatures counted, under the roster of the record's version.
-// That W = Δ·Y is left to the caller, who has the group.
+// the newest, and only then are signatures counted, under the roster of the record's
+// version. That W = Δ·Y is left to the caller, who has the group.
 func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	r := &s.Record
-	e, err := ParseEntry(r.Order)
-	if err != nil {
-		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
-	}
 	roster, err := Follow(g, s.Succession)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	custodians, err := Follow(g, s.Succession[:min(s.Ordered, uint64(len(s.Succession)))])
+	id, born, o, err := s.orders(g)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+		return nil, err
 	}
-	c, err := VerifyChange(custodians.Genesis, e)
-	if err != nil {
-		return nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+	if min(born.T, o.T) < g.Root.T {
+		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, min(born.T, o.T), g.Root.T)
 	}
-	o, err := ParseOrder(c)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	at := r.RosterVersion
+	if r.Epoch > 1 {
+		at = r.BornRoster
 	}
-	if o.T < g.Root.T {
-		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, o.T, g.Root.T)
-	}
-	session := SessionID(g.Cluster, r.RosterVersion, e.ID(), r.Attempt, r.LinkBefore)
+	session := SessionID(g.Cluster, at, id, r.Attempt, r.LinkBefore)
 	switch {
 	case r.Cluster != g.Cluster:
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)
 	case r.RosterVersion != roster.Roll.Version:
 		return nil, fmt.Errorf("%w: roster version %d, its chain leads to %d", ErrRecord, r.RosterVersion, roster.Roll.Version)
-	case r.Version != 1 || r.Epoch != 1 || r.RecordVersion != 1:
-		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d are not born yet", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
+	case r.Version != 1 || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0):
+		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d do not go together", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
 	case r.Key != KeyIDOf(session):
 		return nil, fmt.Errorf("%w: its key id is not that of its session", ErrRecord)
 	case len(r.YI) != len(o.Holders):
@@ -132,7 +182,7 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if len(seen) < int(o.T) {
 		return nil, fmt.Errorf("%w: %w: %d of at least %d holders", ErrRecord, ErrTooFewSignatures, len(seen), o.T)
 	}
-	return &VerifiedRecord{KeyRecord: *r, order: *o}, nil
+	return &VerifiedRecord{KeyRecord: *r, order: *o, born: *born}, nil
 }
 
 // ParseOrder reads the order inside a change of the kind [KindKey].

@@ -24,9 +24,11 @@ const (
 	KindLock     = "lock"     // [Lock]
 	KindDrill    = "drill"    // [Drill]
 	KindGrant    = "grant"    // [GrantPost]
+	KindRetire   = "retire"   // [Retire]
+	KindErased   = "erased"   // [ErasureReceipt]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

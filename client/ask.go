@@ -47,6 +47,18 @@ func (c *Client) Keys(ctx context.Context) ([]api.KeySummary, error) {
 	return answer.Keys, nil
 }
 
+// Renewals lists how far each refresh and reshare has come, as the nearest node that
+// answers says.
+func (c *Client) Renewals(ctx context.Context) ([]api.RenewalSummary, error) {
+	answer, err := firstOf(ctx, c, "list the refreshes and reshares", func(ctx context.Context, l *link) (*api.RenewalsAnswer, error) {
+		return ask[api.RenewalsAnswer](ctx, l, api.MethodRenewals, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Renewals, nil
+}
+
 // Policy returns the policy in force, as the nearest node that answers says.
 func (c *Client) Policy(ctx context.Context) (*api.PolicyAnswer, error) {
 	return firstOf(ctx, c, "fetch the policy", func(ctx context.Context, l *link) (*api.PolicyAnswer, error) {

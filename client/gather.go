@@ -35,24 +35,15 @@ type partial struct {
 type pending struct {
 	envelope *tdh2.VerifiedEnvelope
 	wire     api.UnwrapItem
-	partials map[uint64]map[string]partial // by epoch, by node: never mixed (R10)
+	partials map[string]partial // by node, all of one epoch: never mixed (R10)
 	reasons  []NodeReason
 	nextSlot uint32 // the first that a holder offers, of those that have the asked one bound to something else; or 0
 	result   *Result
 	done     bool
 }
 
-// best is the largest number of partials of one epoch.
-func (p *pending) best() int {
-	n := 0
-	for _, of := range p.partials {
-		n = max(n, len(of))
-	}
-	return n
-}
-
-// gathering collects the partials of one request's items, all of one key. One
-// goroutine owns it; those that ask nodes only send answers.
+// gathering collects the partials of one request's items, all of one key in one epoch.
+// One goroutine owns it; those that ask nodes only send answers.
 type gathering struct {
 	client    *Client
 	key       *Key
@@ -65,7 +56,13 @@ type gathering struct {
 	missed    []missed        // holders that were not there
 	followed  bool            // those that were not there have been looked for elsewhere
 	slow      time.Duration   // the slowest distance of those asked
+	ahead     uint64          // an epoch that a holder names, above the one of the record at hand
+	looked    bool            // a newer record has been asked for
 }
+
+// maxEpochs bounds how many epochs one request goes through: a refresh takes longer
+// than a request may.
+const maxEpochs = 3
 
 // missed is a holder that was not there, and where that was.
 type missed struct {
@@ -83,13 +80,46 @@ type holderAnswer struct {
 }
 
 // gather opens the items, or says in each result why not. It returns within the
-// client's timeout.
+// client's timeout. When the key turns out to have another epoch, it begins again with
+// the newer record.
 func (c *Client) gather(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
 	ctx, cancel := c.bounded(outer)
-	g := &gathering{
+	defer cancel()
+	g := c.gathering(key, items, id, reason)
+	for range maxEpochs {
+		newer := g.run(ctx)
+		if newer == nil {
+			break
+		}
+		g = c.gathering(newer, items, id, reason)
+		for _, p := range g.open() {
+			p.partials, p.reasons = map[string]partial{}, nil
+		}
+	}
+	for _, p := range g.open() {
+		if errors.Is(outer.Err(), context.Canceled) {
+			p.result.Err = fmt.Errorf("unwrap: %w", outer.Err())
+			continue
+		}
+		p.result.Err = &QuorumError{
+			Need: g.key.Threshold(), Got: len(p.partials), Key: g.key.ID(), Request: id,
+			Nodes: len(g.key.record.Order().Holders), Reasons: p.reasons,
+		}
+	}
+}
+
+func (c *Client) gathering(key *Key, items []*pending, id api.RequestID, reason string) *gathering {
+	return &gathering{
 		client: c, key: key, id: id, reason: reason, items: items,
 		asking: map[string]bool{}, falsified: map[string]bool{},
 	}
+}
+
+// run asks the holders that the record names until the items are open or nobody is
+// left to ask. If the key has a newer record it returns that, and leaves the rest.
+func (g *gathering) run(outer context.Context) (newer *Key) {
+	ctx, cancel := context.WithCancel(outer)
+	c, key := g.client, g.key
 	var holders []*link
 	for _, h := range key.record.Order().Holders {
 		l, err := c.link(h)
@@ -126,6 +156,11 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 		if len(g.open()) == 0 {
 			break
 		}
+		if g.ahead > key.Epoch() || len(g.asking) == 0 && g.outdated() {
+			if newer := g.look(ctx); newer != nil {
+				return newer
+			}
+		}
 		if len(g.asking) == 0 {
 			if g.follow(ctx) {
 				continue
@@ -150,16 +185,35 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 			g.queue = nil
 		}
 	}
+	return nil
+}
+
+// outdated says whether a newer record could help: a holder that the one at hand names
+// is not there, or holds no share any more.
+func (g *gathering) outdated() bool {
 	for _, p := range g.open() {
-		if errors.Is(outer.Err(), context.Canceled) {
-			p.result.Err = fmt.Errorf("unwrap: %w", outer.Err())
-			continue
-		}
-		p.result.Err = &QuorumError{
-			Need: key.Threshold(), Got: p.best(), Key: key.ID(), Request: id,
-			Nodes: len(key.record.Order().Holders), Reasons: p.reasons,
+		for _, r := range p.reasons {
+			if r.Code == api.CodeUnreachable || r.Code == api.CodeNoShare {
+				return true
+			}
 		}
 	}
+	return false
+}
+
+// look asks once for a newer record of the key.
+func (g *gathering) look(ctx context.Context) *Key {
+	g.ahead = 0
+	if g.looked || ctx.Err() != nil {
+		return nil
+	}
+	g.looked = true
+	newer, err := g.client.newer(ctx, g.key)
+	if err != nil {
+		g.client.conf.Log.Debug("no newer key record", "key", g.key.ID().String(), "epoch", g.key.Epoch(), "error", err)
+		return nil
+	}
+	return newer
 }
 
 // offered keeps the lowest slot above the asked one that a holder offers: one that
@@ -181,7 +235,7 @@ func (g *gathering) open() []*pending {
 func (g *gathering) missing() int {
 	n := 0
 	for _, p := range g.open() {
-		n = max(n, g.key.Threshold()-p.best())
+		n = max(n, g.key.Threshold()-len(p.partials))
 	}
 	return n
 }
@@ -191,7 +245,7 @@ func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bo
 	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason, Region: l.client.conf.Region}
 	for _, p := range items {
 		it := p.wire
-		it.Prove = prove
+		it.Prove, it.Epoch = prove, g.key.Epoch()
 		request.Items = append(request.Items, it)
 	}
 	answer, err := ask[api.UnwrapAnswer](ctx, l, api.MethodUnwrap, wire.Encode(request))
@@ -254,6 +308,9 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		if it.Refusal != nil {
 			g.refuse([]*pending{p}, reasonOf(node, it.Refusal))
 			p.offered(it)
+			if it.Refusal.Code == api.CodeEpoch {
+				g.ahead = max(g.ahead, it.Current)
+			}
 			continue
 		}
 		got, err := g.read(node, it)
@@ -261,12 +318,9 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 			g.blame(a.link, p, err)
 			continue
 		}
-		if p.partials[it.Epoch] == nil {
-			p.partials[it.Epoch] = map[string]partial{}
-		}
-		p.partials[it.Epoch][node] = got
-		if len(p.partials[it.Epoch]) == g.key.Threshold() {
-			g.try(ctx, p, it.Epoch)
+		p.partials[node] = got
+		if len(p.partials) == g.key.Threshold() {
+			g.try(ctx, p)
 		}
 	}
 }
@@ -277,6 +331,9 @@ var errFalse = errors.New("false partial")
 // read decodes a partial. The index that counts is the holder's place in the
 // order; one on the wire that differs is a false answer (R1).
 func (g *gathering) read(node string, it api.ItemAnswer) (partial, error) {
+	if it.Epoch != g.key.Epoch() {
+		return partial{}, fmt.Errorf("%w: it is of epoch %d, asked for was %d", errFalse, it.Epoch, g.key.Epoch())
+	}
 	place := g.key.record.Order().IndexOf(node)
 	if it.Index != place {
 		return partial{}, fmt.Errorf("%w: it says to be index %d, the order says %d", errFalse, it.Index, place)
@@ -298,22 +355,19 @@ func (g *gathering) blame(l *link, p *pending, err error) {
 	reason := NodeReason{Node: node, Code: api.CodeFalsePartial, Sentence: printable(err.Error())}
 	g.refuse([]*pending{p}, reason)
 	for _, o := range g.open() {
-		for _, of := range o.partials {
-			if _, gave := of[node]; gave {
-				delete(of, node)
-				if o != p {
-					g.refuse([]*pending{o}, reason)
-				}
+		if _, gave := o.partials[node]; gave {
+			delete(o.partials, node)
+			if o != p {
+				g.refuse([]*pending{o}, reason)
 			}
 		}
 	}
 }
 
-// try opens an item with the t partials of one epoch, and finds out who is to
-// blame if that fails.
-func (g *gathering) try(ctx context.Context, p *pending, epoch uint64) {
+// try opens an item with t partials, and finds out who is to blame if that fails.
+func (g *gathering) try(ctx context.Context, p *pending) {
 	points := map[sharing.Index]*group.Point{}
-	for _, got := range p.partials[epoch] {
+	for _, got := range p.partials {
 		points[got.index] = got.point
 	}
 	dek, err := g.key.public.Open(p.envelope, points)
@@ -321,7 +375,7 @@ func (g *gathering) try(ctx context.Context, p *pending, epoch uint64) {
 	case err == nil:
 		p.done, p.result.DEK = true, dek
 	case errors.Is(err, tdh2.ErrNotOpened):
-		g.settle(ctx, p, epoch)
+		g.settle(ctx, p)
 	default:
 		p.done, p.result.Err = true, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
@@ -330,19 +384,7 @@ func (g *gathering) try(ctx context.Context, p *pending, epoch uint64) {
 // settle asks for the proof of each of the t partials that did not open the
 // envelope. A holder that proves another partial, proves nothing, or does not
 // answer in time, is set aside. If all t are proven the envelope is corrupt.
-func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
-	if epoch != g.key.Epoch() {
-		// The record at hand cannot check proofs of another epoch.
-		g.client.forget(g.key)
-		for node := range p.partials[epoch] {
-			g.refuse([]*pending{p}, NodeReason{
-				Node: node, Code: api.CodeStale,
-				Sentence: fmt.Sprintf("its partial of epoch %d did not open, and the key record at hand is of epoch %d", epoch, g.key.Epoch()),
-			})
-		}
-		delete(p.partials, epoch)
-		return
-	}
+func (g *gathering) settle(ctx context.Context, p *pending) {
 	proof, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
 	type proven struct {
@@ -352,16 +394,16 @@ func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
 	}
 	var links []*link
 	for _, l := range g.client.links {
-		if _, gave := p.partials[epoch][l.node.ID]; gave {
+		if _, gave := p.partials[l.node.ID]; gave {
 			links = append(links, l)
 		}
 	}
 	outcomes := make([]proven, len(links))
 	var asked sync.WaitGroup
 	for i, l := range links {
-		first := p.partials[epoch][l.node.ID]
+		first := p.partials[l.node.ID]
 		asked.Go(func() {
-			v, err := g.prove(proof, l, p, epoch, first)
+			v, err := g.prove(proof, l, p, first)
 			outcomes[i] = proven{l, v, err}
 		})
 	}
@@ -370,7 +412,7 @@ func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
 		for _, l := range links {
 			g.refuse([]*pending{p}, reasonOf(l.node.ID, ctx.Err()))
 		}
-		delete(p.partials, epoch)
+		clear(p.partials)
 		return
 	}
 	var list []tdh2.VerifiedPartial
@@ -392,7 +434,7 @@ func (g *gathering) settle(ctx context.Context, p *pending, epoch uint64) {
 }
 
 // prove asks one holder for the proof of the partial it gave first.
-func (g *gathering) prove(ctx context.Context, l *link, p *pending, epoch uint64, first partial) (tdh2.VerifiedPartial, error) {
+func (g *gathering) prove(ctx context.Context, l *link, p *pending, first partial) (tdh2.VerifiedPartial, error) {
 	answer, err := g.ask(ctx, l, []*pending{p}, true)
 	if err != nil {
 		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: it gave no proof: %w", errFalse, refusalOf(err))
@@ -405,14 +447,14 @@ func (g *gathering) prove(ctx context.Context, l *link, p *pending, epoch uint64
 	if err != nil {
 		return tdh2.VerifiedPartial{}, err
 	}
-	if it.Epoch != epoch || !again.point.Equal(first.point) {
+	if !again.point.Equal(first.point) {
 		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: its first partial differs from the one it proves", errFalse)
 	}
 	v, err := tdh2.VerifyShare(tdh2.ShareID{
 		Cluster: g.key.public.Cluster,
 		KeyID:   g.key.public.KeyID,
 		Version: g.key.public.Version,
-		Epoch:   epoch,
+		Epoch:   g.key.Epoch(),
 		Index:   first.index,
 	}, g.key.yi[first.index-1], first.point, p.envelope.Envelope(), it.Proof)
 	if err != nil {

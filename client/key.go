@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,9 +52,12 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: W: %w", ErrKeyPoints, err)
 	}
-	o := r.Order()
-	k.public, err = tdh2.NewPublicKey(r.Cluster, r.Key, r.Version, int(o.T), int(o.H()), y)
+	o, born := r.Order(), r.Birth()
+	k.public, err = tdh2.NewPublicKey(r.Cluster, r.Key, r.Version, int(born.T), int(born.H()), y)
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyPoints, err)
+	}
+	if k.public, err = k.public.Reshared(sharing.Params{T: int(o.T), H: int(o.H())}); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyPoints, err)
 	}
 	if !w.Equal(k.public.W) {
@@ -70,6 +74,19 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// after says whether the record is a later one of the same version of a key.
+func (k *Key) after(o *Key) bool {
+	return k.Version() == o.Version() && k.record.RecordVersion > o.record.RecordVersion
+}
+
+// sameKey holds a later record against this one: shares change, the key does not.
+func (k *Key) sameKey(later *Key) error {
+	if !bytes.Equal(k.record.Y, later.record.Y) || !bytes.Equal(k.record.W, later.record.W) {
+		return fmt.Errorf("%w: epoch %d of the key %s has another public key", ErrKeyPoints, later.Epoch(), k.ID())
+	}
+	return nil
 }
 
 // onOnePolynomial checks that Y and all Y_i lie on one polynomial of degree t-1

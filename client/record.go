@@ -80,12 +80,31 @@ func (c *Client) fetch(ctx context.Context, doing string, request api.KeyRecordR
 	return c.keep(k), nil
 }
 
+// newer fetches a record of a later epoch than the one at hand.
+func (c *Client) newer(ctx context.Context, k *Key) (*Key, error) {
+	c.mu.Lock()
+	has := c.keys[k.ID()]
+	c.mu.Unlock()
+	if has != nil && has.after(k) { // another request has fetched it
+		return has, nil
+	}
+	return c.fetch(ctx, "fetch a newer record of the key "+k.Name(), api.KeyRecordRequest{ID: k.ID()}, func(got *Key) error {
+		if got.ID() != k.ID() || !got.after(k) {
+			return fmt.Errorf("%w: the record of epoch %d of the key %s", ErrAnswer, got.Epoch(), got.ID())
+		}
+		return k.sameKey(got)
+	})
+}
+
 // keep remembers a key, with the state that is known of it already where the new one
-// lacks it.
+// lacks it. It never goes back to an earlier record.
 func (c *Client) keep(k *Key) *Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if before := c.keys[k.ID()]; before != nil {
+		if before.after(k) {
+			return before
+		}
 		k = k.Following(before)
 	}
 	if len(c.keys) >= maxKeys {
@@ -95,14 +114,6 @@ func (c *Client) keep(k *Key) *Key {
 	c.keys[k.ID()] = k
 	c.names[k.Name()] = k
 	return k
-}
-
-// forget drops a record that turned out to be of another epoch.
-func (c *Client) forget(k *Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.keys, k.ID())
-	delete(c.names, k.Name())
 }
 
 // pollRecord is how often [Client.WaitKey] asks.

@@ -100,7 +100,7 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	return key, &pending{
 		envelope: v,
 		wire:     api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
-		partials: map[uint64]map[string]partial{},
+		partials: map[string]partial{},
 	}, nil
 }
 

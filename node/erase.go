@@ -9,14 +9,14 @@ import (
 )
 
 // erase makes the next generation of this node's keyring without the shares that drop
-// names, and destroys the one before it: [keyring.Keyring.Erase]. The shares of births
-// that were abandoned go with them. Several who ask at once get one generation.
+// names, and destroys the one before it: [keyring.Keyring.Erase]. The shares of ceremonies
+// that came to nothing go with them. Several who ask at once get one generation.
 func (s *secrets) erase(ctx context.Context, now *ledger.State, drop func(keyring.Held) bool) (keyring.Erasure, error) {
 	state, ring := s.current()
 	if ring == nil || state != seal.Unsealed {
 		return keyring.Erasure{}, errNotUnsealed
 	}
-	return ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return drop(h) || abandoned(now, h) })
+	return ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return drop(h) || outlived(now, h) })
 }
 
 // abandoned says that the ceremony which made the share came to nothing. Of what this

@@ -35,7 +35,7 @@ func keeper(t *testing.T, c *trial.Cluster) *secrets {
 func keep(t *testing.T, c *trial.Cluster, s *secrets, session api.Digest, share *group.Scalar) {
 	t.Helper()
 	ses := c.State().Session(session)
-	if err := s.confirm(ses, &c.State().OrderByHash(ses.Order).Order, 1, share); err != nil {
+	if err := s.confirm(t.Context(), c.State(), ses, 1, []*group.Scalar{share}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -59,7 +59,7 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 		record.Kind, record.Entry = audit.Activate, entry
 	case r.Kind == authority.KindGrant:
 		record.Kind, record.Entry, record.Grant = audit.Grant, entry, grantIn(entry)
-	case r.Kind == authority.KindOpen:
+	case r.Kind == authority.KindOpen, r.Kind == authority.KindRetire, r.Kind == authority.KindErased:
 		record.Kind = audit.Ceremony
 	default:
 		return
@@ -146,6 +146,9 @@ func (n *Node) runAnchors(ctx context.Context) {
 		s := n.consensus.Committed()
 		period := anchorQuiet
 		if s.Bearing() {
+			period = anchorOpen
+		}
+		if len(s.Renewals()) > 0 || len(s.Overlapping()) > 0 {
 			period = anchorOpen
 		}
 		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {

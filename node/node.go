@@ -334,7 +334,7 @@ func (n *Node) wire(dir string, before uint64) {
 	})
 	n.driver = ceremony.New(ceremony.Config{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),
-		Device: n.device, Rand: rand.Reader, Now: n.now, Submit: n.say, Confirm: n.secrets.confirm,
+		Device: n.device, Rand: rand.Reader, Now: n.now, Submit: n.say, Old: n.secrets.old, Confirm: n.secrets.confirm,
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, n.signer, r)
 		},
@@ -375,6 +375,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runClocks(ctx) })
 	loops.Go(func() { n.runAnchors(ctx) })
 	loops.Go(func() { n.runCeremonies(ctx) })
+	loops.Go(func() { n.runErasures(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
 	loops.Go(func() { n.runCompaction(ctx) })
 	loops.Go(func() {

@@ -214,7 +214,7 @@ func TestASealWipesWhatIsOpen(t *testing.T) {
 	confirm := func(b *trial.Born) {
 		t.Helper()
 		ses := r.State().Session(b.Key.Session)
-		if err := n.secrets.confirm(ses, &r.State().OrderByHash(ses.Order).Order, 1, b.Shares[0]); err != nil {
+		if err := n.secrets.confirm(t.Context(), r.State(), ses, 1, b.Shares[:1]); err != nil {
 			t.Fatal(err)
 		}
 		n.secrets.look(r.State(), "n1")

@@ -884,10 +884,9 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 	}
 	w := &waiting{Device: dev, asked: make(chan struct{}), goOn: make(chan struct{})}
 	s := &secrets{cfg: keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: w, Rand: rand.Reader}}
-	order := &c.State().OrderByHash(ses.Order).Order
 	var done sync.WaitGroup
 	done.Go(func() {
-		if err := s.confirm(ses, order, 1, born.Shares[0]); err != nil {
+		if err := s.confirm(t.Context(), c.State(), ses, 1, born.Shares[:1]); err != nil {
 			t.Error(err)
 		}
 	})
@@ -908,19 +907,18 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 	if _, moved := s.look(c.State(), "n1"); moved {
 		t.Fatal("moved again")
 	}
-	if err := s.confirm(ses, order, 1, born.Shares[0]); err != nil {
+	if err := s.confirm(t.Context(), c.State(), ses, 1, born.Shares[:1]); err != nil {
 		t.Fatalf("the same again: %v", err)
 	}
 	other := *ses
 	other.ID[0] ^= 1
-	if err := s.confirm(&other, order, 1, born.Shares[0]); !errors.Is(err, errBornAlready) { // R9
+	if err := s.confirm(t.Context(), c.State(), &other, 1, born.Shares[:1]); !errors.Is(err, errBornAlready) { // R9
 		t.Fatalf("another birth of the root key: %v", err)
 	}
 	named := c.BearKey("demo")
 	ses = c.State().Session(named.Key.Session)
-	order = &c.State().OrderByHash(ses.Order).Order
 	share := named.Shares[0].Add(group.SmallScalar(0))
-	if err := s.confirm(ses, order, 1, share); err != nil {
+	if err := s.confirm(t.Context(), c.State(), ses, 1, []*group.Scalar{share}); err != nil {
 		t.Fatal(err)
 	}
 	share.Wipe() // the driver's copy
@@ -936,7 +934,7 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 	if _, _, ok := n.share(named.Key.ID, 1, 1); ok || codeOf(n.unsealed()) != api.CodeSealed {
 		t.Fatal("a wiped node gives out shares")
 	}
-	if err := s.confirm(ses, order, 1, named.Shares[0]); !errors.Is(err, errNotUnsealed) {
+	if err := s.confirm(t.Context(), c.State(), ses, 1, named.Shares[:1]); !errors.Is(err, errNotUnsealed) {
 		t.Fatalf("a sealed node takes a share: %v", err)
 	}
 }

@@ -424,7 +424,7 @@ func TestStatusNamesABrokenAudit(t *testing.T) {
 	born := r.BearRoot()
 	n.secrets.cfg = keyring.Config{Dir: t.TempDir(), Cluster: r.Genesis.Cluster, Node: "n1", Device: n.device, Rand: rand.Reader}
 	ses := r.State().Session(born.Key.Session)
-	if err := n.secrets.confirm(ses, &r.State().OrderByHash(ses.Order).Order, 1, born.Shares[0]); err != nil {
+	if err := n.secrets.confirm(t.Context(), r.State(), ses, 1, born.Shares[:1]); err != nil {
 		t.Fatal(err)
 	}
 	n.secrets.look(r.State(), "n1")

@@ -127,11 +127,14 @@ func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
 	return s.state, s.state != last
 }
 
-// confirm makes this node's share of a session durable: the root share as a new
+// confirm makes this node's shares of a session durable: the root share as a new
 // generation, any other in the keyring.
-func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing.Index, share *group.Scalar) error {
+func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
 	state, ring := s.current()
-	root := o.Purpose == authority.PurposeRoot
+	if len(ses.Keys) > 0 {
+		return s.confirmRenewal(ctx, now, ses, index, shares)
+	}
+	root := now.OrderByHash(ses.Order).Order.Purpose == authority.PurposeRoot
 	switch {
 	case root && ring != nil && ring.Root().Session == ses.ID:
 		return nil
@@ -140,7 +143,7 @@ func (s *secrets) confirm(ses *ledger.Session, o *authority.Order, index sharing
 	case !root && (ring == nil || state != seal.Unsealed):
 		return errNotUnsealed
 	}
-	own := share.Add(group.SmallScalar(0)) // the driver wipes its copy
+	own := shares[0].Add(group.SmallScalar(0)) // the driver wipes its copy
 	if !root {
 		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Session: ses.ID, Index: uint32(index), Scalar: own})
 	}

@@ -45,6 +45,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyAt:     {classCustodian, classOperator, classAuditor},
+	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
@@ -101,6 +102,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
 		}
 		return decodeThen(body, n.keyAt)
+	case api.MethodRenewals:
+		return wire.Encode(renewals(n.consensus.Committed())), nil
 	case api.MethodUnwrap:
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
@@ -287,11 +290,7 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	if k == nil || k.Purpose == authority.PurposeRoot {
 		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
 	}
-	ordered := s.OrderByHash(k.Order).Custody
-	r := authority.SignedRecord{
-		Record: k.Record, Signatures: k.Signatures, Succession: s.SuccessionTo(ordered, k.Record.RosterVersion), Ordered: ordered,
-	}
-	a := &api.KeyRecordAnswer{Record: r.Encode()}
+	a := &api.KeyRecordAnswer{Record: s.SignedRecord(k, s.Believable(k)).Encode()}
 	if l := s.SignedLife(k.ID); l != nil {
 		a.Life = l.Encode()
 	}
@@ -311,6 +310,7 @@ func keyList(s *ledger.State, now int64) []api.KeySummary {
 		if key := s.Key(o.Key); key != nil {
 			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Number, "active", uint32(len(key.Signed))
 			sayLife(s, &k, now)
+			summariseEpochs(s, key, &k)
 		}
 		out = append(out, k)
 	}

@@ -60,6 +60,8 @@ enough independent nodes agree, and by nobody else.
 		a.clientCommand(),
 		a.statusCommand(),
 		a.doctorCommand(),
+		a.rotateSharesCommand(),
+		a.reshareCommand(),
 		a.unsealCommand(),
 		a.encryptCommand(),
 		a.decryptCommand(),

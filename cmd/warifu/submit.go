@@ -45,7 +45,8 @@ func (a *app) changeSubmitCommand() *cobra.Command {
 Submitting again is harmless: a change is taken once, and the answer is the same.
 
 With --wait, after the order of a key, it returns when the key is born and enough
-of its holders have signed its record.`,
+of its holders have signed its record; after an order of new shares, when all the keys
+have them, and it shows how far it is.`,
 		Example: "  warifu change submit photos.change --wait\n  warifu change submit policy.change --custodian alice.custodian",
 		Args:    exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -101,6 +102,8 @@ of its holders have signed its record.`,
 				Kind string `json:"kind"`
 				Key  string `json:"key,omitempty"` // the born key's id
 
+				Renewed *api.RenewalSummary `json:"renewed,omitempty"`
+
 				InForce []string `json:"in_force,omitempty"` // of what denies: nodes that gave a receipt
 				Missing []string `json:"no_receipt,omitempty"`
 			}{SubmitAnswer: answer, Kind: change.Kind, InForce: inForce, Missing: missing}
@@ -117,19 +120,31 @@ of its holders have signed its record.`,
 				}
 				v.Key = k.ID().String()
 			}
+			if wait && (change.Kind == authority.KindRefresh || change.Kind == authority.KindReshare) {
+				ctx, cancel := context.WithTimeout(c.Context(), waiting)
+				defer cancel()
+				r, err := a.waitRenewal(ctx, cluster, answer.ID)
+				if err != nil {
+					return fail(exitUnknownOutcome, "the order is taken at index %d, and is not done yet: %w", answer.Index, err)
+				}
+				v.Renewed = r
+			}
 			return a.show(v, func(w io.Writer) {
 				word := "taken"
 				if !v.Taken {
 					word = "was taken before"
 				}
 				facts(w, "change", v.ID.String(), word, fmt.Sprintf("at index %d", v.Index))
+				if v.Renewed != nil {
+					facts(w, "keys", fmt.Sprint(v.Renewed.Total), "state", "new shares")
+				}
 				if v.Key != "" {
 					facts(w, "key", v.Key, "state", "active")
 				}
 			})
 		},
 	}
-	c.Flags().BoolVar(&wait, "wait", false, "after the order of a key: wait until it is born")
+	c.Flags().BoolVar(&wait, "wait", false, "after the order of a key, or of new shares: wait until it is done")
 	c.Flags().DurationVar(&waiting, "wait-timeout", birthTimeout, "how long --wait waits")
 	a.addCallerFlags(c)
 	a.setTimeout(c, submitTimeout)

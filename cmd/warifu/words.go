@@ -37,6 +37,7 @@ type changeView struct {
 
 	KeyState  *keyStateView  `json:"key_state,omitempty"`
 	KeyLabels *keyLabelsView `json:"key_labels,omitempty"`
+	Renewal   *renewalView   `json:"renewal,omitempty"`
 
 	known bool
 }
@@ -124,6 +125,11 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		var id api.Digest
 		if id, err = authority.ParseLift(c); err == nil {
 			v.Lifts = &id
+		}
+	case authority.KindRefresh, authority.KindReshare:
+		var r *authority.Renewal
+		if r, err = authority.ParseRenewal(c); err == nil {
+			v.Renewal = viewRenewal(c.Kind, r, g)
 		}
 	case authority.KindCustodians:
 		v.Custody, err = viewCustody(c, g)
@@ -315,6 +321,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.KeyState.words(w)
 	case v.KeyLabels != nil:
 		v.KeyLabels.words(w)
+	case v.Renewal != nil:
+		v.Renewal.words(a, w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

@@ -129,7 +129,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case authority.KindAbandon:
 		return takeBody(st, func(b *authority.Abandon) error { return s.takeAbandon(d, st.Node, b) })
 	case authority.KindActivate:
-		return takeBody(st, func(b *authority.Activate) error { return s.takeActivate(d, st.Node, b) })
+		return takeBody(st, func(b *authority.Activate) error { return s.takeActivate(d, index, st.Node, b) })
 	case authority.KindRecord:
 		return takeBody(st, func(b *authority.RecordSignature) error { return s.takeRecord(d, st.Node, b) })
 	case authority.KindAnchor:
@@ -140,6 +140,10 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Drill) error { return s.takeDrill(d, index, st.Node, b) })
 	case authority.KindLock:
 		return takeBody(st, func(b *authority.Lock) error { return s.takeLock(d, st.Node, b) })
+	case authority.KindRetire:
+		return takeBody(st, func(b *authority.Retire) error { return s.takeRetire(d, st.Node, b) })
+	case authority.KindErased:
+		return takeBody(st, func(b *authority.ErasureReceipt) error { return s.takeErased(d, index, st.Node, b, e.ID(), raw) })
 	case authority.KindGrant:
 		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}
@@ -224,6 +228,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeCustody(d, index, c, id, raw); err != nil {
 			return err
 		}
+	case authority.KindRefresh, authority.KindReshare:
+		if err := s.takeRenewal(d, index, c, id, raw); err != nil {
+			return err
+		}
 	case authority.KindLift:
 		if err := s.takeLift(d, index, c, id); err != nil {
 			return err
@@ -287,6 +295,9 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 
 // takeOpen starts a run: one live per order, attempts counted 1, 2, ...
 func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open) error {
+	if r := s.Renewal(b.Order); r != nil {
+		return s.openRenewal(d, index, node, r, b.Attempt)
+	}
 	o := s.OrderByHash(b.Order)
 	switch {
 	case o == nil:
@@ -308,7 +319,7 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		if err != nil {
 			return err
 		}
-		putBoard(d, ses, o, ended)
+		s.putBoard(d, ses, ended)
 	}
 	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), b.Order, b.Attempt, s.link)
 	next := *o
@@ -316,6 +327,7 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 	d.put(pathOrder+o.Hash.String(), &next)
 	d.put(pathSession+id.String(), &Session{
 		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
+		Participants: o.Order.Holders, PhaseSeconds: o.Order.PhaseSeconds,
 		Board: board.New(dkg.Session{
 			ID: id, Cluster: s.genesis.Cluster,
 			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1,
@@ -324,37 +336,43 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 	return nil
 }
 
-// live returns the running session and the author's index in its order.
-func (s *State) live(id api.Digest, node string) (*Session, *Ordered, sharing.Index, error) {
+// live returns the running session and the author's place in it.
+func (s *State) live(id api.Digest, node string) (*Session, sharing.Index, error) {
 	ses := s.Session(id)
 	if ses == nil {
-		return nil, nil, 0, ErrNoSession
+		return nil, 0, ErrNoSession
 	}
-	o := s.OrderByHash(ses.Order)
-	if o.Live != id {
-		return nil, nil, 0, fmt.Errorf("%w: it has ended", ErrNoSession)
+	if !s.Runs(ses) {
+		return nil, 0, fmt.Errorf("%w: it has ended", ErrNoSession)
 	}
-	i := o.Order.IndexOf(node)
+	i := ses.PlaceOf(node)
 	if i == 0 {
-		return nil, nil, 0, ErrNotHolder
+		return nil, 0, ErrNotHolder
 	}
-	return ses, o, sharing.Index(i), nil
+	return ses, i, nil
 }
 
 // putBoard stores a board that moved, and frees the order when it was abandoned.
-func putBoard(d *draft, ses *Session, o *Ordered, b *board.Board) {
+func (s *State) putBoard(d *draft, ses *Session, b *board.Board) {
 	next := *ses
 	next.Board = b
 	d.put(pathSession+ses.ID.String(), &next)
-	if _, abandoned := b.Abandoned(); abandoned {
-		freed := *o
-		freed.Live = api.Digest{}
-		d.put(pathOrder+o.Hash.String(), &freed)
+	if _, abandoned := b.Abandoned(); !abandoned {
+		return
 	}
+	if r := get[*Renewal](s, pathRenewal+ses.Order.String()); r != nil {
+		freed := *r
+		freed.Live = api.Digest{}
+		putRenewal(d, &freed)
+		return
+	}
+	freed := *s.OrderByHash(ses.Order)
+	freed.Live = api.Digest{}
+	d.put(pathOrder+freed.Hash.String(), &freed)
 }
 
 func (s *State) takePost(d *draft, node string, p *authority.Post) error {
-	ses, o, i, err := s.live(p.Session, node)
+	ses, i, err := s.live(p.Session, node)
 	if err != nil {
 		return err
 	}
@@ -366,12 +384,12 @@ func (s *State) takePost(d *draft, node string, p *authority.Post) error {
 	if err != nil {
 		return err
 	}
-	putBoard(d, ses, o, b)
+	s.putBoard(d, ses, b)
 	return nil
 }
 
 func (s *State) takeDeadline(d *draft, node string, p *authority.Deadline) error {
-	ses, o, i, err := s.live(p.Session, node)
+	ses, i, err := s.live(p.Session, node)
 	if err != nil {
 		return err
 	}
@@ -383,12 +401,12 @@ func (s *State) takeDeadline(d *draft, node string, p *authority.Deadline) error
 	if err != nil {
 		return err
 	}
-	putBoard(d, ses, o, b)
+	s.putBoard(d, ses, b)
 	return nil
 }
 
 func (s *State) takeAbandon(d *draft, node string, a *authority.Abandon) error {
-	ses, o, i, err := s.live(a.Session, node)
+	ses, i, err := s.live(a.Session, node)
 	if err != nil {
 		return err
 	}
@@ -396,13 +414,14 @@ func (s *State) takeAbandon(d *draft, node string, a *authority.Abandon) error {
 	if err != nil {
 		return err
 	}
-	putBoard(d, ses, o, b)
+	s.putBoard(d, ses, b)
 	return nil
 }
 
-// takeActivate makes the outcome of a session the first epoch of its key.
-func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error {
-	ses, o, _, err := s.live(a.Session, node)
+// takeActivate makes the outcome of a session the first epoch of its key, or the next
+// one of its keys.
+func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.Activate) error {
+	ses, _, err := s.live(a.Session, node)
 	if err != nil {
 		return err
 	}
@@ -410,6 +429,10 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 	if err != nil {
 		return err
 	}
+	if len(ses.Keys) > 0 {
+		return s.activateRenewal(d, index, ses, done)
+	}
+	o := s.OrderByHash(ses.Order)
 	out, _ := done.Outcome()
 	id := authority.KeyIDOf(ses.ID)
 	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, 1, out.T, out.H, out.Keys[0].Y)
@@ -417,9 +440,10 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 		return err
 	}
 	key := &Key{
-		ID: id, Version: 1, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(),
+		ID: id, Version: 1, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(), BornAt: index,
 		Epoch: Epoch{
 			Number: 1, Session: ses.ID, T: o.Order.T, F: o.Order.F, Holders: o.Order.Holders,
+			Struck: struck(done, o.Order.Holders), Opened: ses.Opened,
 			Record: authority.KeyRecord{
 				Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
 				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
@@ -431,12 +455,9 @@ func (s *State) takeActivate(d *draft, node string, a *authority.Activate) error
 	for _, yi := range out.Keys[0].YI {
 		key.Record.YI = append(key.Record.YI, yi.Bytes())
 	}
-	for _, i := range done.Struck() {
-		key.Struck = append(key.Struck, o.Order.Holders[i-1])
-	}
 	d.put(keyPath(id, 1), key)
 	d.bear(id, &o.Order)
-	putBoard(d, ses, o, done)
+	s.putBoard(d, ses, done)
 	born := *o
 	born.Live, born.Key = api.Digest{}, id
 	d.put(pathOrder+o.Hash.String(), &born)

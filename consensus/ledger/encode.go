@@ -86,6 +86,11 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathProposal: decodeAs[Proposal],
 	pathLife:     decodeAs[Life],
 	pathTrust:    decodeAs[trustMoved],
+	pathRenewal:  decodeAs[Renewal],
+	pathRenewed:  decodeAs[Renewal],
+	pathOlder:    decodeAs[Older],
+	pathErased:   decodeAs[Erased],
+	pathReceipt:  decodeAs[Receipt],
 	pathStone:    decodeAs[milestone],
 	pathEnded:    decodeAs[ended],
 }
@@ -111,6 +116,10 @@ type encodedSession struct {
 	OpenedTime int64      `cbor:"6,keyasint"`
 	Board      []byte     `cbor:"7,keyasint"`
 	Roster     uint64     `cbor:"8,keyasint"`
+
+	Participants []string     `cbor:"9,keyasint"`
+	PhaseSeconds uint32       `cbor:"10,keyasint"`
+	Keys         []KeyVersion `cbor:"11,keyasint,omitempty"`
 }
 
 func encodeValue(v value) []byte {
@@ -121,6 +130,7 @@ func encodeValue(v value) []byte {
 	return wire.Encode(&encodedSession{
 		ID: s.ID, Order: s.Order, Attempt: s.Attempt, LinkBefore: s.LinkBefore,
 		Opened: s.Opened, OpenedTime: s.OpenedTime, Board: s.Board.Encode(), Roster: s.Roster,
+		Participants: s.Participants, PhaseSeconds: s.PhaseSeconds, Keys: s.Keys,
 	})
 }
 
@@ -136,6 +146,7 @@ func decodeSession(g *authority.VerifiedGenesis, b []byte) (value, error) {
 	return &Session{
 		ID: e.ID, Order: e.Order, Attempt: e.Attempt, LinkBefore: e.LinkBefore,
 		Opened: e.Opened, OpenedTime: e.OpenedTime, Board: on, Roster: e.Roster,
+		Participants: e.Participants, PhaseSeconds: e.PhaseSeconds, Keys: e.Keys,
 	}, nil
 }
 

@@ -20,7 +20,8 @@ type Key struct {
 	Name    string     `cbor:"5,keyasint,omitempty"`
 	BornT   uint32     `cbor:"6,keyasint"` // the shape that its Δ is born with
 	BornH   uint32     `cbor:"7,keyasint"`
-	Epoch   `cbor:"8,keyasint"`
+	BornAt  uint64     `cbor:"8,keyasint"` // Raft index of its Activate
+	Epoch   `cbor:"9,keyasint"`
 }
 
 // Epoch is one generation of a key's shares, as its ceremony left it.
@@ -32,8 +33,11 @@ type Epoch struct {
 	Holders    []string              `cbor:"5,keyasint"`           // by index; those struck stand in Struck
 	Struck     []string              `cbor:"6,keyasint,omitempty"` // who has not confirmed, and holds nothing
 	Record     authority.KeyRecord   `cbor:"7,keyasint"`
-	Signatures []authority.Signature `cbor:"8,keyasint,omitempty"` // of the record, in the order in which they came
-	Signed     []string              `cbor:"9,keyasint,omitempty"` // whose they are, one by one
+	Signatures []authority.Signature `cbor:"8,keyasint,omitempty"`  // of the record, in the order in which they came
+	Signed     []string              `cbor:"9,keyasint,omitempty"`  // whose they are, one by one
+	Opened     uint64                `cbor:"10,keyasint"`           // Raft index where its session was opened
+	Obeys      uint64                `cbor:"11,keyasint,omitempty"` // Raft index of the newest reshare that it obeys
+	Custody    uint64                `cbor:"12,keyasint,omitempty"` // how often the custodians had been replaced when that was taken
 }
 
 func (v *Key) digest() api.Digest { return digestOf(v) }
@@ -107,9 +111,13 @@ func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
 func (s *State) LiveEpochs() []authority.LiveEpoch {
 	var out []authority.LiveEpoch
 	for _, k := range s.Keys() {
-		if k.Purpose != authority.PurposeRoot {
-			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Number})
+		if k.Purpose == authority.PurposeRoot {
+			continue
 		}
+		if o := s.Older(k.ID, k.Version); o != nil {
+			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: o.Number})
+		}
+		out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Number})
 	}
 	return out
 }

@@ -110,6 +110,7 @@ var failures = []struct {
 	{ErrOver, "expired-key"},
 	{ErrNoKey, "no-key"},
 	{authority.ErrKeyLife, "key-life"},
+	{ErrTooManyRenewals, "too-many-renewals"},
 	{authority.ErrStranded, "stranded"},
 	{authority.ErrCustody, "custody"},
 	{authority.ErrOrder, "order"},

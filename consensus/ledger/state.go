@@ -38,6 +38,11 @@ const (
 	pathTrust    = "trust"     // → *trustMoved
 	pathStone    = "stone"     // → *milestone
 	pathEnded    = "ended"     // → *ended
+	pathRenewal  = "renewal/"  // + id of the order → *Renewal, not done
+	pathRenewed  = "renewed/"  // + id of the order → *Renewal, done
+	pathOlder    = "older/"    // + id + "/" + version → *Older
+	pathErased   = "erased/"   // + id + "/" + version + "/" + epoch → *Erased
+	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes
@@ -185,7 +190,7 @@ const lifetimePhases = 10
 // Expired says whether a running session's time is over, by ledger time (R23).
 // The next open of its order then ends it.
 func (s *State) Expired(ses *Session) bool {
-	lifetime := lifetimePhases * int64(s.OrderByHash(ses.Order).Order.PhaseSeconds) * 1000
+	lifetime := lifetimePhases * int64(ses.PhaseSeconds) * 1000
 	return s.Time() > ses.OpenedTime+lifetime
 }
 

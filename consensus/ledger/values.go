@@ -1,11 +1,14 @@
 package ledger
 
 import (
+	"slices"
+
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/board"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
 	"warifu.dev/sharing/unseal"
 )
 
@@ -45,7 +48,7 @@ type Ordered struct {
 	Custody uint64          `cbor:"7,keyasint,omitempty"` // how many successors there were when it was taken
 }
 
-// Session is one run of a ceremony.
+// Session is one run of a ceremony: of a birth, or of a [Renewal].
 type Session struct {
 	ID         api.Digest
 	Order      api.Digest
@@ -54,7 +57,17 @@ type Session struct {
 	Opened     uint64 // Raft index
 	OpenedTime int64  // ledger time, Unix milliseconds
 	Roster     uint64 // the roster's version when it was opened
-	Board      *board.Board
+
+	Participants []string     // by place: the holders that will be, then old ones who leave
+	PhaseSeconds uint32       // of its order
+	Keys         []KeyVersion // of a refresh or a reshare: its batch; none at a birth
+
+	Board *board.Board
+}
+
+// PlaceOf returns where a node stands among the participants, from 1, or 0.
+func (s *Session) PlaceOf(node string) sharing.Index {
+	return sharing.Index(slices.Index(s.Participants, node) + 1)
 }
 
 // Anchored is the latest anchor of a node.
@@ -112,7 +125,15 @@ func (v *named) digest() api.Digest      { return digestOf(v) }
 func (v *trustMoved) digest() api.Digest { return digestOf(v) }
 func (v *milestone) digest() api.Digest  { return digestOf(v) }
 
+// about is who and what a session is about, as its digest covers it.
+type about struct {
+	Participants []string     `cbor:"1,keyasint"`
+	PhaseSeconds uint32       `cbor:"2,keyasint"`
+	Keys         []KeyVersion `cbor:"3,keyasint,omitempty"`
+}
+
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())
-	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), tag.Uint64(v.Roster), b[:])
+	about := wire.Encode(about{v.Participants, v.PhaseSeconds, v.Keys})
+	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), tag.Uint64(v.Roster), about, b[:])
 }

@@ -60,6 +60,8 @@ func newWorldOf(tb testing.TB, nodes, holders, t int, alter ...func(*authority.G
 			{Kind: authority.KindKey, Count: 2},
 			{Kind: authority.KindLift, Count: 2},
 			{Kind: authority.KindPolicy, Count: 2},
+			{Kind: authority.KindRefresh, Count: 2},
+			{Kind: authority.KindReshare, Count: 2},
 			{Kind: authority.KindRevoke, Count: 2},
 			{Kind: authority.KindSeal, Count: 1},
 		},

@@ -44,9 +44,12 @@ type Config struct {
 	// Submit signs body as a statement of this node and hands it to the ledger.
 	// It returns nil when the entry was committed and taken.
 	Submit func(ctx context.Context, kind string, body any) error
-	// Confirm makes this node's share durable. It is called before the receipt
-	// is posted, and may be called again with the same share.
-	Confirm func(s *ledger.Session, o *authority.Order, index sharing.Index, share *group.Scalar) error
+	// Old returns copies of this node's shares of the keys of a refresh or a reshare,
+	// one for each, in their current epoch: what it deals again.
+	Old func(s *ledger.State, ses *ledger.Session) ([]*group.Scalar, error)
+	// Confirm makes this node's shares durable, one for each key of the session. It is
+	// called before the receipt is posted, and may be called again with the same ones.
+	Confirm func(ctx context.Context, s *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error
 	// SignRecord signs the record of a key.
 	SignRecord func(r *authority.KeyRecord) (authority.Signature, error)
 	Log        *slog.Logger
@@ -93,16 +96,18 @@ func (d *Driver) Step(ctx context.Context, s *ledger.State) {
 		clear(d.since)
 	}
 	for _, o := range s.OrdersOf(d.cfg.Node) {
-		if err := d.stepOrder(ctx, s, o, sharing.Index(o.Order.IndexOf(d.cfg.Node))); err != nil && ctx.Err() == nil {
-			d.cfg.Log.Warn("a ceremony does not go on", "order", o.Hash, "session", o.Live, "error", err)
-		}
+		d.heed(ctx, o.Hash, o.Live, d.stepOrder(ctx, s, o, sharing.Index(o.Order.IndexOf(d.cfg.Node))))
 	}
-	for _, k := range s.Unsigned(d.cfg.Node) {
-		if err := d.signRecord(ctx, k); err != nil && ctx.Err() == nil {
-			d.cfg.Log.Warn("the record of a key is not signed", "key", k.ID, "error", err)
-		}
-	}
+	d.stepRenewals(ctx, s)
+	d.signRecords(ctx, s)
 	d.forget(s)
+}
+
+// heed logs a failure that concerns one ceremony.
+func (d *Driver) heed(ctx context.Context, order, session api.Digest, err error) {
+	if err != nil && ctx.Err() == nil {
+		d.cfg.Log.Warn("a ceremony does not go on", "order", order, "session", session, "error", err)
+	}
 }
 
 func (d *Driver) stepOrder(ctx context.Context, s *ledger.State, o *ledger.Ordered, index sharing.Index) error {
@@ -114,20 +119,21 @@ func (d *Driver) stepOrder(ctx context.Context, s *ledger.State, o *ledger.Order
 		return d.inTurn(ctx, fmt.Sprintf("open %s %d", o.Hash, o.Attempt+1), index, authority.KindOpen,
 			authority.Open{Order: o.Hash, Attempt: o.Attempt + 1})
 	default:
-		return d.stepSession(ctx, s.Session(o.Live), o, index)
+		return d.stepSession(ctx, s, s.Session(o.Live), o.Order.Name)
 	}
 }
 
-func (d *Driver) stepSession(ctx context.Context, ses *ledger.Session, o *ledger.Ordered, index sharing.Index) error {
-	r, err := d.load(ses, index)
+func (d *Driver) stepSession(ctx context.Context, s *ledger.State, ses *ledger.Session, about string) error {
+	index := ses.PlaceOf(d.cfg.Node)
+	r, err := d.load(s, ses, index)
 	if err != nil {
-		return err
+		return errors.Join(err, d.late(ctx, ses, d.watched(ses)))
 	}
 	if phase := ses.Board.Phase(); phase != r.phase {
 		r.phase, r.phaseSince = phase, d.cfg.Now()
-		d.cfg.Log.Info("ceremony", "session", ses.ID, "key", o.Order.Name, "phase", phase)
+		d.cfg.Log.Info("ceremony", "session", ses.ID, "key", about, "phase", phase)
 	}
-	posted, err := d.takePart(ctx, ses, o, r)
+	posted, err := d.takePart(ctx, s, ses, r)
 	if posted {
 		return nil
 	}
@@ -135,25 +141,37 @@ func (d *Driver) stepSession(ctx context.Context, ses *ledger.Session, o *ledger
 	if ses.Board.ReadyToActivate() {
 		return errors.Join(err, d.inTurn(ctx, "activate "+ses.ID.String(), index, authority.KindActivate, authority.Activate{Session: ses.ID}))
 	}
-	if d.cfg.Now().Sub(r.phaseSince) <= time.Duration(o.Order.PhaseSeconds)*time.Second {
-		return err
+	return errors.Join(err, d.late(ctx, ses, r.phaseSince))
+}
+
+// watched is since when a session that cannot be loaded is seen in its phase.
+func (d *Driver) watched(ses *ledger.Session) time.Time {
+	name := fmt.Sprintf("watch %s %v", ses.ID, ses.Board.Phase())
+	if _, seen := d.since[name]; !seen {
+		d.since[name] = d.cfg.Now()
 	}
-	return errors.Join(err, d.again(ctx, fmt.Sprintf("late %s %v", ses.ID, r.phase), authority.KindDeadline,
-		authority.Deadline{Session: ses.ID, Phase: uint32(r.phase)}))
+	return d.since[name]
+}
+
+// late says that the open phase is past its deadline, when it is.
+func (d *Driver) late(ctx context.Context, ses *ledger.Session, since time.Time) error {
+	if d.cfg.Now().Sub(since) <= time.Duration(ses.PhaseSeconds)*time.Second {
+		return nil
+	}
+	return d.again(ctx, fmt.Sprintf("late %s %v", ses.ID, ses.Board.Phase()), authority.KindDeadline,
+		authority.Deadline{Session: ses.ID, Phase: uint32(ses.Board.Phase())})
 }
 
 // takePart posts what the open phase awaits of this holder, and reports whether
 // it did. What a post says is durable before it is sent.
-func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Ordered, r *run) (posted bool, err error) {
+func (d *Driver) takePart(ctx context.Context, s *ledger.State, ses *ledger.Session, r *run) (posted bool, err error) {
 	ready, err := r.participant.Step(ses.Board.View(), d.cfg.Rand)
 	if err != nil {
 		// This holder cannot go on, and says so: t of them end the session.
 		err = fmt.Errorf("step in the %v phase: %w", r.phase, err)
 		return false, errors.Join(err, d.again(ctx, "abandon "+ses.ID.String(), authority.KindAbandon, authority.Abandon{Session: ses.ID}))
 	}
-	for _, x := range ready.Shares {
-		defer x.Wipe()
-	}
+	defer wipe(ready.Shares)
 	if ready.Persist {
 		if err := d.save(ses, r); err != nil {
 			return false, err
@@ -163,7 +181,7 @@ func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Or
 		return false, nil
 	}
 	if ready.Shares != nil {
-		if err := d.cfg.Confirm(ses, &o.Order, r.index, ready.Shares[0]); err != nil {
+		if err := d.cfg.Confirm(ctx, s, ses, r.index, ready.Shares); err != nil {
 			return false, fmt.Errorf("make the share durable: %w", err)
 		}
 	}
@@ -173,14 +191,10 @@ func (d *Driver) takePart(ctx context.Context, ses *ledger.Session, o *ledger.Or
 	return err == nil, err
 }
 
-// signRecord posts this holder's signature over the record of a named key, once.
-func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
-	sig, err := d.cfg.SignRecord(&k.Record)
-	if err != nil {
-		return err
+func wipe(shares []*group.Scalar) {
+	for _, x := range shares {
+		x.Wipe()
 	}
-	return d.again(ctx, "record "+k.ID.String(), authority.KindRecord,
-		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig})
 }
 
 // inTurn posts what any holder may post: the first holder at once, the others
@@ -222,13 +236,15 @@ func step(kind string, do func() error) error {
 		return failpoint.Step("ceremony/activate", do)
 	case authority.KindRecord:
 		return failpoint.Step("ceremony/record", do)
+	case authority.KindRetire:
+		return failpoint.Step("ceremony/retire", do)
 	}
 	return do()
 }
 
 // load returns the participant of a session: the one in memory, the one that was
 // sealed, or a new one.
-func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
+func (d *Driver) load(s *ledger.State, ses *ledger.Session, index sharing.Index) (*run, error) {
 	if r := d.sessions[ses.ID]; r != nil {
 		return r, nil
 	}
@@ -248,7 +264,7 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 		if err := failpoint.Step("ceremony/create-key", func() error { return d.createKey(ses.ID) }); err != nil {
 			return nil, fmt.Errorf("make the sealing key of session %s: %w", ses.ID, err)
 		}
-		if p, err = dkg.NewParticipant(ses.Board.Session(), index, nil, d.cfg.Rand); err != nil {
+		if p, err = d.begin(s, ses, index); err != nil {
 			return nil, err
 		}
 	default:
@@ -257,6 +273,19 @@ func (d *Driver) load(ses *ledger.Session, index sharing.Index) (*run, error) {
 	r := &run{participant: p, index: index}
 	d.sessions[ses.ID] = r
 	return r, nil
+}
+
+// begin makes a new participant of a session.
+func (d *Driver) begin(s *ledger.State, ses *ledger.Session, index sharing.Index) (*dkg.Participant, error) {
+	var old []*group.Scalar
+	if session := ses.Board.Session(); session.Old != nil && session.Deals(index) {
+		var err error
+		if old, err = d.cfg.Old(s, ses); err != nil {
+			return nil, fmt.Errorf("take up the old shares of session %s: %w", ses.ID, err)
+		}
+		defer wipe(old)
+	}
+	return dkg.NewParticipant(ses.Board.Session(), index, old, d.cfg.Rand)
 }
 
 // createKey makes the sealing key of a session, unless a crash left it.
@@ -313,7 +342,7 @@ func (d *Driver) forget(s *ledger.State) {
 		}
 	}
 	for id := range ids {
-		if ses := s.Session(id); ses != nil && s.OrderByHash(ses.Order).Live == id {
+		if ses := s.Session(id); ses != nil && s.Runs(ses) {
 			continue
 		}
 		if err := d.destroy(id); err != nil {
@@ -331,6 +360,9 @@ func (d *Driver) sweep(s *ledger.State) error {
 	live := map[string]bool{}
 	for _, o := range s.Orders() {
 		live[hsmLabel(o.Live)] = true
+	}
+	for _, r := range s.Renewals() {
+		live[hsmLabel(r.Live)] = true
 	}
 	for _, label := range labels {
 		if strings.HasPrefix(label, labelPrefix) && !live[label] {

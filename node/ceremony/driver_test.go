@@ -39,6 +39,12 @@ const (
 
 var errFault = errors.New("the node was killed")
 
+// held names a share by the session that made it.
+type held struct {
+	session api.Digest
+	key     api.KeyID
+}
+
 // stage is a cluster of drivers on one ledger, under one clock.
 type stage struct {
 	*trial.Cluster
@@ -47,8 +53,8 @@ type stage struct {
 	drivers map[string]*Driver
 	devices map[string]*breakable
 	dirs    map[string]string
-	shares  map[string]map[api.Digest]*group.Scalar // confirmed, by node and session
-	posts   []string                                // "node kind" of statements taken, anchors aside
+	shares  map[string]map[held]*group.Scalar // confirmed, by node
+	posts   []string                          // "node kind" of statements taken, anchors aside
 	refused []string
 	fault   func(node, kind string, body any) fault
 	killed  bool // the last submission ended with a fault
@@ -72,10 +78,15 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	return newStageOf(t, 2, 3)
+}
+
+func newStageOf(t *testing.T, threshold, h int) *stage {
+	t.Helper()
 	s := &stage{
-		Cluster: trial.New(t, 2, 3), t: t, now: time.Unix(1000, 0),
+		Cluster: trial.New(t, threshold, h), t: t, now: time.Unix(1000, 0),
 		drivers: map[string]*Driver{}, devices: map[string]*breakable{}, dirs: map[string]string{},
-		shares: map[string]map[api.Digest]*group.Scalar{},
+		shares: map[string]map[held]*group.Scalar{},
 		fault:  func(string, string, any) fault { return none },
 	}
 	for _, m := range s.Genesis.Roster {
@@ -88,7 +99,7 @@ func newStage(t *testing.T) *stage {
 			t.Fatal(err)
 		}
 		s.devices[m.ID], s.dirs[m.ID] = &breakable{Device: dev}, filepath.Join(dir, "ceremony")
-		s.shares[m.ID] = map[api.Digest]*group.Scalar{}
+		s.shares[m.ID] = map[held]*group.Scalar{}
 		s.start(m.ID, quiet)
 	}
 	return s
@@ -120,12 +131,30 @@ func (s *stage) start(node string, log *slog.Logger) {
 			}
 			return err
 		},
-		Confirm: func(ses *ledger.Session, _ *authority.Order, index sharing.Index, share *group.Scalar) error {
-			if have := s.shares[node][ses.ID]; have != nil && !have.Equal(share) {
-				return errors.New("another share than the one that was made durable")
+		Old: func(now *ledger.State, ses *ledger.Session) ([]*group.Scalar, error) {
+			var out []*group.Scalar
+			for _, of := range ses.Keys {
+				k := now.KeyVersion(of.Key, of.Version)
+				out = append(out, s.shares[node][held{k.Session, k.ID}].Add(group.SmallScalar(0)))
 			}
-			s.shares[node][ses.ID] = share.Add(group.SmallScalar(0))
-			if got := s.Genesis.Root.IndexOf(node); got != uint32(index) {
+			return out, nil
+		},
+		Confirm: func(_ context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
+			keys := []api.KeyID{authority.KeyIDOf(ses.ID)}
+			if len(ses.Keys) > 0 {
+				keys = nil
+			}
+			for _, of := range ses.Keys {
+				keys = append(keys, of.Key)
+			}
+			for i, key := range keys {
+				at := held{ses.ID, key}
+				if have := s.shares[node][at]; have != nil && !have.Equal(shares[i]) {
+					return errors.New("another share than the one that was made durable")
+				}
+				s.shares[node][at] = shares[i].Add(group.SmallScalar(0))
+			}
+			if got := ses.PlaceOf(node); got != index {
 				return fmt.Errorf("index %d, not %d", index, got)
 			}
 			return nil
@@ -169,7 +198,7 @@ func (s *stage) checkShares(k *ledger.Key, nodes ...string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if share := s.shares[node][k.Session]; share == nil || !group.BaseMul(share).Equal(yi) {
+		if share := s.shares[node][held{k.Session, k.ID}]; share == nil || !group.BaseMul(share).Equal(yi) {
 			s.t.Errorf("%s has no share that fits", node)
 		}
 	}
@@ -295,7 +324,7 @@ func TestASilentHolderIsWaitedForAndThenLeftOut(t *testing.T) {
 		t.Fatalf("taken: %v", s.posts)
 	}
 	for _, node := range quietly {
-		if s.shares[node][session] == nil {
+		if s.shares[node][held{session, authority.KeyIDOf(session)}] == nil {
 			t.Errorf("%s confirmed without a durable share", node)
 		}
 	}
@@ -346,7 +375,7 @@ func TestNothingIsPostedBeforeItWasSealed(t *testing.T) {
 func TestNoReceiptWithoutADurableShare(t *testing.T) {
 	s := newStage(t)
 	confirm := s.drivers["n3"].cfg.Confirm
-	s.drivers["n3"].cfg.Confirm = func(*ledger.Session, *authority.Order, sharing.Index, *group.Scalar) error {
+	s.drivers["n3"].cfg.Confirm = func(context.Context, *ledger.State, *ledger.Session, sharing.Index, []*group.Scalar) error {
 		return errors.New("the disk is full")
 	}
 	s.until("the others confirmed", func() bool { return slices.Contains(s.posts, "n2 post receipt") }, all...)

@@ -96,6 +96,7 @@ type item struct {
 	request  api.UnwrapItem
 	envelope *tdh2.Envelope
 	key      *ledger.Key
+	epoch    *ledger.Epoch // of the key: the one that was asked for
 	share    *keyring.Share
 	back     func() // gives the share back
 	public   *tdh2.PublicKey
@@ -104,6 +105,7 @@ type item struct {
 	grant    *authority.Grant // that it is asked by, and that meets an approval of both policies; or nil
 	spent    bool             // its rates are charged
 	nextSlot uint32           // of a refusal by the code slot
+	current  uint64           // of a refusal by the code epoch: the one to ask for
 	why      string           // for the record: what the code leaves out, and the caller does not hear
 	refusal  *api.Error
 	withheld bool // the refusal came while the record was being written
@@ -172,7 +174,9 @@ func (g *Gate) Refuse(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	for i, request := range req.Items {
 		it := &item{request: request, refusal: refusal, why: why}
 		if e, err := tdh2.Parse(request.Envelope); err == nil {
-			it.envelope, it.key = e, committed.Key(api.KeyID(e.KeyID()))
+			if it.envelope, it.key = e, committed.KeyVersion(e.KeyID(), e.Version()); it.key != nil {
+				it.epoch = &it.key.Epoch
+			}
 		}
 		items[i] = it
 	}
@@ -266,9 +270,8 @@ func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
 }
 
 // findKey reads the envelope's head and finds the key, not revoked in either
-// state, that the tail has it in the same epoch still, that its state lets it release,
-// and this node's share of its current epoch. That a key exists is not said to one who
-// may not use it (R28).
+// state, that its state lets it release, and this node's share. That a key exists is not
+// said to one who may not use it (R28).
 func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
@@ -279,29 +282,48 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	}
 	it.envelope = e
 	id := api.KeyID(e.KeyID())
-	k := a.committed.Key(id)
-	if k == nil || k.Purpose != authority.PurposeUnwrap || k.Version != e.Version() {
+	k := a.committed.KeyVersion(id, e.Version())
+	if k == nil || k.Purpose != authority.PurposeUnwrap {
 		it.why = "unknown key"
 		return denied()
 	}
-	it.key = k
+	it.key, it.epoch = k, &k.Epoch
 	for _, s := range a.states() {
 		if by, is := s.Revoked(authority.Subject{Kind: authority.SubjectKey, Name: id.String()}); is {
 			it.why = "key: revoked by " + by.String()
 			return denied()
 		}
 	}
-	if t := a.tail.Key(id); t == nil || t.Number != k.Number || t.Version != k.Version {
-		return g.toPermitted(a, it, api.Retry(api.CodeStale, "the key's epoch is changing"))
+	return g.findShare(a, it)
+}
+
+// findShare takes the epoch that the client asks for, if both states have it live, and
+// this node's share in it. With none asked for it is the current one.
+func (g *Gate) findShare(a *asked, it *item) *api.Error {
+	k := it.key
+	number := it.request.Epoch
+	if number == 0 {
+		number = k.Number
+	}
+	e, t := a.committed.EpochOf(k, number), a.tail.KeyVersion(k.ID, k.Version)
+	if e != nil {
+		it.epoch = e
+	}
+	if e == nil || t == nil || a.tail.EpochOf(t, number) == nil {
+		refusal := g.toPermitted(a, it, api.Retry(api.CodeEpoch, "epoch %d of the key does not release here, its current one is %d", number, k.Number))
+		if refusal.Code == api.CodeEpoch {
+			it.current = k.Number
+		}
+		return refusal
 	}
 	if err := g.checkState(a, it); err != nil {
 		return err
 	}
-	share, back, ok := g.cfg.Share(k.ID, k.Version, k.Number)
+	share, back, ok := g.cfg.Share(k.ID, k.Version, number)
 	it.give(share, back)
-	index := k.IndexOf(g.cfg.Node)
+	index := e.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index {
-		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of the key's current epoch"))
+		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of epoch %d of the key", number))
 	}
 	return nil
 }
@@ -465,7 +487,7 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 		r.Key, r.Version = it.envelope.KeyID(), it.envelope.Version()
 	}
 	if it.key != nil {
-		r.KeyName, r.Epoch = it.key.Name, it.key.Number
+		r.KeyName, r.Epoch = it.key.Name, it.epoch.Number
 	}
 	if u := it.request.Use; u != nil {
 		r.Grant, r.Slot = u.Grant, u.Slot
@@ -499,7 +521,7 @@ func (g *Gate) denyAgain(ctx context.Context, was *asked, items []*item) error {
 
 // decideAgain repeats the steps whose answer can have turned into a no.
 func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
-	epoch := it.key.Number
+	epoch, session := it.epoch.Number, it.epoch.Session
 	// A policy tells the time by the minute; a grant has an end of its own.
 	later := moved || it.grant != nil || g.cfg.Now().Unix()/60 != a.at.Unix()/60
 	for _, s := range g.steps {
@@ -510,8 +532,8 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 			return err
 		}
 	}
-	if it.key.Number != epoch {
-		return api.Retry(api.CodeStale, "the key's epoch has changed")
+	if it.epoch.Number != epoch || it.epoch.Session != session {
+		return api.Retry(api.CodeEpoch, "the key's epoch has changed")
 	}
 	return nil
 }
@@ -520,19 +542,19 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 // any other.
 func (g *Gate) release(it *item) api.ItemAnswer {
 	if it.refusal != nil {
-		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot}
+		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot, Current: it.current}
 	}
 	g.used(it.key.ID)
 	partial := it.verified.Partial(it.share.Scalar)
 	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)
 	a := api.ItemAnswer{
-		Epoch: it.key.Number, Index: it.share.Index,
+		Epoch: it.epoch.Number, Index: it.share.Index,
 		Partial: partial.Bytes(), Endorsement: endorsement[:],
 	}
 	if it.request.Prove {
 		id := tdh2.ShareID{
 			Cluster: it.public.Cluster, KeyID: it.key.ID, Version: it.key.Version,
-			Epoch: it.key.Number, Index: sharing.Index(it.share.Index),
+			Epoch: it.epoch.Number, Index: sharing.Index(it.share.Index),
 		}
 		proof, err := tdh2.ProveShare(g.cfg.Rand, it.share.Scalar, id, group.BaseMul(it.share.Scalar), partial, it.envelope)
 		if err != nil {

@@ -28,6 +28,16 @@ type Erasure struct {
 	Serial     string // of the token
 }
 
+// Holds says whether there is a share here that which names.
+func (k *Keyring) Holds(which func(Held) bool) bool {
+	for _, s := range k.all() {
+		if which(Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session}) {
+			return true
+		}
+	}
+	return false
+}
+
 // asked is one call of [Keyring.Erase] until a generation answers it.
 type asked struct {
 	drop func(Held) bool

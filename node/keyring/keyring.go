@@ -430,33 +430,44 @@ func (k *Keyring) Count() int {
 	return len(k.shares)
 }
 
-// Put adds a share, with a fresh endorsement key, and returns when it is durable
-// and was read back. Putting the same share again changes nothing; another share
-// of the same key and epoch, or one of another session, is refused with [ErrAnother]. The keyring owns
-// s.Scalar from then on.
-func (k *Keyring) Put(s Share) error {
+// Put is [Keyring.PutAll] of one share.
+func (k *Keyring) Put(s Share) error { return k.PutAll([]Share{s}) }
+
+// PutAll adds shares, each with a fresh endorsement key, and returns when all are
+// durable and were read back; after an error none of them is here. Putting the same
+// share again changes nothing; another share of the same key and epoch, or one of
+// another session, is refused with [ErrAnother]. The keyring owns the scalars from
+// then on.
+func (k *Keyring) PutAll(list []Share) error {
 	k.writing <- struct{}{}
 	defer func() { <-k.writing }()
-	id := shareID{s.Key, s.Version, s.Epoch}
 	if k.isWiped() {
 		return ErrWiped
 	}
 	if err := k.settle(); err != nil {
 		return err
 	}
-	if have, ok := k.Share(s.Key, s.Version, s.Epoch); ok {
-		if have.Session == s.Session && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
-			return nil
-		}
-		return fmt.Errorf("%w: %s, epoch %d", ErrAnother, s.Key, s.Epoch)
-	}
-	endorsement := make([]byte, SaltSize)
-	if _, err := io.ReadFull(k.cfg.Rand, endorsement); err != nil {
-		return fmt.Errorf("draw an endorsement key: %w", err)
-	}
-	s.Endorsement = secret.New(endorsement)
 	next := maps.Clone(k.all())
-	next[id] = &s
+	var added []shareID
+	for _, s := range list {
+		id := shareID{s.Key, s.Version, s.Epoch}
+		if have := next[id]; have != nil {
+			if have.Session == s.Session && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
+				continue
+			}
+			return fmt.Errorf("%w: %s, epoch %d", ErrAnother, s.Key, s.Epoch)
+		}
+		endorsement := make([]byte, SaltSize)
+		if _, err := io.ReadFull(k.cfg.Rand, endorsement); err != nil {
+			return fmt.Errorf("draw an endorsement key: %w", err)
+		}
+		s.Endorsement = secret.New(endorsement)
+		next[id] = &s
+		added = append(added, id)
+	}
+	if len(added) == 0 {
+		return nil
+	}
 	if err := failpoint.Step("keyring/write-shares", func() error { return k.writeShares(next) }); err != nil {
 		return err
 	}
@@ -465,7 +476,13 @@ func (k *Keyring) Put(s Share) error {
 		return fmt.Errorf("%w: %w", ErrReadBack, err)
 	}
 	defer wipe(back)
-	if got, ok := back[id]; !ok || !got.Scalar.Equal(s.Scalar) || !got.Endorsement.Equal(s.Endorsement) || len(back) != len(next) {
+	for _, id := range added {
+		got, ok := back[id]
+		if !ok || !got.Scalar.Equal(next[id].Scalar) || !got.Endorsement.Equal(next[id].Endorsement) {
+			return ErrReadBack
+		}
+	}
+	if len(back) != len(next) {
 		return ErrReadBack
 	}
 	k.mu.Lock()

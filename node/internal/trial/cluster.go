@@ -167,6 +167,25 @@ func (c *Cluster) Order(name string) []byte {
 	return c.Change(authority.KindKey, wire.Encode(o), api.Digest{})
 }
 
+// Renewal is the change that orders a refresh or a reshare.
+func (c *Cluster) Renewal(kind string, r authority.Renewal) []byte {
+	r.PhaseSeconds = PhaseSeconds
+	return c.Change(kind, wire.Encode(r), api.Digest{})
+}
+
+// Pass lets ledger time go on by these milliseconds: every node anchors.
+func (c *Cluster) Pass(milliseconds int64) {
+	c.TB.Helper()
+	now := c.State().Time() + milliseconds
+	for _, m := range c.Genesis.Roster {
+		counter := uint64(1)
+		if a := c.State().Anchor(m.ID); a != nil {
+			counter = a.Anchor.Counter + 1
+		}
+		c.must(c.Say(m.ID, authority.KindAnchor, authority.Anchor{Counter: counter, Time: now}))
+	}
+}
+
 // Born is a key with the share of every holder.
 type Born struct {
 	Key    *ledger.Key

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+	"warifu.dev/internal/wire"
+
+	"github.com/spf13/cobra"
+)
+
+// renewedFlags say which keys an order of new shares is about.
+type renewedFlags struct {
+	keys   []string
+	all    bool
+	status bool
+	phase  uint32
+}
+
+func (f *renewedFlags) add(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.keys, "key", nil, "the key, by name or id; may be repeated")
+	c.Flags().BoolVar(&f.all, "all", false, "every key that there is when the change is taken")
+	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase waits for a silent holder")
+	c.MarkFlagsMutuallyExclusive("key", "all")
+}
+
+// ids looks up the keys, at home or in the cluster, ascending.
+func (f *renewedFlags) ids(ctx context.Context, a *app) ([]api.KeyID, error) {
+	if !f.all && len(f.keys) == 0 {
+		return nil, fail(exitUsage, "say which keys: --key NAME, or --all")
+	}
+	var out []api.KeyID
+	for _, name := range f.keys {
+		if err := checkKeyName("--key", name); err != nil {
+			return nil, err
+		}
+		k, err := a.wrappingKey(ctx, &keyFlags{name: name})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k.ID())
+	}
+	slices.SortFunc(out, func(a, b api.KeyID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(out), nil
+}
+
+func (a *app) rotateSharesCommand() *cobra.Command {
+	var f changeFlags
+	var of renewedFlags
+	c := &cobra.Command{
+		Use:   "rotate-shares (--key NAME | --all) --out FILE.change",
+		Short: "Write a change that gives every holder of keys new shares",
+		Long: `Writes a change that gives every holder of these keys new shares, for custodians to
+sign. The public keys stay, so nothing is wrapped anew. Old and new shares answer side
+by side for a minute; then the old ones are erased on every node, with every backup
+of them. Up to 100 keys go in one run, one run after the other; a holder that was down
+gets none, and is given one by the next.
+
+--status shows how far such orders have come.`,
+		Example: `  warifu rotate-shares --all --out rotate.change
+  warifu rotate-shares --key photos --out rotate.change
+  warifu rotate-shares --status`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if of.status {
+				return a.showRenewals(c.Context())
+			}
+			return a.writeRenewal(c, &f, &of, authority.KindRefresh, authority.Renewal{})
+		},
+	}
+	f.add(a, c)
+	of.add(c)
+	if !a.proposing {
+		delete(c.Flags().Lookup("out").Annotations, cobra.BashCompOneRequiredFlag) // not with --status
+		c.Flags().BoolVar(&of.status, "status", false, "show how far refreshes and reshares have come")
+		a.addCallerFlags(c)
+	}
+	return c
+}
+
+func (a *app) reshareCommand() *cobra.Command {
+	var f changeFlags
+	var of renewedFlags
+	var threshold, tolerate uint32
+	var holders []string
+	c := &cobra.Command{
+		Use:   "reshare (--key NAME | --all) --threshold N --holders NODES --out FILE.change",
+		Short: "Write a change that gives keys to other holders, or another threshold",
+		Long: `Writes a change that gives keys to other holders, or another threshold, for
+custodians to sign, and says what its numbers mean. The public keys stay, so nothing is
+wrapped anew. The holders before go on for a minute beside the new ones; then what they
+have of these keys is erased.`,
+		Example: `  warifu reshare --key photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out reshare.change
+  warifu reshare --all --threshold 4 --holders a,b,c,d,e,f,g --out reshare.change`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			r := authority.Renewal{T: threshold, Holders: holders}
+			r.F = defaultTolerate(c, tolerate, r.T, r.Holders)
+			return a.writeRenewal(c, &f, &of, authority.KindReshare, r)
+		},
+	}
+	f.add(a, c)
+	of.add(c)
+	if !a.proposing {
+		a.addCallerFlags(c)
+	}
+	c.Flags().Uint32Var(&threshold, "threshold", 0, "how many holders it takes to open")
+	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order")
+	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent (0 only if all are needed)")
+	required(c, "threshold", "holders")
+	return c
+}
+
+func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, kind string, r authority.Renewal) error {
+	if f.out == "" && !f.proposes {
+		return fail(exitUsage, "say where to write the change: --out FILE.change")
+	}
+	g, err := a.needGenesis(f.genesis)
+	if err != nil {
+		return err
+	}
+	if r.Keys, err = of.ids(c.Context(), a); err != nil {
+		return err
+	}
+	r.PhaseSeconds = of.phase
+	for _, h := range r.Holders {
+		if g.NodeByID(h) == nil {
+			return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
+		}
+	}
+	if kind == authority.KindReshare && (r.T < g.Root.T || int(r.T) > len(r.Holders)) {
+		return fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
+			r.T, plural(len(r.Holders), "holder"), g.Root.T, len(r.Holders))
+	}
+	if err := r.Check(kind); err != nil {
+		return fail(exitUsage, "%w", err)
+	}
+	return f.write(a, g, kind, wire.Encode(r), api.Digest{})
+}
+
+// renewalView is an order of new shares for a custodian's eyes.
+type renewalView struct {
+	Kind  string      `json:"kind"`
+	Keys  []api.KeyID `json:"keys,omitempty"` // none: all
+	Order *orderView  `json:"order,omitempty"`
+}
+
+func viewRenewal(kind string, r *authority.Renewal, g *authority.Genesis) *renewalView {
+	v := &renewalView{Kind: kind, Keys: r.Keys}
+	if kind == authority.KindReshare {
+		v.Order = viewOrder(&authority.Order{Purpose: authority.PurposeUnwrap, T: r.T, F: r.F, Holders: r.Holders, PhaseSeconds: r.PhaseSeconds}, g)
+	}
+	return v
+}
+
+func (v *renewalView) words(a *app, w io.Writer) {
+	of := "every key that there is when it is taken"
+	if len(v.Keys) > 0 {
+		of = plural(len(v.Keys), "key") + ":"
+	}
+	if v.Order == nil {
+		fmt.Fprintf(w, "The holders get new shares, and the old ones are erased, of %s\n", of)
+	} else {
+		fmt.Fprintf(w, "These holders, in this order, take the place of those before, of %s\n", of)
+	}
+	for _, k := range v.Keys {
+		fmt.Fprintf(w, "  %s\n", k)
+	}
+	if v.Order == nil {
+		return
+	}
+	facts(w, "  threshold", fmt.Sprintf("%d of %d", v.Order.Threshold, len(v.Order.Holders)), "  holders", strings.Join(v.Order.Holders, ", "))
+	for _, m := range v.Order.Means {
+		fmt.Fprintf(w, "  - %s\n", m)
+	}
+	for _, m := range v.Order.Warnings {
+		fmt.Fprintln(w, a.loud("  ! "+oneLine(m)))
+	}
+}
+
+// showRenewals lists how far each order of new shares has come.
+func (a *app) showRenewals(ctx context.Context) error {
+	cluster, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	list, err := cluster.Renewals(ctx)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []api.RenewalSummary{}
+	}
+	return a.show(list, func(w io.Writer) {
+		var rows [][]string
+		for _, r := range list {
+			rows = append(rows, []string{r.Order.String(), r.Kind, fmt.Sprintf("%d of %d", r.Total-r.Left, r.Total), renewalState(r)})
+		}
+		table(w, "ORDER KIND DONE STATE", rows)
+	})
+}
+
+func renewalState(r api.RenewalSummary) string {
+	switch {
+	case r.Ended > 0:
+		return "done"
+	case r.Phase != "":
+		return fmt.Sprintf("run %d, of %s: %s", r.Attempt, plural(int(r.Batch), "key"), r.Phase)
+	default:
+		return "waits"
+	}
+}
+
+// pollRenewal is how often a wait for new shares asks.
+const pollRenewal = time.Second
+
+// waitRenewal shows how far an order has come until it is done.
+func (a *app) waitRenewal(ctx context.Context, cluster *client.Client, order api.Digest) (*api.RenewalSummary, error) {
+	last := ""
+	for {
+		list, err := cluster.Renewals(ctx)
+		if at := slices.IndexFunc(list, func(r api.RenewalSummary) bool { return r.Order == order }); err == nil && at >= 0 {
+			r := list[at]
+			line := fmt.Sprintf("%s %d of %d: %s", bar(int(r.Total-r.Left), int(r.Total)), r.Total-r.Left, r.Total, renewalState(r))
+			if line != last {
+				last = line
+				fmt.Fprintln(a.errs, line)
+			}
+			if r.Ended > 0 {
+				return &r, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for new shares: %w", ctx.Err())
+		case <-time.After(pollRenewal):
+		}
+	}
+}
+
+// bar draws how much of a whole is done.
+func bar(done, of int) string {
+	const width = 20
+	full := width
+	if of > 0 {
+		full = width * done / of
+	}
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
+}

@@ -1,0 +1,535 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/board"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
+	"warifu.dev/sharing/group"
+)
+
+// Overlap is how long, by ledger time in milliseconds, an epoch and the one before it
+// answer side by side: a client that holds the old record goes on meanwhile, and so
+// does a request that was under way.
+const Overlap = 60_000
+
+// MaxRenewals bounds the orders of refreshes and reshares that are not done yet: each
+// is looked through for every run that is opened.
+const MaxRenewals = 64
+
+// Reasons for which a step of a refresh or a reshare is a no-op.
+var (
+	// ErrTooManyRenewals means that as many refreshes and reshares as there may be are not done.
+	ErrTooManyRenewals = errors.New("as many refreshes and reshares as there may be are not done yet")
+	// ErrAnotherRun means that a refresh or a reshare of other keys runs: they come one
+	// after the other, so that those who unwrap keep their share of every machine.
+	ErrAnotherRun = errors.New("another refresh or reshare runs")
+	// ErrOverlap means that an epoch may not be retired yet.
+	ErrOverlap = errors.New("the epoch is not over yet")
+)
+
+// Renewal is an order of new shares for keys that there are, and how far it has come.
+// Its runs take up to [dkg.MaxBatch] keys each, one after the other.
+type Renewal struct {
+	Order   api.Digest        `cbor:"1,keyasint"` // id of the change
+	Kind    string            `cbor:"2,keyasint"` // refresh or reshare
+	Index   uint64            `cbor:"3,keyasint"` // Raft index where it was taken
+	Body    authority.Renewal `cbor:"4,keyasint"`
+	Entry   []byte            `cbor:"5,keyasint,omitempty"` // as custodians signed it
+	Custody uint64            `cbor:"6,keyasint,omitempty"` // how often the custodians had been replaced
+	Total   uint32            `cbor:"7,keyasint"`           // key versions that it is about
+	Left    uint32            `cbor:"8,keyasint"`           // of them without new shares yet
+	Attempt uint64            `cbor:"9,keyasint"`           // the last run opened
+	Live    api.Digest        `cbor:"10,keyasint"`          // its run, while there is one
+	Ended   uint64            `cbor:"11,keyasint,omitempty"`
+}
+
+// KeyVersion names one version of a key.
+type KeyVersion struct {
+	Key     api.KeyID `cbor:"1,keyasint"`
+	Version uint32    `cbor:"2,keyasint"`
+}
+
+// Older is the epoch before a key's current one, while it still releases.
+type Older struct {
+	Key     api.KeyID `cbor:"1,keyasint"`
+	Version uint32    `cbor:"2,keyasint"`
+	Until   int64     `cbor:"3,keyasint"` // ledger time from which it may be retired, Unix milliseconds
+	Epoch   `cbor:"4,keyasint"`
+}
+
+// Erased is an epoch that is over, and who has signed that its shares are erased. It is
+// kept for ever: a key is gone when it is gone in every epoch that ever lived.
+type Erased struct {
+	Key     api.KeyID  `cbor:"1,keyasint"`
+	Version uint32     `cbor:"2,keyasint"`
+	Epoch   uint64     `cbor:"3,keyasint"`
+	T       uint32     `cbor:"4,keyasint"`
+	Holders []string   `cbor:"5,keyasint"`           // by index
+	Struck  []string   `cbor:"6,keyasint,omitempty"` // who never confirmed a share of it
+	Retired int64      `cbor:"7,keyasint"`           // ledger time, Unix milliseconds
+	By      []ErasedBy `cbor:"8,keyasint,omitempty"` // in the order in which they came
+}
+
+// ErasedBy is one node's erasure of an epoch.
+type ErasedBy struct {
+	Node    string     `cbor:"1,keyasint"`
+	Receipt api.Digest `cbor:"2,keyasint"` // id of the entry: see [State.ErasureReceipt]
+}
+
+// Receipt is an erasure receipt as its node signed it. It may be of many epochs.
+type Receipt struct {
+	Entry []byte `cbor:"1,keyasint"`
+	Index uint64 `cbor:"2,keyasint"`
+}
+
+func (v *Renewal) digest() api.Digest { return digestOf(v) }
+func (v *Older) digest() api.Digest   { return digestOf(v) }
+func (v *Erased) digest() api.Digest  { return digestOf(v) }
+func (v *Receipt) digest() api.Digest { return digestOf(v) }
+
+// Need is how many receipts say that the epoch is gone: with so many erased, fewer than
+// t shares are left. Those who were struck count as holders who have not erased.
+func (e *Erased) Need() int { return len(e.Holders) - int(e.T) + 1 }
+
+// Gone says whether enough holders have signed that they have erased their shares.
+func (e *Erased) Gone() bool { return len(e.By) >= e.Need() }
+
+// Has says whether a node has signed that it has erased its share.
+func (e *Erased) Has(node string) bool {
+	return slices.ContainsFunc(e.By, func(b ErasedBy) bool { return b.Node == node })
+}
+
+// Awaits says whether a node held a share, and has not signed that it is erased.
+func (e *Erased) Awaits(node string) bool {
+	return slices.Contains(e.Holders, node) && !slices.Contains(e.Struck, node) && !e.Has(node)
+}
+
+func olderPath(id api.KeyID, version uint32) string {
+	return fmt.Sprintf("%s%s/%010d", pathOlder, id, version)
+}
+
+func erasedPath(e authority.LiveEpoch) string {
+	return fmt.Sprintf("%s%s/%010d/%020d", pathErased, e.Key, e.Version, e.Epoch)
+}
+
+// Renewals lists the refreshes and reshares that are not done, by their order's id.
+func (s *State) Renewals() []*Renewal { return list[*Renewal](s, pathRenewal) }
+
+// Renewed lists those that are done.
+func (s *State) Renewed() []*Renewal { return list[*Renewal](s, pathRenewed) }
+
+// Renewal returns an order of new shares, done or not, or nil.
+func (s *State) Renewal(order api.Digest) *Renewal {
+	if r := get[*Renewal](s, pathRenewal+order.String()); r != nil {
+		return r
+	}
+	return get[*Renewal](s, pathRenewed+order.String())
+}
+
+// Older returns the epoch of a key that overlaps its current one, or nil.
+func (s *State) Older(id api.KeyID, version uint32) *Older {
+	return get[*Older](s, olderPath(id, version))
+}
+
+// Overlapping lists every epoch that overlaps a newer one, by key and version.
+func (s *State) Overlapping() []*Older { return list[*Older](s, pathOlder) }
+
+// EpochOf returns an epoch of a key that can release, or nil.
+func (s *State) EpochOf(k *Key, number uint64) *Epoch {
+	if k.Number == number {
+		return &k.Epoch
+	}
+	if o := s.Older(k.ID, k.Version); o != nil && o.Number == number {
+		return &o.Epoch
+	}
+	return nil
+}
+
+// Believable returns the newest epoch of a key whose record a client believes: right
+// after an Activate it is the one before. It is the current one if neither is.
+func (s *State) Believable(k *Key) *Epoch {
+	if o := s.Older(k.ID, k.Version); !k.Vouched() && o != nil {
+		return &o.Epoch
+	}
+	return &k.Epoch
+}
+
+// SignedRecord is the record of one of a key's epochs, as clients verify it.
+func (s *State) SignedRecord(k *Key, e *Epoch) *authority.SignedRecord {
+	ordered := s.OrderByHash(k.Order).Custody
+	out := &authority.SignedRecord{Record: e.Record, Signatures: e.Signatures, Ordered: ordered}
+	if len(e.Record.Reshared) > 0 {
+		out.Reordered = e.Custody
+	}
+	out.Succession = s.SuccessionTo(max(ordered, out.Reordered), e.Record.RosterVersion)
+	return out
+}
+
+// ErasedEpochs lists the epochs of a key that are over, oldest first.
+func (s *State) ErasedEpochs(id api.KeyID, version uint32) []*Erased {
+	return list[*Erased](s, fmt.Sprintf("%s%s/%010d/", pathErased, id, version))
+}
+
+// Awaiting lists the holders that have not signed that their shares are erased.
+func (e *Erased) Awaiting() []string {
+	return slices.DeleteFunc(slices.Clone(e.Holders), func(h string) bool { return !e.Awaits(h) })
+}
+
+// waitsFor: an epoch that is over waits for its holders' receipts.
+func (e *Erased) waitsFor() []string { return e.Awaiting() }
+
+// Unerased lists the epochs that are over and whose shares a node has not signed to
+// have erased, sorted, at most so many.
+func (s *State) Unerased(node string, most int) []authority.LiveEpoch {
+	var out []authority.LiveEpoch
+	for _, e := range owed[*Erased](s, node, pathErased) {
+		if len(out) < most {
+			out = append(out, authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Epoch})
+		}
+	}
+	return out
+}
+
+// ErasureReceipt returns a receipt by its id, or nil.
+func (s *State) ErasureReceipt(id api.Digest) *Receipt {
+	return get[*Receipt](s, pathReceipt+id.String())
+}
+
+// Runs says whether a session is one that runs.
+func (s *State) Runs(ses *Session) bool {
+	if r := get[*Renewal](s, pathRenewal+ses.Order.String()); r != nil {
+		return r.Live == ses.ID
+	}
+	o := s.OrderByHash(ses.Order)
+	return o != nil && o.Live == ses.ID
+}
+
+// takeRenewal keeps the order of a refresh or a reshare.
+func (s *State) takeRenewal(d *draft, index uint64, c *authority.Change, id api.Digest, raw []byte) error {
+	b, err := authority.ParseRenewal(c)
+	if err != nil {
+		return err
+	}
+	if c.Kind == authority.KindReshare {
+		if b.T < s.genesis.Root.T {
+			return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, b.T, s.genesis.Root.T)
+		}
+		for _, h := range b.Holders {
+			if s.NodeByID(h) == nil {
+				return fmt.Errorf("%w: holder %s is not on the roster", authority.ErrOrder, h)
+			}
+		}
+	}
+	for _, key := range b.Keys {
+		if k := s.Key(key); k == nil || k.Purpose == authority.PurposeRoot {
+			return fmt.Errorf("%w: %s", ErrNoKey, key)
+		}
+	}
+	if len(s.Renewals()) >= MaxRenewals {
+		return ErrTooManyRenewals
+	}
+	r := &Renewal{Order: id, Kind: c.Kind, Index: index, Body: *b, Entry: slices.Clone(raw), Custody: uint64(len(s.Successors()))}
+	r.Total = uint32(len(s.outstanding(r, 0)))
+	if r.Left = r.Total; r.Left == 0 {
+		r.Ended = index
+	}
+	putRenewal(d, r)
+	return nil
+}
+
+// putRenewal keeps a renewal among those that are not done, or among those that are:
+// they have said all that they have to say.
+func putRenewal(d *draft, r *Renewal) {
+	if r.Left > 0 {
+		d.put(pathRenewal+r.Order.String(), r)
+		return
+	}
+	done := *r
+	done.Live = api.Digest{}
+	done.Body.Keys = nil
+	d.remove(pathRenewal + r.Order.String())
+	d.put(pathRenewed+r.Order.String(), &done)
+}
+
+// outstanding lists the key versions that an order still concerns, at most so many, or all.
+// One that was given new shares after the order was taken has what a refresh wants;
+// what a reshare wants it has when it obeys this reshare, or one that came later.
+func (s *State) outstanding(r *Renewal, most int) []*Key {
+	var out []*Key
+	s.values.Root().WalkPrefix([]byte(pathKey), func(_ []byte, v value) bool {
+		k := v.(*Key)
+		done := k.Opened > r.Index
+		if r.Kind == authority.KindReshare {
+			done = k.Obeys >= r.Index
+		}
+		if done || k.BornAt > r.Index || k.Purpose == authority.PurposeRoot || !r.Body.Concerns(k.ID) {
+			return false
+		}
+		out = append(out, k)
+		return len(out) == most
+	})
+	return out
+}
+
+// Batch is what the next run of an order is about: keys with the same holders, none
+// of which has two epochs at once. It is nil when there is nothing to do now.
+type Batch struct {
+	Keys         []*Key
+	T, F         uint32
+	Participants []string // the new holders by index, then old ones who leave
+	H            int      // how many of them are the new holders
+}
+
+// Place returns where a node stands among the participants, from 1, or 0.
+func (b *Batch) Place(node string) uint32 { return uint32(slices.Index(b.Participants, node) + 1) }
+
+// NextBatch works out what the next run of an order is about, or nil.
+func (s *State) NextBatch(r *Renewal) *Batch {
+	var b *Batch
+	for _, k := range s.outstanding(r, 0) {
+		if s.Older(k.ID, k.Version) != nil {
+			continue
+		}
+		if b == nil {
+			b = newBatch(r, k)
+		} else if !sameHolders(b.Keys[0], k) {
+			continue
+		}
+		if b.Keys = append(b.Keys, k); len(b.Keys) == dkg.MaxBatch {
+			break
+		}
+	}
+	return b
+}
+
+func sameHolders(a, b *Key) bool {
+	return a.T == b.T && a.F == b.F && slices.Equal(a.Holders, b.Holders) && slices.Equal(a.Struck, b.Struck)
+}
+
+func newBatch(r *Renewal, k *Key) *Batch {
+	b := &Batch{T: k.T, F: k.F, Participants: slices.Clone(k.Holders)}
+	if r.Kind == authority.KindReshare {
+		b.T, b.F, b.Participants = r.Body.T, r.Body.F, slices.Clone(r.Body.Holders)
+	}
+	b.H = len(b.Participants)
+	for _, h := range k.Holders {
+		if k.IndexOf(h) > 0 && !slices.Contains(b.Participants, h) {
+			b.Participants = append(b.Participants, h)
+		}
+	}
+	return b
+}
+
+// session is what the machines of the run are told.
+func (b *Batch) session(id, cluster [32]byte) (dkg.Session, error) {
+	first := b.Keys[0]
+	var indices []sharing.Index
+	for _, p := range b.Participants {
+		indices = append(indices, sharing.Index(first.IndexOf(p)))
+	}
+	var keys []dkg.OldKey
+	for _, k := range b.Keys {
+		old := dkg.OldKey{Key: k.ID, Version: k.Version, Epoch: k.Number}
+		var err error
+		if old.Y, err = group.DecodePoint(k.Record.Y); err != nil {
+			return dkg.Session{}, err
+		}
+		for _, yi := range k.Record.YI {
+			p, err := group.DecodePoint(yi)
+			if err != nil {
+				return dkg.Session{}, err
+			}
+			old.YI = append(old.YI, p)
+		}
+		keys = append(keys, old)
+	}
+	old, err := dkg.NewOld(int(first.T), len(first.Holders), indices, keys)
+	if err != nil {
+		return dkg.Session{}, err
+	}
+	return dkg.Session{ID: id, Cluster: cluster, T: int(b.T), H: b.H, F: int(b.F), N: len(keys), Old: old}, nil
+}
+
+// openRenewal starts a run of a refresh or a reshare. There is one at a time, whatever
+// it is about: so no epoch of a key is in two.
+func (s *State) openRenewal(d *draft, index uint64, node string, r *Renewal, attempt uint64) error {
+	if attempt != r.Attempt+1 {
+		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, attempt, r.Attempt+1)
+	}
+	if r.Ended > 0 || r.Left == 0 {
+		return fmt.Errorf("%w: all that was ordered is done", ErrOutOfTurn)
+	}
+	for _, other := range s.Renewals() {
+		if other.Live.IsZero() {
+			continue
+		}
+		ses := s.Session(other.Live)
+		if !s.Expired(ses) {
+			return ErrAnotherRun
+		}
+		ended, err := ses.Board.Expire()
+		if err != nil {
+			return err
+		}
+		if s.putBoard(d, ses, ended); other.Order == r.Order {
+			freed := *r
+			freed.Live = api.Digest{}
+			r = &freed
+		}
+	}
+	if len(s.outstanding(r, 1)) == 0 { // others have done it
+		done := *r
+		done.Left, done.Ended, done.Attempt = 0, index, attempt
+		putRenewal(d, &done)
+		return nil
+	}
+	b := s.NextBatch(r)
+	switch {
+	case b == nil:
+		return fmt.Errorf("%w: every key that is left has two epochs now", ErrOutOfTurn)
+	case b.Place(node) == 0:
+		return ErrNotHolder
+	}
+	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), r.Order, attempt, s.link)
+	ses, err := b.session(id, s.genesis.Cluster)
+	if err != nil {
+		return err
+	}
+	next := *r
+	next.Attempt, next.Live = attempt, id
+	putRenewal(d, &next)
+	v := &Session{
+		ID: id, Order: r.Order, Attempt: attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
+		Participants: b.Participants, PhaseSeconds: r.Body.PhaseSeconds, Board: board.New(ses),
+	}
+	for _, k := range b.Keys {
+		v.Keys = append(v.Keys, KeyVersion{k.ID, k.Version})
+	}
+	d.put(pathSession+id.String(), v)
+	return nil
+}
+
+// activateRenewal makes the outcome of a run the current epoch of its keys. The epoch
+// before goes on beside it for the overlap.
+func (s *State) activateRenewal(d *draft, index uint64, ses *Session, done *board.Board) error {
+	r := get[*Renewal](s, pathRenewal+ses.Order.String())
+	out, _ := done.Outcome()
+	holders := ses.Participants[:out.H]
+	for i, of := range ses.Keys {
+		k := s.KeyVersion(of.Key, of.Version)
+		old := k.Epoch
+		d.put(olderPath(k.ID, k.Version), &Older{Key: k.ID, Version: k.Version, Until: s.Time() + Overlap, Epoch: old})
+		next := *k
+		next.Epoch = Epoch{
+			Number: old.Number + 1, Session: ses.ID, T: uint32(out.T), F: uint32(done.Session().F), Holders: holders,
+			Struck: struck(done, holders), Record: old.Record, Opened: ses.Opened, Obeys: old.Obeys, Custody: old.Custody,
+		}
+		next.Record.Epoch, next.Record.RecordVersion = next.Number, old.Record.RecordVersion+1
+		if next.Record.RosterVersion = ses.Roster; next.Record.BornRoster == 0 {
+			next.Record.BornRoster = old.Record.RosterVersion
+		}
+		next.Record.YI = nil
+		for _, yi := range out.Keys[i].YI {
+			next.Record.YI = append(next.Record.YI, yi.Bytes())
+		}
+		if r.Kind == authority.KindReshare {
+			next.Record.Reshared, next.Obeys, next.Custody = r.Entry, r.Index, r.Custody
+		}
+		d.put(keyPath(k.ID, k.Version), &next)
+	}
+	s.putBoard(d, ses, done)
+	freed := *r
+	freed.Live = api.Digest{}
+	if freed.Left -= min(freed.Left, uint32(len(ses.Keys))); freed.Left == 0 {
+		freed.Ended = index
+	}
+	putRenewal(d, &freed)
+	return nil
+}
+
+// struck names the holders who have not confirmed.
+func struck(b *board.Board, holders []string) []string {
+	var out []string
+	for _, i := range b.Struck() {
+		out = append(out, holders[i-1])
+	}
+	return out
+}
+
+// RetireNow lists the epochs that may be retired, at most so many: their overlap is
+// over, and clients believe the record that came after.
+func (s *State) RetireNow(most int) []authority.LiveEpoch {
+	var out []authority.LiveEpoch
+	for _, o := range s.Overlapping() {
+		e := authority.LiveEpoch{Key: o.Key, Version: o.Version, Epoch: o.Number}
+		if s.mayRetire(e) == nil && len(out) < most {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (s *State) mayRetire(e authority.LiveEpoch) error {
+	o := s.Older(e.Key, e.Version)
+	k := s.KeyVersion(e.Key, e.Version)
+	switch {
+	case o == nil || o.Number != e.Epoch:
+		return ErrNoKey
+	case s.Time() < o.Until:
+		return fmt.Errorf("%w: it overlaps the next one until %d, ledger time is %d", ErrOverlap, o.Until, s.Time())
+	case !k.Vouched():
+		return fmt.Errorf("%w: %d holders have signed the record of the next one, %d must", ErrOverlap, len(k.Signed), k.T)
+	}
+	return nil
+}
+
+// takeRetire ends old epochs: nothing is released from them any more, and their
+// holders are to erase their shares.
+func (s *State) takeRetire(d *draft, node string, b *authority.Retire) error {
+	if err := authority.CheckEpochs(b.Epochs); err != nil {
+		return err
+	}
+	for _, e := range b.Epochs {
+		if err := s.mayRetire(e); err != nil {
+			return fmt.Errorf("epoch %d of the key %s: %w", e.Epoch, e.Key, err)
+		}
+		o := s.Older(e.Key, e.Version)
+		if o.IndexOf(node) == 0 && s.KeyVersion(e.Key, e.Version).IndexOf(node) == 0 {
+			return ErrNotHolder
+		}
+		d.put(erasedPath(e), &Erased{
+			Key: e.Key, Version: e.Version, Epoch: e.Epoch, T: o.T, Holders: o.Holders, Struck: o.Struck, Retired: s.Time(),
+		})
+		d.remove(olderPath(e.Key, e.Version))
+	}
+	return nil
+}
+
+// takeErased keeps a node's receipt for the epochs whose shares it has erased.
+func (s *State) takeErased(d *draft, index uint64, node string, b *authority.ErasureReceipt, id api.Digest, raw []byte) error {
+	if err := b.Check(); err != nil {
+		return err
+	}
+	for _, e := range b.Epochs {
+		gone := get[*Erased](s, erasedPath(e))
+		switch {
+		case gone == nil:
+			return fmt.Errorf("epoch %d of the key %s: %w", e.Epoch, e.Key, ErrNoKey)
+		case !slices.Contains(gone.Holders, node) || slices.Contains(gone.Struck, node):
+			return ErrNotHolder
+		case gone.Has(node):
+			return fmt.Errorf("%w: %s has erased epoch %d of the key %s before", ErrOutOfTurn, node, e.Epoch, e.Key)
+		}
+		next := *gone
+		next.By = append(slices.Clone(gone.By), ErasedBy{node, id})
+		d.put(erasedPath(e), &next)
+	}
+	d.put(pathReceipt+id.String(), &Receipt{Entry: slices.Clone(raw), Index: index})
+	return nil
+}

@@ -1,0 +1,82 @@
+package ceremony
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/sharing"
+)
+
+// stepRenewals takes part in the refresh or reshare that runs, opens the next run, and
+// retires what is over.
+func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
+	renewals := s.Renewals()
+	// Those that were tried least come first, so that one that fails again and again
+	// does not keep the others waiting.
+	slices.SortFunc(renewals, func(a, b *ledger.Renewal) int {
+		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Index, b.Index))
+	})
+	running := false
+	for _, r := range renewals {
+		if r.Live.IsZero() {
+			continue
+		}
+		ses := s.Session(r.Live)
+		running = running || !s.Expired(ses)
+		if ses.PlaceOf(d.cfg.Node) > 0 {
+			d.heed(ctx, r.Order, r.Live, d.stepSession(ctx, s, ses, fmt.Sprintf("%s of %d", r.Kind, len(ses.Keys))))
+		}
+	}
+	if !running {
+		d.openNext(ctx, s, renewals)
+	}
+	if over := s.RetireNow(authority.MaxRetired); len(over) > 0 {
+		first := s.KeyVersion(over[0].Key, over[0].Version)
+		if index := first.IndexOf(d.cfg.Node); index > 0 {
+			name := fmt.Sprintf("retire %s %d %d", first.ID, first.Version, over[0].Epoch)
+			err := d.inTurn(ctx, name, sharing.Index(index), authority.KindRetire, authority.Retire{Epochs: over})
+			if err != nil && ctx.Err() == nil {
+				d.cfg.Log.Warn("an old epoch is not retired", "key", first.ID, "epoch", over[0].Epoch, "error", err)
+			}
+		}
+	}
+}
+
+// openNext opens a run of the first order that has something to do now.
+func (d *Driver) openNext(ctx context.Context, s *ledger.State, renewals []*ledger.Renewal) {
+	for _, r := range renewals {
+		b := s.NextBatch(r)
+		if b == nil {
+			continue
+		}
+		if place := b.Place(d.cfg.Node); place > 0 {
+			d.heed(ctx, r.Order, r.Live, d.inTurn(ctx, fmt.Sprintf("open %s %d", r.Order, r.Attempt+1), sharing.Index(place),
+				authority.KindOpen, authority.Open{Order: r.Order, Attempt: r.Attempt + 1}))
+		}
+		return
+	}
+}
+
+// signRecords posts this holder's signature over the record of every named key in its
+// current epoch, once.
+func (d *Driver) signRecords(ctx context.Context, s *ledger.State) {
+	for _, k := range s.Unsigned(d.cfg.Node) {
+		err := d.signRecord(ctx, k)
+		if err != nil && ctx.Err() == nil {
+			d.cfg.Log.Warn("a key record is not signed", "key", k.ID, "epoch", k.Number, "error", err)
+		}
+	}
+}
+
+func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
+	sig, err := d.cfg.SignRecord(&k.Record)
+	if err != nil {
+		return err
+	}
+	return d.again(ctx, fmt.Sprintf("record %s %d %d", k.ID, k.Version, k.Number), authority.KindRecord,
+		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig})
+}

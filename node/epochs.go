@@ -1,0 +1,204 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/failpoint"
+	"warifu.dev/node/keyring"
+	"warifu.dev/node/seal"
+	"warifu.dev/sharing"
+	"warifu.dev/sharing/group"
+)
+
+// errNoOldShare means that the ledger says that this node holds a share which its
+// keyring does not have.
+var errNoOldShare = errors.New("this node's share of the old epoch is not in its keyring")
+
+// old returns copies of this node's current shares of a session's keys.
+func (s *secrets) old(now *ledger.State, ses *ledger.Session) ([]*group.Scalar, error) {
+	state, ring := s.current()
+	if state != seal.Unsealed {
+		return nil, errNotUnsealed
+	}
+	var out []*group.Scalar
+	for _, of := range ses.Keys {
+		k := now.KeyVersion(of.Key, of.Version)
+		share, back, ok := ring.Borrow(k.ID, k.Version, k.Number)
+		if !ok {
+			for _, x := range out {
+				x.Wipe()
+			}
+			return nil, fmt.Errorf("%w: epoch %d of the key %s", errNoOldShare, k.Number, k.ID)
+		}
+		out = append(out, share.Scalar.Add(group.SmallScalar(0)))
+		back()
+	}
+	return out, nil
+}
+
+// confirmRenewal makes this node's shares of the next epoch durable, all of a batch at
+// once. The shares of an attempt that came to nothing go first: they are of the same
+// epoch.
+func (s *secrets) confirmRenewal(ctx context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
+	state, ring := s.current()
+	if ring == nil || state != seal.Unsealed {
+		return errNotUnsealed
+	}
+	put := func() error {
+		var list []keyring.Share
+		for i, of := range ses.Keys {
+			k := now.KeyVersion(of.Key, of.Version)
+			list = append(list, keyring.Share{
+				Key: k.ID, Version: k.Version, Epoch: k.Number + 1, Session: ses.ID, Index: uint32(index),
+				Scalar: shares[i].Add(group.SmallScalar(0)), // the driver wipes its copy
+			})
+		}
+		return ring.PutAll(list)
+	}
+	err := put()
+	if !errors.Is(err, keyring.ErrAnother) {
+		return err
+	}
+	if _, err := s.erase(ctx, now, func(h keyring.Held) bool { return outlived(now, h) }); err != nil {
+		return fmt.Errorf("erase the shares of an attempt that came to nothing: %w", err)
+	}
+	return put()
+}
+
+// outlived says that a share is of no epoch that there is, or will be: its epoch is
+// retired, or another ceremony made the epoch of that number. Of what this state does
+// not know it says nothing: a node that catches up erases no share.
+func outlived(s *ledger.State, h keyring.Held) bool {
+	if ses := s.Session(h.Session); ses != nil && s.Runs(ses) {
+		return false
+	}
+	k := s.KeyVersion(h.Key, h.Version)
+	if k == nil || h.Epoch > k.Number {
+		return abandoned(s, h)
+	}
+	e := s.EpochOf(k, h.Epoch)
+	return e == nil || e.Session != h.Session
+}
+
+// summariseEpochs says which epochs of a key release, and which are gone.
+func summariseEpochs(s *ledger.State, key *ledger.Key, k *api.KeySummary) {
+	k.T, k.Holders, k.Struck = key.T, key.Holders, key.Struck
+	if o := s.Older(key.ID, key.Version); o != nil {
+		k.Live = append(k.Live, o.Number)
+	}
+	k.Live = append(k.Live, key.Number)
+	over := s.ErasedEpochs(key.ID, key.Version)
+	for i, e := range over {
+		if e.Gone() && i < len(over)-1 {
+			continue
+		}
+		if len(k.Gone) == api.MaxGone {
+			k.Gone = k.Gone[1:]
+		}
+		k.Gone = append(k.Gone, api.GoneEpoch{Epoch: e.Epoch, Erased: uint32(len(e.By)), Need: uint32(e.Need()), Await: e.Awaiting()})
+	}
+}
+
+// renewals says how far every refresh and reshare has come.
+func renewals(s *ledger.State) *api.RenewalsAnswer {
+	over := s.Renewed()
+	byIndex := func(a, b *ledger.Renewal) int { return cmp.Compare(a.Index, b.Index) }
+	slices.SortFunc(over, byIndex)
+	list := append(over[max(0, len(over)-api.MaxRenewed):], s.Renewals()...)
+	slices.SortFunc(list, byIndex)
+	a := &api.RenewalsAnswer{}
+	for _, r := range list {
+		v := api.RenewalSummary{
+			Order: r.Order, Kind: r.Kind, Index: r.Index, Total: r.Total, Left: r.Left, Attempt: r.Attempt, Ended: r.Ended,
+		}
+		if ses := s.Session(r.Live); ses != nil {
+			v.Phase, v.Batch = ses.Board.Phase().String(), uint32(len(ses.Keys))
+		}
+		a.Renewals = append(a.Renewals, v)
+	}
+	return a
+}
+
+// Times of erasing.
+const (
+	eraseTick  = time.Second
+	erasePause = 5 * time.Second // after a failure, and before a receipt is posted again
+)
+
+// erasures is what this node has erased since it started, and has no receipt in the
+// ledger for. Owned by runErasures.
+type erasures struct {
+	by map[authority.LiveEpoch]keyring.Erasure
+}
+
+// runErasures erases the shares that no epoch needs any more, and signs receipts for
+// those that the ledger asks for. A crash in between only makes it erase once more: a
+// receipt is about the generation that was destroyed last, and about all before it.
+func (n *Node) runErasures(ctx context.Context) {
+	e := erasures{by: map[authority.LiveEpoch]keyring.Erasure{}}
+	for {
+		pause := eraseTick
+		if n.freshEnough() == nil {
+			if err := n.eraseOld(ctx, &e); err != nil && ctx.Err() == nil {
+				n.log.Warn("old shares are not erased", "error", err)
+				pause = erasePause
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
+	state, ring := n.secrets.current()
+	if state != seal.Unsealed {
+		return nil
+	}
+	s := n.consensus.Committed()
+	wanted := s.Unerased(n.cfg.Node, authority.MaxRetired)
+	old := func(h keyring.Held) bool { return outlived(s, h) }
+	fresh := false
+	for _, of := range wanted {
+		_, done := e.by[of]
+		fresh = fresh || !done
+	}
+	if !fresh && !ring.Holds(old) {
+		return n.postErased(ctx, e, wanted)
+	}
+	what, err := n.secrets.erase(ctx, s, old)
+	if err != nil {
+		return err
+	}
+	n.log.Info("old shares are erased", "generation", what.Generation, "epochs", len(wanted))
+	clear(e.by)
+	for _, of := range wanted {
+		e.by[of] = what
+	}
+	return n.postErased(ctx, e, wanted)
+}
+
+// postErased signs a receipt for epochs whose shares were erased with one generation.
+func (n *Node) postErased(ctx context.Context, e *erasures, wanted []authority.LiveEpoch) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	what := e.by[wanted[0]]
+	r := authority.ErasureReceipt{Generation: what.Generation, Label: what.Label, Serial: what.Serial, Time: n.now().UnixMilli()}
+	for _, of := range wanted {
+		if e.by[of] == what {
+			r.Epochs = append(r.Epochs, of)
+		}
+	}
+	return failpoint.Step("node/post-erased", func() error { return n.say(ctx, authority.KindErased, r) })
+}

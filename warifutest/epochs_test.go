@@ -1,0 +1,161 @@
+package warifutest_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/client"
+	"warifu.dev/warifutest"
+)
+
+// unwraps is a load of unwraps of one envelope, which must not fail.
+type unwraps struct {
+	s      *stage
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	opened atomic.Uint64
+	failed atomic.Pointer[error]
+}
+
+// unwrapping begins to unwrap, from so many goroutines of one client.
+func (s *stage) unwrapping(workers int) *unwraps {
+	s.Helper()
+	app, _, err := s.Application(warifutest.AppA)
+	s.must(err)
+	ctx, stop := context.WithCancel(s.Context())
+	u := &unwraps{s: s, stop: stop}
+	for range workers {
+		u.done.Go(func() {
+			for ctx.Err() == nil {
+				dek, err := app.Unwrap(context.WithoutCancel(ctx), s.envelope, nil, "load")
+				if err != nil {
+					u.failed.CompareAndSwap(nil, &err)
+					return
+				}
+				dek.Wipe()
+				u.opened.Add(1)
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	return u
+}
+
+// end stops the load: not one unwrap has failed.
+func (u *unwraps) end() {
+	u.s.Helper()
+	u.stop()
+	u.done.Wait()
+	if err := u.failed.Load(); err != nil {
+		u.s.Errorf("after %d unwraps one failed: %v", u.opened.Load(), *err)
+	}
+	u.s.Logf("%d unwraps, none of which failed", u.opened.Load())
+}
+
+// summary is what the nodes say of the key.
+func (s *stage) summary() api.KeySummary {
+	s.Helper()
+	keys, err := s.custodian.Keys(s.Context())
+	if err != nil {
+		return api.KeySummary{}
+	}
+	at := slices.IndexFunc(keys, func(k api.KeySummary) bool { return k.Name == warifutest.KeyName })
+	if at < 0 {
+		s.Fatal("the key is not listed")
+	}
+	return keys[at]
+}
+
+// renew orders new shares of all keys, and waits until the epoch before is gone.
+func (s *stage) renew(kind string, r authority.Renewal) api.KeySummary {
+	s.Helper()
+	r.PhaseSeconds = 30
+	before := s.summary()
+	_, err := s.custodian.Submit(s.Context(), s.signed(kind, r).Encode())
+	s.must(err)
+	var k api.KeySummary
+	s.eventually(10*time.Minute, "the shares are new, and the old ones erased", func() bool {
+		k = s.summary()
+		return k.Epoch == before.Epoch+1 && len(k.Live) == 1 && len(k.Gone) > 0 && k.Gone[len(k.Gone)-1].Epoch == before.Epoch && k.Gone[len(k.Gone)-1].Erased >= k.Gone[len(k.Gone)-1].Need
+	})
+	return k
+}
+
+// R10: a refresh under a load of unwraps fails not one of them, and neither does the
+// next one of a client that knows the old record alone.
+func TestARefreshUnderLoadFailsNoRequest(t *testing.T) {
+	scenario(t, func(s *stage) {
+		late, key, err := s.Application(warifutest.AppB)
+		s.must(err)
+		u := s.unwrapping(4)
+		s.renew(authority.KindRefresh, authority.Renewal{})
+		u.end()
+		if key.Epoch() != 1 {
+			s.Fatalf("the old record is of epoch %d: this test shows nothing", key.Epoch())
+		}
+		dek, err := late.Unwrap(s.Context(), s.envelope, nil, "with the old record")
+		s.must(err)
+		dek.Wipe()
+		fresh, err := late.RecordByID(s.Context(), key.ID())
+		s.must(err)
+		if fresh.Epoch() != 2 || string(fresh.Record().Y) != string(key.Record().Y) {
+			s.Errorf("it knows epoch %d now", fresh.Epoch())
+		}
+		late.Use(key)
+		if k, err := late.RecordByID(s.Context(), key.ID()); err != nil || k.Epoch() != 2 {
+			s.Errorf("it has gone back to epoch %d, %v", k.Epoch(), err)
+		}
+	})
+}
+
+// A key goes to other holders and other thresholds and back, under load.
+func TestResharesUnderLoadFailNoRequest(t *testing.T) {
+	scenario(t, func(s *stage) {
+		ids := s.IDs()
+		u := s.unwrapping(2)
+		s.renew(authority.KindReshare, authority.Renewal{T: 4, F: 1, Holders: ids})
+		s.renew(authority.KindReshare, authority.Renewal{T: 3, F: 1, Holders: []string{ids[4], ids[1], ids[0], ids[2]}})
+		k := s.renew(authority.KindReshare, authority.Renewal{T: 3, F: 1, Holders: ids})
+		u.end()
+		if k.Epoch != 4 || k.T != 3 || !slices.Equal(k.Holders, ids) {
+			s.Errorf("it is %+v", k)
+		}
+	})
+}
+
+// A holder that is down during a refresh is struck, and repaired by the next one.
+func TestAHolderThatWasDownIsRepaired(t *testing.T) {
+	scenario(t, func(s *stage) {
+		down := s.IDs()[4]
+		s.must(s.Crash(down))
+		k := s.renew(authority.KindRefresh, authority.Renewal{})
+		if !slices.Equal(k.Struck, []string{down}) {
+			s.Fatalf("struck: %v", k.Struck)
+		}
+		s.must(s.Start(down))
+		s.serving()
+		if got := s.asked(s.a, down); got != api.CodeNoShare {
+			s.Errorf("%s answers %q", down, got)
+		}
+		if k = s.renew(authority.KindRefresh, authority.Renewal{}); len(k.Struck) > 0 {
+			s.Fatalf("struck: %v", k.Struck)
+		}
+		if got := s.asked(s.a, down); got != "" {
+			s.Errorf("%s answers %q", down, got)
+		}
+		app, _, err := s.Application(warifutest.AppA)
+		s.must(err)
+		if _, err := app.Unwrap(s.Context(), s.envelope, nil, "after"); err != nil {
+			var q *client.QuorumError
+			errors.As(err, &q)
+			s.Fatal(err, q)
+		}
+	})
+}
