@@ -68,6 +68,7 @@ var rooms = []struct {
 	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},
 	{"warifutest/schedule", false, nil},
 	{"proofs", false, []string{"bench"}},
+	{"internal/dealt", false, []string{"authority", "sharing/dkg"}}, // for tests
 	{"internal/disk", true, nil},
 	{"internal/failpoint", true, nil}, // without its build tag
 	{"internal/ports", false, nil},

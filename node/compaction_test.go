@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"encoding/binary"
 	"io/fs"
 	"maps"
 	"os"
@@ -11,12 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
-
-	"warifu.dev/authority"
-	"warifu.dev/internal/wire"
-	"warifu.dev/sharing/dkg"
+	"warifu.dev/internal/dealt"
 )
 
 // R42: a node compacts for what was dealt, for no other reason but a large log, not before
@@ -81,41 +75,6 @@ func TestProgressIsOfEveryMember(t *testing.T) {
 	}
 }
 
-// dealings are the bodies of all deals that stand in a file of the log. The file may
-// be one that is being written.
-func dealings(t *testing.T, segment []byte) (found [][]byte) {
-	t.Helper()
-	const fileHeader, frameHeader = 32, 8 // of raft-wal's segments
-	const entry, index, commit = 1, 2, 3
-	for at := fileHeader; at+frameHeader <= len(segment); {
-		size := int(binary.LittleEndian.Uint32(segment[at+4:]))
-		switch segment[at] {
-		case entry:
-			if at+frameHeader+size > len(segment) {
-				return found
-			}
-			var l raft.Log
-			if err := (&wal.BinaryCodec{}).Decode(segment[at+frameHeader:][:size], &l); err != nil {
-				return found
-			}
-			var p authority.Post
-			if e, err := authority.ParseEntry(l.Data); err == nil && e.Kind == authority.KindPost {
-				var st authority.Statement
-				if wire.Decode(e.Body, &st) == nil && wire.Decode(st.Body, &p) == nil && dkg.Kind(p.Kind) == dkg.KindDeal {
-					found = append(found, p.Body)
-				}
-			}
-		case index:
-		case commit:
-			size = 0
-		default:
-			return found
-		}
-		at += frameHeader + (size+7)/8*8
-	}
-	return found
-}
-
 // R42: what was dealt stood in every node's log, and is in no file of any of them when
 // they have compacted, as daemons do by themselves. The same bytes are looked for
 // before, so that the search is known to find them.
@@ -131,34 +90,26 @@ func TestWhatWasDealtLeavesTheDisk(t *testing.T) {
 			return nil
 		})
 	}
-	dealt := map[string]map[string]bool{} // by node's directory
-	look := func(dir string) {
-		files(filepath.Join(dir, "raft"), func(path string, b []byte) {
-			if filepath.Ext(path) != ".wal" {
-				return
-			}
-			for _, d := range dealings(t, b) {
-				dealt[dir][string(d)] = true
-			}
-		})
-	}
+	seen := map[string]map[string]bool{} // parts of what was dealt, by node's directory
 	for _, dir := range c.dirs {
-		dealt[dir] = map[string]bool{}
+		seen[dir] = map[string]bool{}
 	}
 	c.run(func() {
 		eventually10(t, "three deals stand in every log", func() bool {
 			for _, dir := range c.dirs {
-				look(dir)
+				for _, d := range dealt.In(dir) {
+					seen[dir][string(dealt.Mark(d))] = true
+				}
 			}
-			return !slices.ContainsFunc(c.dirs, func(dir string) bool { return len(dealt[dir]) < 3 })
+			return !slices.ContainsFunc(c.dirs, func(dir string) bool { return len(seen[dir]) < 3 })
 		})
 		c.logged(3, "state=unsealed")
 		c.logged(3, "the log is compacted")
 		for _, dir := range c.dirs {
 			files(dir, func(path string, b []byte) {
-				for _, of := range slices.Collect(maps.Values(dealt)) {
+				for of := range maps.Values(seen) {
 					for d := range of {
-						if bytes.Contains(b, []byte(d[len(d)/4:len(d)/2])) {
+						if bytes.Contains(b, []byte(d)) {
 							t.Errorf("%s still holds what was dealt", path)
 						}
 					}
