@@ -1165,7 +1165,7 @@ var promises = []promise{
 				"TestWhatARevokePromises", "TestTheSearchFindsWhatTheComparisonFinds",
 				"TestARevokeIsInForceWhereItIsNotApplied", "TestAReceiptHoldsOverARestart", "TestAReceiptHoldsWhenItsEntryIsTruncated",
 				"TestNoReceiptBeforeTheDenyIsDurable", "TestARevokeReachesEveryConnection", "TestAReceiptHoldsOverCompactionAndAnInstall",
-				"TestADenyBetweenRecordAndPartialIsWithheld",
+				"TestADenyBetweenRecordAndPartialIsWithheld", "TestASuspendedKeyStaysSuspendedWhenItsEntryIsTruncated",
 			}},
 			{"warifutest", []string{"TestRevokesRaceUnwraps"}},
 			{"bench/cluster", []string{"TestRevokesRaceUnwrapsOnRealProcesses"}},
