@@ -13,6 +13,10 @@
 // microseconds where full-size coefficients take a hundred. [Delta],
 // [LagrangeSmall] and [Interpolate] are about that.
 //
+// Shares are shared in their turn when an epoch ends: [InterpolateCommitments] and
+// [InterpolateShares] make one polynomial of what a quorum dealt, in public and in
+// secret. Which quorum, and what it may deal, is sharing/dkg.
+//
 // Public polynomials are evaluated here, in five lines over [group.Point], and not
 // by kyber's share.PubPoly: that one counts indices from zero, returns the secret
 // for -1, and its points must not meet two goroutines.
