@@ -346,6 +346,7 @@ type PolicyAnswer struct {
 	Document []byte `cbor:"1,keyasint,omitempty"`
 	Digest   Digest `cbor:"2,keyasint"`
 	Change   Digest `cbor:"3,keyasint"` // id of the change that put it
+	Index    uint64 `cbor:"4,keyasint"` // the last command that the node has applied
 }
 
 // ProposalsRequest asks for what is before the custodians: with an id for that change

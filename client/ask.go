@@ -59,13 +59,6 @@ func (c *Client) Renewals(ctx context.Context) ([]api.RenewalSummary, error) {
 	return answer.Renewals, nil
 }
 
-// Policy returns the policy in force, as the nearest node that answers says.
-func (c *Client) Policy(ctx context.Context) (*api.PolicyAnswer, error) {
-	return firstOf(ctx, c, "fetch the policy", func(ctx context.Context, l *link) (*api.PolicyAnswer, error) {
-		return ask[api.PolicyAnswer](ctx, l, api.MethodPolicy, nil)
-	})
-}
-
 // AuditTail returns the last n records of one node's audit, oldest first.
 func (c *Client) AuditTail(ctx context.Context, node string, n int) (*api.AuditTailAnswer, error) {
 	l, err := c.link(node)

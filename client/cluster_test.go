@@ -50,6 +50,7 @@ type fakeNode struct {
 	asked   []api.UnwrapRequest                                 // guarded by mu
 	delay   time.Duration                                       // guarded by mu
 	life    []byte                                              // guarded by mu
+	policy  *api.PolicyAnswer                                   // guarded by mu; nil: it refuses
 
 	at     func(*api.KeyAtRequest) (*authority.SignedKeyAt, error) // guarded by mu; nil: it refuses
 	proofs atomic.Int64
@@ -140,6 +141,13 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
 		}
 		return wire.Encode(n.puts), nil
+	case api.MethodPolicy:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.policy == nil {
+			return nil, &transport.Refusal{Code: string(api.CodeDenied), Sentence: "no"}
+		}
+		return wire.Encode(n.policy), nil
 	case api.MethodKeyRecord:
 		var r api.KeyRecordRequest
 		if err := wire.Decode(body, &r); err != nil {

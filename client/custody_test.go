@@ -72,6 +72,40 @@ func TestTheLongestSuccessionIsFound(t *testing.T) {
 	}
 }
 
+// The policy in force is not the word of the nearest node, which may be behind.
+func TestThePolicyIsAskedOfAll(t *testing.T) {
+	c := newFakeCluster(t)
+	cl := c.client(t)
+	shows := func(text string, index uint64, nodes ...string) {
+		for _, id := range nodes {
+			n := c.nodes[id]
+			n.with(func() {
+				n.policy = &api.PolicyAnswer{Document: []byte(text), Digest: api.Digest{byte(len(text))}, Index: index}
+			})
+		}
+	}
+	var refused *client.NodesError
+	if _, err := cl.Policy(t.Context()); !errors.As(err, &refused) || len(refused.Reasons) != 5 {
+		t.Fatalf("all refuse: %v", err)
+	}
+	ids := []string{"n1", "n2", "n3", "n4", "n5"}
+	for behind := range ids { // whichever is the nearest
+		shows("newer", 9, ids...)
+		shows("old", 7, ids[behind], ids[(behind+1)%5])
+		if a, err := cl.Policy(t.Context()); err != nil || string(a.Document) != "newer" {
+			t.Fatalf("%s is behind: %+v, %v", ids[behind], a, err)
+		}
+	}
+	// Fewer than a majority: what they show is better than nothing.
+	for _, id := range ids[:4] {
+		c.nodes[id].with(func() { c.nodes[id].policy = nil })
+	}
+	shows("the last one's", 8, "n5")
+	if a, err := cl.Policy(t.Context()); err != nil || string(a.Document) != "the last one's" {
+		t.Errorf("one alone: %+v, %v", a, err)
+	}
+}
+
 // A node cannot show one change in the place of another, nor hide one that others know.
 func TestAProposalIsWhatItsIdSays(t *testing.T) {
 	c := newFakeCluster(t)

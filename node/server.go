@@ -133,6 +133,7 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodHealth:
 		return wire.Encode(n.health()), nil
 	case api.MethodPolicy:
+		n.catchUp(ctx)
 		return wire.Encode(policyAnswer(n.consensus.Committed())), nil
 	case api.MethodAnchors:
 		return wire.Encode(n.anchors()), nil
@@ -319,11 +320,11 @@ func keyList(s *ledger.State, now int64) []api.KeySummary {
 }
 
 func policyAnswer(s *ledger.State) *api.PolicyAnswer {
-	p := s.Policy()
-	if p == nil {
-		return &api.PolicyAnswer{}
+	a := &api.PolicyAnswer{Index: s.Position().Index}
+	if p := s.Policy(); p != nil {
+		a.Document, a.Digest, a.Change = p.Document, p.Digest, p.Change
 	}
-	return &api.PolicyAnswer{Document: p.Document, Digest: p.Digest, Change: p.Change}
+	return a
 }
 
 // submitChange takes what custodians signed, and what approvers did. What nodes sign

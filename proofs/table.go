@@ -654,7 +654,7 @@ var promises = []promise{
 				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestWhatOneCustodianCancelsIsBounded", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
 				"TestCustodiansWhoOpenSealsAreNotReplaced", "TestTheLastDrillOfACustodianIsKept", "TestCustodyIsWorkedOutOfTheState", "TestARecordBringsTheSuccession", "TestEachSignatureHasOnePurpose", "TestTheRootIsThatOfTheSet", "TestPruningIsBounded", "TestWhatIsTakenOutIsNotMissed",
 			}},
-			{"client", []string{"TestTheLongestSuccessionIsFound"}},
+			{"client", []string{"TestTheNewestPolicyIsTheOneThatMoreThanTheLiarsShow", "TestThePolicyIsAskedOfAll", "TestTheLongestSuccessionIsFound"}},
 			{"authority", []string{"TestASuccessionIsFollowedFromGenesis", "TestWhoMayReplaceCustodians", "TestAProposalIsItsCustodiansWord", "TestApprovalsMakeASignedChange", "TestVotesThatAreNone", "TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges"}},
 			{"consensus", []string{
 				"TestNothingAtOrBelowTheFloorIsTruncated", "TestTheFloorIsDurableBeforeCommittedMoves", "TestAMemberCannotMakeAnotherForgetWhatIsCommitted", "TestADeletionThatFailedIsNotTriedAgain",
@@ -748,6 +748,13 @@ var promises = []promise{
 				old:  "for len(a) > 0 && len(b) > 0 && a[0] == b[0] {",
 				new:  "for len(a) > 0 && len(b) > 0 && strings.TrimSpace(a[0]) == strings.TrimSpace(b[0]) {",
 				room: "cmd/warifu", test: "TestADiffHidesNothing", says: "--- FAIL: TestADiffHidesNothing",
+			},
+			{
+				name: "one liar says which policy is in force",
+				file: "client/policy.go",
+				old:  "return cmp.Or(best, newest)",
+				new:  "return cmp.Or(newest, best)",
+				room: "client", test: "TestTheNewestPolicyIsTheOneThatMoreThanTheLiarsShow", says: "a liar makes one up",
 			},
 			{
 				name: "an approver whose word is enough fills a node's room for grants",
