@@ -34,6 +34,7 @@ const (
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
 	MethodPeerClock   uint16 = 110 // nil → ClockAnswer
+	MethodPeerChain   uint16 = 111 // nil → ChainAnswer
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most
@@ -260,6 +261,12 @@ type StatusAnswer struct {
 	RaftIndex    uint64            `cbor:"18,keyasint" json:"raft_last_index"`
 	Warnings     []string          `cbor:"19,keyasint,omitempty" json:"warnings,omitempty"`
 	Anchors      map[string]uint64 `cbor:"20,keyasint,omitempty" json:"anchors,omitempty"` // posted by each node
+}
+
+// ChainAnswer is every change that replaced custodians or changed the roster, oldest
+// first, as a node has them committed.
+type ChainAnswer struct {
+	Entries [][]byte `cbor:"1,keyasint,omitempty"`
 }
 
 // HealthAnswer is what one node says of its program, its disk and its machine.

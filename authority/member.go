@@ -20,8 +20,8 @@ var ErrMembership = errors.New("not a possible change of the roster")
 type Membership struct {
 	Newcomer *Node  `cbor:"1,keyasint,omitempty"`
 	Leaver   string `cbor:"2,keyasint,omitempty"`
-	// Undo takes back the change before, which brought the leaver and is not finished:
-	// whom that one was to take off the roster stays.
+	// Undo takes back the change before, which is not finished. If that one brought the
+	// leaver, whom it was to take off the roster stays; else the leaver itself does.
 	Undo bool `cbor:"3,keyasint,omitempty"`
 }
 
@@ -74,12 +74,15 @@ type Roll struct {
 // holder list of long ago names nobody else than it did. Failures wrap [ErrMembership].
 func (g *Genesis) Enrolled(r Roll, m *Membership, by api.Digest) (*Genesis, Roll, error) {
 	if m.Undo {
-		if r.Newcomer == "" || m.Leaver != r.Newcomer {
-			return nil, Roll{}, fmt.Errorf("%w: %q is not whom the change before brought", ErrMembership, m.Leaver)
+		next := g
+		switch {
+		case r.Newcomer != "" && m.Leaver == r.Newcomer:
+			r.Leaver = m.Leaver
+			next, r = g.Left(r)
+		case r.Newcomer != "" || m.Leaver != r.Leaver:
+			return nil, Roll{}, fmt.Errorf("%w: %q is not whom the change before is about", ErrMembership, m.Leaver)
 		}
-		r.Leaver = m.Leaver
-		next, r := g.Left(r)
-		r.Version, r.Change, r.Newcomer = r.Version+1, by, ""
+		r.Version, r.Change, r.Newcomer, r.Leaver = r.Version+1, by, "", ""
 		return next, r, nil
 	}
 	next := g

@@ -89,6 +89,9 @@ type Anchor struct {
 	Link      api.Digest `cbor:"4,keyasint"`
 	AuditSize uint64     `cbor:"5,keyasint"`
 	AuditRoot api.Digest `cbor:"6,keyasint"`
+	// Members is the step of the membership that Raft has come to at this node, by a
+	// committed configuration; 0 is that of genesis, or none that the ledger leads to.
+	Members uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // Lock says what opens the next seal of its author, before that seal is written.

@@ -20,15 +20,17 @@ type Signature struct {
 
 // Endorsement is how members vouch for a snapshot. Who signs with which key is the
 // caller's; how many must, is asked here.
-type Endorsement struct {
-	// Threshold is how many members of the roster must have signed.
+type Endorsement[S any] struct {
+	// Threshold is how many members must have signed.
 	Threshold int
 	// Gather asks members, this one included, to sign, until ctx ends at the
 	// latest. It returns what it has, which may be too few. An error means that
 	// no snapshot may be made now. It may wait: Raft goes on meanwhile.
 	Gather func(ctx context.Context, index uint64, link api.Digest) ([]Signature, error)
-	// Verify checks one signature. It is called on Raft's main goroutine.
-	Verify func(s Signature, index uint64, link api.Digest) error
+	// Verify checks one signature of a member of a state, which is the one that the
+	// snapshot holds: it is believed by what leads to it from genesis, and a node that was
+	// away or is new may not know its members yet. It is called on Raft's main goroutine.
+	Verify func(of S, s Signature, index uint64, link api.Digest) error
 }
 
 // What stands in front of a state in a snapshot:
@@ -59,18 +61,18 @@ type certificate struct {
 	Signatures []Signature `cbor:"3,keyasint"`
 }
 
-// check counts the members that have signed: each on the roster, none twice, all
-// of them valid.
-func (c *certificate) check(r roster, e *Endorsement) error {
+// signedIn counts the members of a state that have signed: each one of them, none twice,
+// all of them valid.
+func signedIn[S any](of S, members paths, c *certificate, e *Endorsement[S]) error {
 	signed := map[string]bool{}
 	for _, s := range c.Signatures {
 		switch {
-		case !r.has(s.Node):
+		case !members.has(s.Node):
 			return fmt.Errorf("%w: signed by %.*q, who is not on the roster", ErrSnapshot, maxField, s.Node)
 		case signed[s.Node]:
 			return fmt.Errorf("%w: signed by %s twice", ErrSnapshot, s.Node)
 		}
-		if err := e.Verify(s, c.Index, c.Link); err != nil {
+		if err := e.Verify(of, s, c.Index, c.Link); err != nil {
 			return fmt.Errorf("%w: the signature of %s: %w", ErrSnapshot, s.Node, err)
 		}
 		signed[s.Node] = true

@@ -98,11 +98,11 @@ type cluster struct {
 
 // endorsement is how these nodes sign, with a hash that anybody can make; t of
 // them, t being a majority.
-func (c *cluster) endorsement() Endorsement {
-	return Endorsement{
+func (c *cluster) endorsement() Endorsement[string] {
+	return Endorsement[string]{
 		Threshold: len(c.voters)/2 + 1,
 		Gather:    c.gather,
-		Verify: func(s Signature, index uint64, link api.Digest) error {
+		Verify: func(_ string, s Signature, index uint64, link api.Digest) error {
 			if want := signedBy("cluster", s.Node, index, link); !bytes.Equal(s.Bytes, want.Bytes) {
 				return errors.New("it is false")
 			}

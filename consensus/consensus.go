@@ -72,11 +72,11 @@ type Streams interface {
 	Dial(node string, timeout time.Duration) (net.Conn, error)
 }
 
-// Config is what a [Consensus] needs; all but Disk and Policy is required.
+// Config is what a [Consensus] needs; all but Disk, Member and Policy is required.
 type Config[S any, R any] struct {
 	Dir     string   // the log rests here; made with mode 0700
 	Node    string   // this node's id
-	Voters  []string // every node of the roster, this one included
+	Voters  []string // with whom the cluster began: every node bootstraps with them
 	Streams Streams
 	Machine Machine[S, R]
 	// Applied is told of every command that is committed, in order, on Raft's own
@@ -87,9 +87,12 @@ type Config[S any, R any] struct {
 	// one that is found at start. It is called by Open, and on the same goroutine
 	// as Applied.
 	Installed func(Position)
-	Endorse   Endorsement
-	Log       *slog.Logger
-	Disk      disk.Hook // nil is the real disk alone
+	Endorse   Endorsement[S]
+	// Member says whose calls through Raft are heard, beside what the log knows: a node
+	// that is new is led by one that it has not read of. nil: those of Voters.
+	Member func(id string) bool
+	Log    *slog.Logger
+	Disk   disk.Hook // nil is the real disk alone
 
 	// Policy is the zero value in a daemon; a test has less time.
 	Policy Policy
@@ -177,6 +180,11 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		if err := c.store.begin(have.certificate, *state); err != nil {
 			return err
 		}
+		members, err := decodeConfiguration(have.Configuration)
+		if err != nil {
+			return err
+		}
+		c.states.members.Store(&members)
 		cfg.Installed(Position{Index: have.Index, Link: have.certificate.Link})
 	}
 	if err := c.store.replay(); err != nil {
@@ -198,6 +206,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.SnapshotInterval = c.policy.Interval
 	conf.TrailingLogs = c.policy.Trailing
 	conf.NoSnapshotRestoreOnStart = true // done, above
+	conf.ShutdownOnRemove = false        // a node that was removed says so, to whoever asks it
 	conf.Logger = newLogger(cfg.Log)
 	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  streamLayer{cfg.Streams},
@@ -208,7 +217,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		MaxRPCsInFlight: 1,
 		Timeout:         10 * time.Second,
 		Logger:          conf.Logger,
-	}), cfg.Node, c.store.roster, c.store.watch, c.store.LastIndex, c.Stopped, cfg.Log)
+	}), cfg.Node, c.store.roster, cfg.Member, c.store.watch, c.store.LastIndex, c.Stopped, cfg.Log)
 	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, c.snapshots)
 	if err == nil && !known {

@@ -9,7 +9,8 @@
 //
 // Raft has no guard at its commit index, and its own entries pass no state machine.
 // So the log store also keeps a durable floor, below which nothing is truncated,
-// and stores no membership but the roster's. A node that was to break either rule,
+// and stores no membership but what the state before it allows: the roster's, and those
+// on the way there while custodians' change of it is carried out ([Machine.Memberships]). A node that was to break either rule,
 // or whose log at start is not the one it has applied, stops serving and says why
 // ([Consensus.Stopped]). One member can bring that about; none can make another
 // forget.

@@ -48,8 +48,10 @@ func (f *fsm[S, R]) ApplyBatch(logs []*raft.Log) []any {
 			f.changed()
 			out[i] = r
 		case raft.LogConfiguration:
-			if err := f.roster.check(l); err != nil {
+			if c, err := decodeConfiguration(l.Data); err != nil {
 				f.states.halt.stop(err)
+			} else {
+				f.StoreConfiguration(l.Index, c)
 			}
 		}
 	}
@@ -68,13 +70,14 @@ func (f *fsm[S, R]) settle() {
 // Apply is not called by Raft, which prefers batches.
 func (f *fsm[S, R]) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
-// StoreConfiguration holds a committed membership against the roster. Raft hands it
-// to ApplyBatch as well, and then does not call this; an FSM without it would not
-// count configurations as applied (R39).
+// StoreConfiguration holds a committed membership against what the state allows. Raft
+// hands it to ApplyBatch as well, and then does not call this; an FSM without it would
+// not count configurations as applied (R39).
 func (f *fsm[S, R]) StoreConfiguration(index uint64, c raft.Configuration) {
-	if err := f.roster.is(index, c); err != nil {
+	if err := f.states.allowed(f.roster).is(index, c); err != nil {
 		f.states.halt.stop(err)
 	}
+	f.states.members.Store(&c)
 }
 
 // gatherTime bounds how long a snapshot waits for members' signatures: one that is
@@ -112,7 +115,7 @@ func (c *capture[S, R]) Persist(to raft.SnapshotSink) error {
 	var err error
 	cert.Signatures, err = f.snapshots.endorse.Gather(ctx, cert.Index, cert.Link)
 	if err == nil {
-		err = cert.check(f.roster, &f.snapshots.endorse)
+		err = signedIn(c.state, f.states.machine.paths(c.state, f.roster), &cert, &f.snapshots.endorse)
 	}
 	if err != nil {
 		f.log.Warn("no snapshot was made", "index", cert.Index, "error", err)

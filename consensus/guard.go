@@ -51,7 +51,8 @@ type guard struct {
 	*raft.NetworkTransport
 	node   string
 	roster roster
-	watch  func(*raft.Log) error // stops the node at a false membership
+	member func(id string) bool    // whose calls are heard; nil: those of the roster
+	watch  func([]*raft.Log) error // stops the node at a false membership
 	end    func() (uint64, error)
 	why    func() error // why this node has stopped, or nil
 	log    *slog.Logger
@@ -64,9 +65,9 @@ type guard struct {
 	said    time.Time // when that was; guarded by mu
 }
 
-func newGuard(inner *raft.NetworkTransport, node string, r roster, watch func(*raft.Log) error, end func() (uint64, error), why func() error, log *slog.Logger) *guard {
+func newGuard(inner *raft.NetworkTransport, node string, r roster, member func(string) bool, watch func([]*raft.Log) error, end func() (uint64, error), why func() error, log *slog.Logger) *guard {
 	g := &guard{
-		NetworkTransport: inner, node: node, roster: r, watch: watch, end: end, why: why, log: log,
+		NetworkTransport: inner, node: node, roster: r, member: member, watch: watch, end: end, why: why, log: log,
 		calls: make(chan raft.RPC), done: make(chan struct{}),
 	}
 	g.finish = sync.OnceFunc(func() { close(g.done) })
@@ -214,7 +215,7 @@ func (g *guard) check(command any) error {
 // header checks what all calls have: a member other than this one, and a term.
 func (g *guard) header(h raft.RPCHeader, term, highest uint64) error {
 	switch {
-	case string(h.ID) == g.node || !g.roster.has(string(h.ID)):
+	case string(h.ID) == g.node || !g.hears(string(h.ID)):
 		return fmt.Errorf("%w: in the name of %.*q", errCall, maxField, h.ID)
 	case len(h.Addr) == 0 || len(h.Addr) > maxField: // with none, Raft would look at deprecated fields
 		return fmt.Errorf("%w: of %s, with no address or a long one", errCall, h.ID)
@@ -222,6 +223,14 @@ func (g *guard) header(h raft.RPCHeader, term, highest uint64) error {
 		return fmt.Errorf("%w: of %s, in the term %d", errCall, h.ID, term)
 	}
 	return nil
+}
+
+// hears says whether a member of this id may call.
+func (g *guard) hears(id string) bool {
+	if g.member != nil {
+		return g.member(id)
+	}
+	return g.roster.has(id)
 }
 
 // entries checks that the entries come one after the other, in terms that do not
@@ -237,10 +246,7 @@ func (g *guard) entries(c *raft.AppendEntriesRequest) error {
 		case len(e.Data)+len(e.Extensions) > maxStored:
 			return fmt.Errorf("%w: of %s, entry %d has %d bytes", errCall, c.ID, e.Index, len(e.Data)+len(e.Extensions))
 		}
-		if err := g.watch(e); err != nil {
-			return err
-		}
 		index, term = e.Index, e.Term
 	}
-	return nil
+	return g.watch(c.Entries)
 }

@@ -13,7 +13,7 @@ var (
 	// not in its log any more: somebody has another history (R35).
 	ErrFork = errors.New("consensus: another history than the one this node has applied")
 	// ErrMembership means that Raft was to work with another set of members than
-	// the signed roster (R32).
+	// the signed roster, or a committed change of it, allows (R32).
 	ErrMembership = errors.New("consensus: another membership than the roster")
 	// ErrGap means that the log begins above what this node has a state for.
 	ErrGap = errors.New("consensus: entries are missing below the log")

@@ -17,7 +17,7 @@ import (
 // It also keeps what Raft does not: Raft has no guard at its commit index, and one
 // AppendEntries of a higher term from any member makes it delete what it has
 // committed and applied (R35). Nothing at or below the floor is deleted or
-// written over, and nothing but the roster's own membership is stored (R32).
+// written over, and no membership is stored but what the state before it allows (R32).
 type tailStore[S any, R any] struct {
 	inner  raft.LogStore
 	states *states[S, R]
@@ -89,13 +89,38 @@ func (t *tailStore[S, R]) keeps(first uint64) error {
 	return err
 }
 
-// watch refuses what would change the membership. The node then stops serving.
-func (t *tailStore[S, R]) watch(l *raft.Log) error {
-	err := t.roster.check(l)
+// watch refuses what would change the membership to one that the state before it does
+// not allow. The node then stops serving. What is stored already was judged when it was:
+// a member that does not know how far this node is sends it again.
+func (t *tailStore[S, R]) watch(logs []*raft.Log) error {
+	for i, l := range logs {
+		if l.Type == raft.LogCommand || l.Type == raft.LogNoop || t.has(l) {
+			continue
+		}
+		before := t.states.leading(logs[0].Index, commands[S, R](logs[:i]))
+		if err := t.judge(l, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge holds one entry against a state. The node stops serving at a false membership.
+func (t *tailStore[S, R]) judge(l *raft.Log, by S) error {
+	err := t.states.machine.paths(by, t.roster).check(l)
 	if errors.Is(err, ErrMembership) {
 		t.states.halt.stop(err)
 	}
 	return err
+}
+
+// has says whether an entry is stored, or is in the snapshot that is filed.
+func (t *tailStore[S, R]) has(l *raft.Log) bool {
+	if covered, _ := t.covered(); l.Index <= covered {
+		return true
+	}
+	var have raft.Log
+	return t.GetLog(l.Index, &have) == nil && have.Term == l.Term && have.Type == l.Type
 }
 
 func (t *tailStore[S, R]) FirstIndex() (uint64, error) { return t.inner.FirstIndex() }
@@ -130,10 +155,8 @@ func (t *tailStore[S, R]) StoreLogs(logs []*raft.Log) error {
 	if err := t.keeps(logs[0].Index); err != nil {
 		return err
 	}
-	for _, l := range logs {
-		if err := t.watch(l); err != nil {
-			return err
-		}
+	if err := t.watch(logs); err != nil {
+		return err
 	}
 	t.states.store(logs[0].Index, logs[len(logs)-1].Index, commands[S, R](logs))
 	return failpoint.Step("consensus/store-logs", func() error { return t.write(logs) })
@@ -272,7 +295,9 @@ func (t *tailStore[S, R]) replay() error {
 		if err := t.inner.GetLog(i, &l); err != nil {
 			return fmt.Errorf("read entry %d of the log: %w", i, err)
 		}
-		if err := t.watch(&l); err != nil && t.states.halt.reason() == nil {
+		if i <= covered {
+			// It was judged when it was stored; the snapshot has what came of it.
+		} else if err := t.judge(&l, t.states.tail.Load().State); err != nil && t.states.halt.reason() == nil {
 			return err
 		}
 		if i == covered && l.Term != term {

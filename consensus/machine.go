@@ -23,6 +23,10 @@ type Machine[S any, R any] struct {
 	// Decode reads one state, to the end of r. It believes nothing: what it
 	// returns has the Link that its content gives.
 	Decode func(r io.Reader) (S, error)
+	// Memberships lists, by a state, the memberships that Raft may have after the commands
+	// that led to it; the last one is where it is going. With a nil Memberships it is
+	// [Config.Voters] for ever.
+	Memberships func(s S) [][]Member
 	// Denies says, by a committed state, whether an entry denies something, by
 	// whomever it is handed over, and under which id: it has verified the
 	// signatures. With a nil Denies no entry does.

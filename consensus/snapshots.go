@@ -57,7 +57,7 @@ type snapshots[S any, R any] struct {
 	disk    disk.Hook
 	machine Machine[S, R]
 	roster  roster
-	endorse Endorsement
+	endorse Endorsement[S]
 	log     *slog.Logger
 	// admit says whether a snapshot that a leader sends may take the place of this
 	// node's log. It is called on Raft's main goroutine.
@@ -155,9 +155,6 @@ func (s *snapshots[S, R]) read(meta *filed, r io.Reader) (state S, err error) {
 	if err != nil {
 		return none, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
-	if err := s.roster.is(meta.ConfigurationIndex, configuration); err != nil {
-		return none, fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
 	if meta.ConfigurationIndex > meta.Index {
 		return none, fmt.Errorf("%w: its membership is of %d, it ends at %d", ErrSnapshot, meta.ConfigurationIndex, meta.Index)
 	}
@@ -168,18 +165,19 @@ func (s *snapshots[S, R]) read(meta *filed, r io.Reader) (state S, err error) {
 	if c.Index != meta.Index {
 		return none, fmt.Errorf("%w: it is filed at %d, signed is %d", ErrSnapshot, meta.Index, c.Index)
 	}
+	if err := s.machine.paths(state, s.roster).is(meta.ConfigurationIndex, configuration); err != nil {
+		return none, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
 	meta.certificate = c
 	return state, nil
 }
 
-// readState checks what a snapshot says by itself.
+// readState checks what a snapshot says by itself. Who its members are, the state says,
+// which is computed first.
 func (s *snapshots[S, R]) readState(r io.Reader) (*certificate, S, error) {
 	var none S
 	c, err := readCertificate(r)
 	if err != nil {
-		return nil, none, err
-	}
-	if err := c.check(s.roster, &s.endorse); err != nil {
 		return nil, none, err
 	}
 	state, err := s.machine.Decode(r)
@@ -188,6 +186,9 @@ func (s *snapshots[S, R]) readState(r io.Reader) (*certificate, S, error) {
 	}
 	if link := s.machine.Link(state); link != c.Link || s.machine.Last(state) > c.Index {
 		return nil, none, fmt.Errorf("%w: its state is that of command %d with the link %s, signed is %s at %d", ErrSnapshot, s.machine.Last(state), link, c.Link, c.Index)
+	}
+	if err := signedIn(state, s.machine.paths(state, s.roster), c, &s.endorse); err != nil {
+		return nil, none, err
 	}
 	return c, state, nil
 }
@@ -216,9 +217,13 @@ func (s *snapshots[S, R]) List() ([]*raft.SnapshotMeta, error) {
 }
 
 func (s *snapshots[S, R]) meta(f *filed) *raft.SnapshotMeta {
+	c, err := decodeConfiguration(f.Configuration)
+	if err != nil {
+		panic(err) // it was decoded before it was filed
+	}
 	return &raft.SnapshotMeta{
 		Version: 1, ID: f.id(), Index: f.Index, Term: f.Term, Size: f.size,
-		Configuration: raft.Configuration{Servers: s.roster}, ConfigurationIndex: f.ConfigurationIndex,
+		Configuration: c, ConfigurationIndex: f.ConfigurationIndex,
 	}
 }
 

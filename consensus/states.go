@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/raft"
+
 	"warifu.dev/api"
 )
 
@@ -22,6 +24,7 @@ type states[S any, R any] struct {
 
 	committed atomic.Pointer[S]
 	tail      atomic.Pointer[Tail[S]]
+	members   atomic.Pointer[raft.Configuration] // Raft's, committed; nil until one is known
 }
 
 // Tail is what the stored log leads to.
@@ -153,6 +156,28 @@ func (s *states[S, R]) applied(queued uint64) uint64 {
 		return min(queued, s.ahead[0].index-1)
 	}
 	return queued
+}
+
+// leading is the state that the log leads to before an entry, and then these commands.
+func (s *states[S, R]) leading(first uint64, commands []step[S, R]) S {
+	s.mu.Lock()
+	state := *s.committed.Load()
+	for _, c := range s.ahead {
+		if c.index >= first {
+			break
+		}
+		state = c.state
+	}
+	s.mu.Unlock()
+	for _, c := range commands {
+		state, _ = s.machine.Apply(state, c.index, c.entry)
+	}
+	return state
+}
+
+// allowed is the memberships that committed allows.
+func (s *states[S, R]) allowed(always roster) paths {
+	return s.machine.paths(*s.committed.Load(), always)
 }
 
 func (s *states[S, R]) last() S {

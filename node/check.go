@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"warifu.dev/audit"
+	"warifu.dev/authority"
 	"warifu.dev/hsm"
 	"warifu.dev/node/machine"
 )
@@ -79,9 +80,12 @@ func check(dir string, open func(HSMConfig) (hsm.Device, error), p probes) (out 
 		return append(out, checkMachine(p)...)
 	}
 	found("permissions", checkModes(dir), "nobody else reads or writes "+dir, "chmod -R go= "+dir)
-	g, err := loadGenesis(dir, cfg)
+	g, err := loadGenesis(dir)
 	if err == nil {
-		err = checkRoster(dir, g)
+		var known *authority.Succession
+		if known, err = readChain(dir, g); err == nil {
+			err = checkRoster(dir, known.Genesis)
+		}
 	}
 	says := ""
 	if err == nil {

@@ -26,6 +26,7 @@ const (
 	auditDir    = "audit"
 	lockName    = "lock"
 	genesisName = "genesis"
+	chainName   = "chain"       // how the roster has changed, as far as join was told
 	lineName    = "roster-line" // what init printed
 )
 

@@ -12,6 +12,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus"
+	"warifu.dev/consensus/ledger"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 )
@@ -33,16 +34,16 @@ func linkParts(cluster api.ClusterID, node string, index uint64, link api.Digest
 }
 
 // endorsement is how this cluster vouches for a snapshot.
-func (n *Node) endorsement() consensus.Endorsement {
-	return consensus.Endorsement{
+func (n *Node) endorsement() consensus.Endorsement[*ledger.State] {
+	return consensus.Endorsement[*ledger.State]{
 		Threshold: int(n.genesis.Root.T),
 		Gather:    n.gatherSignatures,
-		Verify: func(s consensus.Signature, index uint64, link api.Digest) error {
-			roster := &n.genesis.Genesis // its own snapshot is read before there is a ledger
-			if n.joined.Load() {
-				roster = n.consensus.Committed().Custody()
+		Verify: func(of *ledger.State, s consensus.Signature, index uint64, link api.Digest) error {
+			known := n.pins.known.Load()
+			if n.joined.Load() && !of.Known().Extends(known) { // this node's own, read at start, may be behind
+				return fmt.Errorf("%w: its roster is not of the chain that is known here", authority.ErrMembership)
 			}
-			return verifyLink(roster, s, index, link)
+			return verifyLink(of.Custody(), s, index, link)
 		},
 	}
 }

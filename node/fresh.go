@@ -87,8 +87,13 @@ func (f *freshness) left(now time.Duration, applied uint64) time.Duration {
 func (n *Node) runFreshness(ctx context.Context) {
 	tick := time.NewTicker(freshPeriod)
 	defer tick.Stop()
+	var asked time.Duration
 	for {
 		n.freshRound(ctx)
+		if now := n.boot(); n.freshEnough() != nil && (asked == 0 || now-asked >= maxStaleness) {
+			asked = now
+			n.learnChain(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -93,21 +93,34 @@ func choosePorts(c *Config) error {
 }
 
 // Join gives a node the genesis document, once, and returns its hash, which the
-// operator compares with what the custodians signed. A document whose roster does
-// not have this node with this key is refused, and so is another document later: a
-// node belongs to one cluster for ever.
-func Join(dir string, document []byte) (api.Digest, error) {
+// operator compares with what the custodians signed. A document whose roster does not
+// have this node with this key is refused, and so is another document later: a node
+// belongs to one cluster for ever.
+//
+// A node that custodians have added since is given the chain of their changes as well,
+// as [authority.EncodeSuccession] makes it: the roster to which it leads has the node.
+// A longer one may be given later. It is nil for a node that genesis has.
+func Join(dir string, document, chain []byte) (api.Digest, error) {
 	g, err := verifyGenesis(document)
+	if err != nil {
+		return api.Digest{}, err
+	}
+	known, err := parseChain(g, chain)
 	if err != nil {
 		return api.Digest{}, err
 	}
 	have, err := keyring.ReadFile(dir, genesisName)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if err := checkRoster(dir, g); err != nil {
+		if err := checkRoster(dir, known.Genesis); err != nil {
 			return api.Digest{}, err
 		}
 		return g.Hash(), failpoint.Step("join/write-genesis", func() error {
+			if chain != nil {
+				if err := keyring.WriteFile(nil, dir, chainName, chain); err != nil {
+					return err
+				}
+			}
 			return keyring.WriteFile(nil, dir, genesisName, document)
 		})
 	case err != nil:
@@ -120,7 +133,45 @@ func Join(dir string, document []byte) (api.Digest, error) {
 	if old.Hash() != g.Hash() {
 		return api.Digest{}, fmt.Errorf("%s: %w: of the genesis %s", dir, ErrNotEmpty, old.Hash())
 	}
-	return g.Hash(), nil
+	if chain == nil {
+		return g.Hash(), nil
+	}
+	before, err := readChain(dir, g)
+	if err != nil {
+		return api.Digest{}, err
+	}
+	if !known.Extends(before) {
+		return api.Digest{}, fmt.Errorf("%w: it does not go on from the chain that this node has", authority.ErrMembership)
+	}
+	return g.Hash(), keyring.WriteFile(nil, dir, chainName, chain)
+}
+
+// parseChain verifies a chain of changes; nil is the empty one.
+func parseChain(g *authority.VerifiedGenesis, chain []byte) (*authority.Succession, error) {
+	if chain == nil {
+		return authority.Begin(g), nil
+	}
+	entries, err := authority.ParseSuccession(chain)
+	var known *authority.Succession
+	if err == nil {
+		known, err = authority.Follow(g, entries)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the chain of changes: %w", ErrGenesis, err)
+	}
+	return known, nil
+}
+
+// readChain reads the chain that join was given.
+func readChain(dir string, g *authority.VerifiedGenesis) (*authority.Succession, error) {
+	b, err := keyring.ReadFile(dir, chainName)
+	if errors.Is(err, os.ErrNotExist) {
+		return authority.Begin(g), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseChain(g, b)
 }
 
 // verifyGenesis reads a genesis document and checks that enough custodians signed it.
@@ -137,7 +188,7 @@ func verifyGenesis(document []byte) (*authority.VerifiedGenesis, error) {
 }
 
 // checkRoster holds a roster against the node in dir: its id, region and key.
-func checkRoster(dir string, g *authority.VerifiedGenesis) error {
+func checkRoster(dir string, g *authority.Genesis) error {
 	cfg, err := LoadConfig(dir)
 	if err != nil {
 		return err
@@ -157,7 +208,7 @@ func checkRoster(dir string, g *authority.VerifiedGenesis) error {
 }
 
 // rosterLine returns the roster's line for the node that cfg describes.
-func rosterLine(g *authority.VerifiedGenesis, cfg Config) (*authority.Node, error) {
+func rosterLine(g *authority.Genesis, cfg Config) (*authority.Node, error) {
 	m := g.NodeByID(cfg.Node)
 	if m == nil || m.Region != cfg.Region {
 		return nil, fmt.Errorf("%w: %s in %s is not on the roster", ErrGenesis, cfg.Node, cfg.Region)

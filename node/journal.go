@@ -142,16 +142,23 @@ func (n *Node) runAnchors(ctx context.Context) {
 	tick := time.NewTicker(anchorLook)
 	defer tick.Stop()
 	var last time.Duration
+	var members uint64
 	for {
 		s := n.consensus.Committed()
 		period := anchorQuiet
+		if !s.Settled() || s.Roll().Leaver != "" {
+			period = anchorOpen
+		}
+		if now := n.membersStep(s); now != members { // others wait to hear that
+			last, members = 0, now
+		}
 		if s.Bearing() {
 			period = anchorOpen
 		}
 		if len(s.Renewals()) > 0 || len(s.Overlapping()) > 0 {
 			period = anchorOpen
 		}
-		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && (last == 0 || now-last >= period) {
+		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && s.NodeByID(n.cfg.Node) != nil && (last == 0 || now-last >= period) {
 			last = now
 			n.signAudit()
 			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
@@ -179,7 +186,7 @@ func (n *Node) anchor(s *ledger.State) authority.Anchor {
 	size, root := n.audit.Head()
 	a := authority.Anchor{
 		Counter: 1, Time: n.now().UnixMilli(), Index: at.Index, Link: at.Link,
-		AuditSize: size, AuditRoot: root,
+		AuditSize: size, AuditRoot: root, Members: n.membersStep(s),
 	}
 	for _, state := range []*ledger.State{s, n.consensus.Tail().State} {
 		if before := state.Anchor(n.cfg.Node); before != nil {

@@ -55,7 +55,7 @@ func newLiar(t *testing.T, dir string) *liar {
 	cfg, err := LoadConfig(dir)
 	must(err)
 	n := &Node{cfg: cfg, log: quiet}
-	n.genesis, err = loadGenesis(dir, cfg)
+	n.genesis, err = loadGenesis(dir)
 	must(err)
 	key, err := openIdentity(dir, cfg.Node, openSoft(t, dir))
 	must(err)

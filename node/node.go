@@ -95,6 +95,8 @@ type replica interface {
 	Halt(why error)
 	At(index uint64) (consensus.Position, bool)
 	Submit(ctx context.Context, entry []byte) (ledger.Result, error)
+	Members() []consensus.Member
+	Move(ctx context.Context, to []consensus.Member) (bool, error)
 	Replication() consensus.Replication
 	Log() (oldest uint64, size int64, err error)
 	Compact(ctx context.Context, barrier []byte) error
@@ -161,9 +163,18 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, began: o.Boot(), memoryLocked: o.MemoryLocked, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	n.device, n.started = metered{o.Device, n.meters}, o.Now().UnixMilli()
-	if n.genesis, err = loadGenesis(o.Dir, cfg); err != nil {
+	if n.genesis, err = loadGenesis(o.Dir); err != nil {
 		return err
 	}
+	known, err := readChain(o.Dir, n.genesis)
+	if err != nil {
+		return err
+	}
+	line, err := rosterLine(known.Genesis, cfg)
+	if err != nil {
+		return err
+	}
+	n.pins.known.Store(known)
 	key, err := openIdentity(o.Dir, cfg.Node, n.device)
 	if err != nil {
 		return err
@@ -174,7 +185,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if n.signer, err = authority.NewSigner(key); err != nil {
 		return err
 	}
-	if string(n.signer.PublicKey()) != string(n.genesis.NodeByID(cfg.Node).Key) {
+	if string(n.signer.PublicKey()) != string(line.Key) {
 		return fmt.Errorf("%w: the roster has another key for %s", ErrIdentity, cfg.Node)
 	}
 	// Whoever has recorded anything may have given uses of grants: their file is made
@@ -268,12 +279,13 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 	log, err := consensus.Open(consensus.Config[*ledger.State, ledger.Result]{
 		Dir: dir, Node: n.cfg.Node, Voters: voters, Streams: raftStreams{n.peers}, Log: n.log,
 		Machine: consensus.Machine[*ledger.State, ledger.Result]{
-			Genesis: ledger.New(n.genesis),
-			Apply:   func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
-			Link:    func(s *ledger.State) api.Digest { return s.Position().Link },
-			Last:    func(s *ledger.State) uint64 { return s.Position().Index },
-			Encode:  func(s *ledger.State, w io.Writer) error { return s.Encode(w) },
-			Decode:  func(r io.Reader) (*ledger.State, error) { return ledger.Decode(n.genesis, r) },
+			Genesis:     ledger.New(n.genesis),
+			Apply:       func(s *ledger.State, i uint64, e []byte) (*ledger.State, ledger.Result) { return s.Apply(i, e) },
+			Link:        func(s *ledger.State) api.Digest { return s.Position().Link },
+			Last:        func(s *ledger.State) uint64 { return s.Position().Index },
+			Encode:      func(s *ledger.State, w io.Writer) error { return s.Encode(w) },
+			Decode:      func(r io.Reader) (*ledger.State, error) { return ledger.Decode(n.genesis, r) },
+			Memberships: memberships,
 			Denies: func(s *ledger.State, e []byte) (api.Digest, bool) {
 				id, _, err := s.Denies(e)
 				return id, err == nil
@@ -287,7 +299,7 @@ func (n *Node) serve(ctx context.Context, dir string, key *ecdsa.PrivateKey) (er
 			},
 			Standing: standingOf,
 		},
-		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Policy: n.policy, Disk: n.disk,
+		Applied: n.journal.take, Installed: n.journal.install, Endorse: n.endorsement(), Member: n.isMember, Policy: n.policy, Disk: n.disk,
 	})
 	if err != nil {
 		return err
@@ -376,6 +388,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runAnchors(ctx) })
 	loops.Go(func() { n.runCeremonies(ctx) })
 	loops.Go(func() { n.runErasures(ctx) })
+	loops.Go(func() { n.runMembers(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
 	loops.Go(func() { n.runCompaction(ctx) })
 	loops.Go(func() {
@@ -407,7 +420,7 @@ func (n *Node) openAudit(dir string, key *ecdsa.PrivateKey) (err error) {
 	return err
 }
 
-func loadGenesis(dir string, cfg Config) (*authority.VerifiedGenesis, error) {
+func loadGenesis(dir string) (*authority.VerifiedGenesis, error) {
 	b, err := keyring.ReadFile(dir, genesisName)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoGenesis)
@@ -417,9 +430,6 @@ func loadGenesis(dir string, cfg Config) (*authority.VerifiedGenesis, error) {
 	}
 	g, err := verifyGenesis(b)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := rosterLine(g, cfg); err != nil {
 		return nil, err
 	}
 	return g, nil

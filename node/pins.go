@@ -1,9 +1,13 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"sync/atomic"
 
+	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/internal/wire"
 	"warifu.dev/transport"
 )
 
@@ -84,4 +88,55 @@ func (n *Node) rosterPins() (lookup func(string) (string, transport.SPKI, bool),
 		return id, ok
 	}
 	return lookup, identify
+}
+
+// isMember says whether a node's calls through Raft are heard.
+func (n *Node) isMember(id string) bool { return n.pinned().nodes[id] != nil }
+
+// learnChain asks the nodes that are known here how the roster has changed. A node that
+// was away may have to be led by one that came meanwhile, whose calls it does not take
+// yet.
+func (n *Node) learnChain(ctx context.Context) {
+	for id := range n.pinned().nodes {
+		if id == n.cfg.Node {
+			continue
+		}
+		if err := n.askChain(ctx, id); err != nil {
+			n.log.Debug("a member did not say how the roster has changed", "peer", id, "error", err)
+		}
+	}
+}
+
+// askChain takes over a longer chain, which must go on from what is known here.
+func (n *Node) askChain(ctx context.Context, peer string) error {
+	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
+	defer cancel()
+	b, err := n.peers.Call(ctx, peer, api.MethodPeerChain, nil)
+	if err != nil {
+		return err
+	}
+	var a api.ChainAnswer
+	if err := wire.Decode(b, &a); err != nil {
+		return fmt.Errorf("answer of %s: %w", peer, err)
+	}
+	return n.takeChain(a.Entries)
+}
+
+func (n *Node) takeChain(entries [][]byte) error {
+	before, known := n.consensus.Committed().Known(), n.pins.known.Load()
+	if known == nil || known.Len() < before.Len() {
+		known = before
+	}
+	if len(entries) <= known.Len() {
+		return nil
+	}
+	next, err := authority.Follow(n.genesis, entries)
+	if err != nil {
+		return err
+	}
+	if !next.Extends(known) || !next.Extends(before) {
+		return fmt.Errorf("%w: it does not go on from the chain that is known here", authority.ErrMembership)
+	}
+	n.pins.known.Store(next)
+	return nil
 }

@@ -77,6 +77,10 @@ func (f *fakeReplica) Deny(entry []byte) (api.Digest, error) {
 	return id, nil
 }
 
+func (f *fakeReplica) Members() []consensus.Member { return nil }
+func (f *fakeReplica) Move(context.Context, []consensus.Member) (bool, error) {
+	return false, nil
+}
 func (f *fakeReplica) Committed() *ledger.State { return f.State() }
 func (f *fakeReplica) AppliedIndex() uint64     { return f.applied }
 func (f *fakeReplica) Changed() <-chan struct{} { return nil }

@@ -96,7 +96,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	for _, dir := range c.dirs {
-		if _, err := Join(dir, doc.Encode()); err != nil {
+		if _, err := Join(dir, doc.Encode(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -168,7 +168,7 @@ func (c *cluster) records(dir string) []audit.Indexed {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	g, err := loadGenesis(dir, cfg)
+	g, err := loadGenesis(dir)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestThreeNodesBearTheRootKeyAndStartAgain(t *testing.T) {
 		}
 		// R25: the root share is in no log and, in the clear, in no file.
 		cfg, _ := LoadConfig(dir)
-		g, err := loadGenesis(dir, cfg)
+		g, err := loadGenesis(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,7 +387,7 @@ func TestInitAndJoinHappenOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Join(dir, doc); err != nil {
+	if _, err := Join(dir, doc, nil); err != nil {
 		t.Errorf("the same genesis again: %v", err)
 	}
 	elsewhere := newCluster(t)
@@ -399,16 +399,16 @@ func TestInitAndJoinHappenOnce(t *testing.T) {
 	if err := os.Remove(filepath.Join(elsewhere.dirs[0], genesisName)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Join(elsewhere.dirs[0], doc); !errors.Is(err, ErrGenesis) {
+	if _, err := Join(elsewhere.dirs[0], doc, nil); !errors.Is(err, ErrGenesis) {
 		t.Errorf("the genesis of a cluster that has another key for this node: %v", err)
 	}
-	if _, err := Join(elsewhere.dirs[0], other); err != nil {
+	if _, err := Join(elsewhere.dirs[0], other, nil); err != nil {
 		t.Errorf("its own genesis after that: %v", err)
 	}
-	if _, err := Join(dir, other); !errors.Is(err, ErrNotEmpty) {
+	if _, err := Join(dir, other, nil); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("another genesis: %v", err)
 	}
-	if _, err := Join(t.TempDir(), []byte("junk")); !errors.Is(err, ErrGenesis) {
+	if _, err := Join(t.TempDir(), []byte("junk"), nil); !errors.Is(err, ErrGenesis) {
 		t.Errorf("junk: %v", err)
 	}
 }

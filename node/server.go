@@ -226,6 +226,9 @@ func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method 
 		return b, refusal(err)
 	case api.MethodPeerClock:
 		return wire.Encode(api.ClockAnswer{Time: p.n.now().UnixMilli()}), nil
+	case api.MethodPeerChain:
+		s := p.n.consensus.Committed()
+		return wire.Encode(api.ChainAnswer{Entries: s.Succession(s.Changes())}), nil
 	case api.MethodPeerLink:
 		b, err := decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return p.n.answerLink(ctx, q) })
 		return b, refusal(err)
@@ -451,6 +454,12 @@ func (n *Node) status() *api.StatusAnswer {
 	}
 	if w := n.clocks.warning(); w != "" {
 		a.Warnings = append(a.Warnings, w)
+	}
+	if waits := s.Waiting(); waits != "" {
+		a.Warnings = append(a.Warnings, "a change of the roster is not finished: "+waits)
+	}
+	if s.NodeByID(n.cfg.Node) == nil && at.Index > 0 {
+		a.Warnings = append(a.Warnings, "this node is not on the roster")
 	}
 	if n.lastStop != "" {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)

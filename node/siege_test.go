@@ -120,7 +120,7 @@ func (e *estate) found(t *testing.T) {
 		}
 	}
 	for _, id := range siegeNodes {
-		if _, err := Join(filepath.Join(e.base, id), doc.Encode()); err != nil {
+		if _, err := Join(filepath.Join(e.base, id), doc.Encode(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -66,6 +66,7 @@ func foresee(committed, tail *ledger.State, entry []byte, leads bool) (*api.Subm
 		return answerOf(result)
 	}
 	never := slices.ContainsFunc(forEver, func(e error) bool { return errors.Is(result.Err, e) }) && !errors.Is(result.Err, authority.ErrNotCustodian)
+	never = never && !errors.Is(result.Err, ledger.ErrNoNode) // nor of another roster
 	if result.Err == nil || !leads && !never {
 		return nil, nil
 	}

@@ -161,9 +161,9 @@ func (c *Cluster) close() {
 	for _, cl := range clients {
 		cl.Close()
 	}
-	for _, n := range Nodes() {
+	for id := range c.members {
 		c.net.HealAll()
-		if err := c.Stop(n.ID); err != nil {
+		if err := c.Stop(id); err != nil {
 			c.t.Error(err)
 		}
 	}
@@ -207,7 +207,11 @@ func (c *Cluster) Open(_ context.Context, addr string) (net.PacketConn, string, 
 
 // Client makes a client that shows a certificate. It is closed with the cluster.
 func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
-	cl, err := client.New(client.Config{Genesis: c.birth.genesis, Certificate: cert, Region: "jp-east", Dial: c.Open})
+	return c.client(client.Config{Genesis: c.birth.genesis, Certificate: cert, Region: "jp-east", Dial: c.Open})
+}
+
+func (c *Cluster) client(conf client.Config) (*client.Client, error) {
+	cl, err := client.New(conf)
 	if err != nil {
 		return nil, err
 	}

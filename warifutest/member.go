@@ -75,7 +75,7 @@ func (m *member) init(random io.Reader) (line authority.Node, err error) {
 }
 
 func (m *member) join(g *authority.VerifiedGenesis) error {
-	_, err := node.Join(m.dir, g.Signed().Encode())
+	_, err := node.Join(m.dir, g.Signed().Encode(), nil)
 	return err
 }
 

@@ -71,6 +71,16 @@ func exactly(n int) cobra.PositionalArgs {
 	}
 }
 
+// between asks for so many arguments.
+func between(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("%w: %s: %d arguments, not %d to %d", errUsage, cmd.UseLine(), len(args), least, most)
+		}
+		return nil
+	}
+}
+
 func initCommand() *cobra.Command {
 	var c node.Config
 	cmd := &cobra.Command{
@@ -122,16 +132,26 @@ Prints the node's roster line, which goes into the genesis document.`,
 
 func joinCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "join DIR GENESIS",
-		Short:   "Give a node the signed genesis document of its cluster, once",
-		Example: `  warifud join /var/lib/warifu cluster.genesis`,
-		Args:    exactly(2),
+		Use:   "join DIR GENESIS [CHAIN]",
+		Short: "Give a node the signed genesis document of its cluster, once",
+		Long: `Gives the node in DIR the genesis document of its cluster, whose roster has it. A node
+that custodians have added since is given CHAIN as well: the changes of the roster and
+of the custodians that they signed, which warifu node list --chain FILE writes.`,
+		Example: `  warifud join /var/lib/warifu cluster.genesis
+  warifud join /var/lib/warifu cluster.genesis cluster.chain`,
+		Args: between(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := os.ReadFile(args[1])
 			if err != nil {
 				return fmt.Errorf("read the genesis document: %w", err)
 			}
-			hash, err := node.Join(args[0], document)
+			var chain []byte
+			if len(args) == 3 {
+				if chain, err = os.ReadFile(args[2]); err != nil {
+					return fmt.Errorf("read the chain of changes: %w", err)
+				}
+			}
+			hash, err := node.Join(args[0], document, chain)
 			if err != nil {
 				return err
 			}

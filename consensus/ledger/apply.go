@@ -133,7 +133,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case authority.KindRecord:
 		return takeBody(st, func(b *authority.RecordSignature) error { return s.takeRecord(d, st.Node, b) })
 	case authority.KindAnchor:
-		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, st.Node, b, raw) })
+		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, index, st.Node, b, raw) })
 	case authority.KindAddress:
 		return takeBody(st, func(b *authority.AddressClaim) error { return s.takeAddress(d, st.Node, b) })
 	case authority.KindDrill:
@@ -232,6 +232,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeRenewal(d, index, c, id, raw); err != nil {
 			return err
 		}
+	case authority.KindNodeAdd, authority.KindNodeRemove, authority.KindNodeReplace:
+		if err := s.takeMembership(d, index, c, id, raw); err != nil {
+			return err
+		}
 	case authority.KindLift:
 		if err := s.takeLift(d, index, c, id); err != nil {
 			return err
@@ -281,8 +285,8 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 		return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, o.T, s.genesis.Root.T)
 	}
 	for _, h := range o.Holders {
-		if s.NodeByID(h) == nil {
-			return fmt.Errorf("%w: holder %s is not on the roster", authority.ErrOrder, h)
+		if s.NodeByID(h) == nil || h == s.custody.roll.Leaver {
+			return fmt.Errorf("%w: %w: the holder %s", authority.ErrOrder, ErrNoNode, h)
 		}
 	}
 	if s.OrderNamed(o.Name) != nil {
@@ -487,11 +491,14 @@ func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) 
 
 // takeAnchor keeps a node's latest anchor and moves ledger time: fewer than t
 // liars cannot push it ahead, and it never falls.
-func (s *State) takeAnchor(d *draft, node string, a *authority.Anchor, raw []byte) error {
+func (s *State) takeAnchor(d *draft, index uint64, node string, a *authority.Anchor, raw []byte) error {
 	if last := s.Anchor(node); last != nil && a.Counter <= last.Anchor.Counter {
 		return fmt.Errorf("%w: anchor %d of %s, the last was %d", ErrOutOfTurn, a.Counter, node, last.Anchor.Counter)
 	}
 	d.put(pathAnchor+node, &Anchored{Anchor: *a, Entry: raw})
+	if leaver := s.custody.roll.Leaver; leaver != "" && s.settled(node, a) && len(s.Holding(leaver)) == 0 {
+		defer s.leave(d, index)
+	}
 	times := []int64{a.Time}
 	for _, n := range s.Roster() {
 		if other := s.Anchor(n.ID); other != nil && n.ID != node {

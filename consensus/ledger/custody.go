@@ -48,7 +48,7 @@ func (c custody) next(chain *authority.Succession) custody {
 	next := custody{chain: chain, genesis: chain.Genesis, roll: chain.Roll, roster: c.roster, step: c.step, gone: c.gone, undone: c.undone}
 	if changed {
 		next.roster, next.step, next.gone, next.undone = chain.Len(), c.step+1, "", false
-		if former := chain.Roll.Former; chain.Roll.Newcomer == "" && chain.Roll.Leaver == "" { // an undo
+		if former := chain.Roll.Former; chain.Roll.Newcomer == "" && chain.Roll.Leaver == "" && len(former) > len(c.roll.Former) {
 			next.gone, next.undone = former[len(former)-1].ID, true
 		}
 	} else if c.roll.Leaver == "" && chain.Roll.Leaver != "" { // the custodians were replaced after it had left

@@ -100,7 +100,7 @@ func (s *State) anyOwed(node, prefix string) (found bool) {
 
 // Bearing says whether a key is ordered and not born.
 func (s *State) Bearing() bool {
-	for _, n := range s.genesis.Roster {
+	for _, n := range s.Roster() {
 		if s.anyOwed(n.ID, pathOrder) {
 			return true
 		}

@@ -221,8 +221,8 @@ func (s *State) takeRenewal(d *draft, index uint64, c *authority.Change, id api.
 			return fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", authority.ErrOrder, b.T, s.genesis.Root.T)
 		}
 		for _, h := range b.Holders {
-			if s.NodeByID(h) == nil {
-				return fmt.Errorf("%w: holder %s is not on the roster", authority.ErrOrder, h)
+			if s.NodeByID(h) == nil || h == s.custody.roll.Leaver {
+				return fmt.Errorf("%w: %w: the holder %s", authority.ErrOrder, ErrNoNode, h)
 			}
 		}
 	}
