@@ -74,6 +74,7 @@ func BenchmarkKeys(b *testing.B) {
 		b.Run(fmt.Sprintf("unwrap/%d", keys), e.benchmarkUnwrap)
 		b.Run(fmt.Sprintf("encode/%d", keys), e.benchmarkEncode)
 		b.Run(fmt.Sprintf("decode/%d", keys), e.benchmarkDecode)
+		b.Run(fmt.Sprintf("keyring/%d", keys), e.benchmarkKeyring)
 	}
 }
 
@@ -232,4 +233,38 @@ func (e *manyKeys) benchmarkDecode(b *testing.B) {
 	b.ReportMetric(float64(int64(heap())-int64(before))/float64(len(e.ids)), "heap-bytes/key")
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(encoded.Bytes())
+}
+
+// benchmarkKeyring opens a keyring, as a start does. To put one more share into it, as a
+// birth does, is the other number: the file is written anew and read back.
+func (e *manyKeys) benchmarkKeyring(b *testing.B) {
+	dev, err := soft.Open(soft.Config{Dir: filepath.Join(b.TempDir(), "hsm"), Log: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := keyring.Config{Dir: b.TempDir(), Cluster: e.Genesis.Cluster, Node: "n1", Device: dev, Rand: rand.Reader}
+	ring, err := keyring.Create(cfg, keyring.Root{Session: api.Digest{1}, Epoch: 1, Index: 1, Share: e.born.Shares[0].Add(group.SmallScalar(0))})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all []keyring.Share
+	for _, id := range e.ids {
+		all = append(all, e.share(id))
+	}
+	if err := ring.PutAll(all); err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	if err := ring.Put(e.share(api.KeyID{9})); err != nil {
+		b.Fatal(err)
+	}
+	put := time.Since(began)
+	for b.Loop() {
+		ring.Wipe()
+		if ring, err = keyring.Open(cfg); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(put.Microseconds()), "put-µs")
+	ring.Wipe()
 }

@@ -64,11 +64,7 @@ func (n *Node) facts() ops.Facts {
 	if age, ever := n.fresh.age(n.boot(), f.Applied); ever {
 		f.FreshAge = age
 	}
-	for _, o := range s.Orders() {
-		if s.Session(o.Live) != nil {
-			f.Ceremonies++
-		}
-	}
+	f.Ceremonies = len(s.RunningSessions())
 	if free, err := machine.Free(filepath.Join(n.dir, auditDir)); err == nil {
 		f.DiskFree = free
 	}

@@ -21,6 +21,10 @@ func (s *State) LiveKeys() api.Digest {
 	return s.census.live
 }
 
+// SameBut says whether a state differs from another one in nothing but what time brings,
+// for sure: what was worked out of the keys of one holds for the other.
+func (s *State) SameBut(time *State) bool { return time != nil && s.census == time.census }
+
 // counts says whether what stands at a path may say something of the keys.
 func counts(path string) bool {
 	return path != pathTime && path != pathStone && !strings.HasPrefix(path, pathAnchor)

@@ -90,6 +90,9 @@ func (s *State) OrdersOf(node string) []*Ordered { return owed[*Ordered](s, node
 // Unsigned lists the keys whose records wait for the signature of a node, by id.
 func (s *State) Unsigned(node string) []*Key { return owed[*Key](s, node, pathKey) }
 
+// RunningSessions lists the runs of ceremonies that are not over, by id.
+func (s *State) RunningSessions() []*Session { return owed[*Session](s, anyone, pathSession) }
+
 // Running says whether a run of some ceremony is not over.
 func (s *State) Running() bool { return s.anyOwed(anyone, pathSession) }
 
