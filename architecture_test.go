@@ -23,7 +23,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{"cmd/warifud", false, []string{"node", "hsm/...", "internal/spoken"}},
-	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "auditor", "authority", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
+	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "auditor", "authority", "backup", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
@@ -63,6 +63,7 @@ var rooms = []struct {
 	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
+	{"backup", false, []string{"authority"}},
 	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
 	{"bench/cluster", false, []string{"client", "warifutest/...", "api", "authority", "policy", "sharing/...", "hsm/...", "internal/ports"}},
 	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},

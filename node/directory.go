@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"warifu.dev/node/gate"
 )
 
 // Errors of a node's directory.
@@ -24,6 +26,7 @@ const (
 	sealDir     = "seal"     // root share and keyring
 	ceremonyDir = "ceremony" // sealed states of running ceremonies
 	auditDir    = "audit"
+	raftDir     = "raft" // consensus makes it
 	lockName    = "lock"
 	genesisName = "genesis"
 	chainName   = "chain"       // how the roster has changed, as far as join was told
@@ -44,6 +47,22 @@ func lockDirectory(dir string) (release func() error, err error) {
 		return nil, fmt.Errorf("lock the directory: %w", err)
 	}
 	return f.Close, nil
+}
+
+// notCopied refuses a directory that has recorded something, and has neither Raft's log
+// nor the uses of grants: both are made before anything is recorded that names the ledger,
+// and no backup has them.
+func notCopied(dir string, recorded bool) error {
+	if recorded && !exists(filepath.Join(dir, raftDir)) && !exists(filepath.Join(dir, gate.SlotsName)) {
+		return fmt.Errorf("%s: %w", dir, ErrCopied)
+	}
+	return nil
+}
+
+// exists says whether there is something under a name, or may be.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // checkModes refuses a directory in which anything is open to group or others.

@@ -131,6 +131,10 @@ var ErrNoGenesis = errors.New("this node has no genesis document yet")
 // ErrWrongToken means that the token is not the one this node was made with.
 var ErrWrongToken = errors.New("this directory was made with another token")
 
+// ErrCopied means that the directory has an audit, and not what the node has voted for
+// and promised: it was put back from a backup, or its log was taken away (R46).
+var ErrCopied = errors.New("this directory was put back from a copy, or its log was taken away: the node would forget what it has promised, and has to be replaced")
+
 // ErrKeyring is [keyring.ErrOpen]: the sealed root share or the keyring does not
 // open.
 var ErrKeyring = keyring.ErrOpen
@@ -194,6 +198,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := notCopied(o.Dir, len(recorded) > 0); err != nil {
+		return err
+	}
 	if n.slots, err = gate.OpenSlots(o.Disk, o.Dir, len(recorded) == 0); err != nil {
 		return err
 	}
@@ -202,6 +209,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.audit.Close()) }()
+	if n.audit.Journaled() > 0 && !exists(filepath.Join(o.Dir, raftDir)) {
+		return fmt.Errorf("%s: %w", o.Dir, ErrCopied)
+	}
 	n.journal = newJournal(cfg.Node, n.audit, n.now)
 	if n.lastStop, err = lastStop(n.audit); err != nil {
 		return err

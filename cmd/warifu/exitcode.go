@@ -13,6 +13,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/auditor"
 	"warifu.dev/authority"
+	"warifu.dev/backup"
 	"warifu.dev/client"
 	"warifu.dev/client/agefile"
 	"warifu.dev/client/home"
@@ -190,6 +191,8 @@ var exitBySentinel = []struct {
 	{audit.ErrLocked, exitLocal},
 	{audit.ErrLooseMode, exitLocal},
 	{audit.ErrReadOnly, exitLocal},
+	{backup.ErrBackup, exitInput},
+	{backup.ErrNoNode, exitLocal},
 	{wire.ErrMalformed, exitInput},
 	{fs.ErrNotExist, exitLocal},
 	{fs.ErrExist, exitLocal},

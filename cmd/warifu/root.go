@@ -35,7 +35,7 @@ enough independent nodes agree, and by nobody else.
   users       encrypt, decrypt, wrap, unwrap      key list, key show, key find, rewrap
   custodians  custodian, genesis, unseal          propose, proposals, approve
   approvers   grant
-  operators   status, doctor, client init         policy show, audit tail
+  operators   status, doctor, client init         policy show, audit tail, backup
   whoever     policy put, key create, ca put      write a change for custodians to sign
               change, submit                      show, sign and hand in what is in files
   no cluster  split, combine, policy test         need nobody at all`,
@@ -71,6 +71,7 @@ enough independent nodes agree, and by nobody else.
 		a.splitCommand(),
 		a.combineCommand(),
 		a.auditCommand(),
+		a.backupCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	)

@@ -29,7 +29,7 @@ var exitMeanings = []struct {
 }{
 	{exitOK, "done, or stopped because it was told to"},
 	{exitUnexpected, "something unexpected; the line on stderr says what"},
-	{exitConfig, "the command line, node.toml, the PIN file or the genesis document is missing or wrong"},
+	{exitConfig, "the command line, node.toml, the PIN file or the genesis document is missing or wrong; or the directory is a copy"},
 	{exitInUse, "another daemon runs on this directory, or directory or token belong to a node already"},
 	{exitModes, "file modes are too loose"},
 	{exitToken, "the token: wrong PIN (tried once), another token, none, unsafe keys, or what it sealed was altered"},
@@ -48,7 +48,7 @@ var exitRows = []struct {
 		hsm.ErrWrongPIN, hsm.ErrPINLocked, hsm.ErrNoToken, hsm.ErrWrongToken,
 		hsm.ErrModule, hsm.ErrTemplate, node.ErrWrongToken, node.ErrIdentity, node.ErrKeyring,
 	}},
-	{exitConfig, []error{errUsage, node.ErrConfig, node.ErrNoGenesis, node.ErrGenesis}},
+	{exitConfig, []error{errUsage, node.ErrConfig, node.ErrNoGenesis, node.ErrGenesis, node.ErrCopied}},
 }
 
 // errUsage means that the command line is wrong.

@@ -18,8 +18,8 @@ import (
 	"warifu.dev/node/keyring"
 )
 
-// slotsName is the file of bound slots, in the node's directory.
-const slotsName = "slots"
+// SlotsName is the file of bound slots, in the node's directory.
+const SlotsName = "slots"
 
 // MaxSlots bounds the slots that a node keeps bound at a time, over all grants that
 // have not expired. At 40 bytes each their file is written anew in a few milliseconds.
@@ -74,11 +74,11 @@ type use struct {
 // recorded anything may have none: then they are made.
 func OpenSlots(hook disk.Hook, dir string, fresh bool) (*Slots, error) {
 	s := &Slots{
-		write: func(content []byte) error { return keyring.WriteFile(hook, dir, slotsName, content) },
+		write: func(content []byte) error { return keyring.WriteFile(hook, dir, SlotsName, content) },
 		turn:  make(chan struct{}, 1),
 		bound: map[api.Digest]*bound{},
 	}
-	b, err := keyring.ReadFile(dir, slotsName)
+	b, err := keyring.ReadFile(dir, SlotsName)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && fresh:
 		err = failpoint.Step("gate/make-slots", func() error { return s.write(encodeSlots(s.bound)) })
@@ -294,15 +294,15 @@ func encodeSlots(all map[api.Digest]*bound) []byte {
 
 func decodeSlots(b []byte) (map[api.Digest]*bound, error) {
 	if len(b) < 32 {
-		return nil, fmt.Errorf("%s has %d bytes", slotsName, len(b))
+		return nil, fmt.Errorf("%s has %d bytes", SlotsName, len(b))
 	}
 	body, sum := b[:len(b)-32], b[len(b)-32:]
 	if want := tag.Hash(tag.GrantSlots, body); !bytes.Equal(sum, want[:]) {
-		return nil, fmt.Errorf("%s is damaged: its sum is another", slotsName)
+		return nil, fmt.Errorf("%s is damaged: its sum is another", SlotsName)
 	}
 	var f slotsFile
 	if err := wire.Decode(body, &f); err != nil {
-		return nil, fmt.Errorf("%s: %w", slotsName, err)
+		return nil, fmt.Errorf("%s: %w", SlotsName, err)
 	}
 	all := map[api.Digest]*bound{}
 	for _, g := range f.Grants {
@@ -311,7 +311,7 @@ func decodeSlots(b []byte) (map[api.Digest]*bound, error) {
 			of.by[slot.Slot] = slot.Request
 		}
 		if len(of.by) != len(g.Slots) || len(of.by) == 0 || all[g.Grant] != nil {
-			return nil, fmt.Errorf("%s: a grant or a slot stands twice", slotsName)
+			return nil, fmt.Errorf("%s: a grant or a slot stands twice", SlotsName)
 		}
 		all[g.Grant] = of
 	}

@@ -251,7 +251,7 @@ func TestSlotsThatAreGone(t *testing.T) {
 	if _, err := s.bind(context.Background(), []use{{grant: api.Digest{1}, slot: 1, uses: 1, request: api.Digest{2}}}, notOver); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, slotsName)
+	path := filepath.Join(dir, SlotsName)
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 { // R27
 		t.Fatalf("%v, %v", info, err)
 	}
