@@ -91,6 +91,7 @@ timing:
 
 bench-keys:
 	go test ./node -run '^$$' -bench Keys -benchtime 2s
+	go test ./node -run StartsWithManyKeys -keys 10000 -v
 
 bench: build
 	bin/warifu-bench decrypt --start
