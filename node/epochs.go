@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"warifu.dev/api"
@@ -107,6 +108,32 @@ func summariseEpochs(s *ledger.State, key *ledger.Key, k *api.KeySummary) {
 	}
 }
 
+// unerasedWords warns of epochs that are over and not gone: too few of their holders
+// have signed that they have erased their shares.
+func unerasedWords(s *ledger.State) []string {
+	var out []string
+	seen := map[authority.LiveEpoch]bool{}
+	for _, m := range s.Roster() {
+		for _, of := range s.Unerased(m.ID, authority.MaxRetired) {
+			e := s.Erased(of)
+			if seen[of] || e.Gone() || s.Time() < e.Retired+eraseSoon.Milliseconds() {
+				continue
+			}
+			seen[of] = true
+			out = append(out, fmt.Sprintf("epoch %d of the key %s is over and not gone: %d of at least %d holders have erased their shares; missing are %s",
+				of.Epoch, nameOf(s, of.Key), len(e.By), e.Need(), strings.Join(e.Awaiting(), ", ")))
+		}
+	}
+	return out
+}
+
+func nameOf(s *ledger.State, id api.KeyID) string {
+	if k := s.Key(id); k != nil && k.Name != "" {
+		return k.Name
+	}
+	return id.String()
+}
+
 // renewals says how far every refresh and reshare has come.
 func renewals(s *ledger.State) *api.RenewalsAnswer {
 	over := s.Renewed()
@@ -130,6 +157,7 @@ func renewals(s *ledger.State) *api.RenewalsAnswer {
 // Times of erasing.
 const (
 	eraseTick  = time.Second
+	eraseSoon  = time.Minute     // by ledger time; who has not said so by then is warned of
 	erasePause = 5 * time.Second // after a failure, and before a receipt is posted again
 )
 

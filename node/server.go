@@ -464,6 +464,7 @@ func (n *Node) status() *api.StatusAnswer {
 	if n.lastStop != "" {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)
 	}
+	a.Warnings = append(a.Warnings, unerasedWords(s)...)
 	other, _ := n.histories.found()
 	for _, c := range other {
 		a.Warnings = append(a.Warnings, "fork: "+c.String())

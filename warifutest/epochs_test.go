@@ -2,7 +2,12 @@ package warifutest_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +17,8 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/hsm/soft"
+	"warifu.dev/node/keyring"
 	"warifu.dev/warifutest"
 )
 
@@ -158,4 +165,53 @@ func TestAHolderThatWasDownIsRepaired(t *testing.T) {
 			s.Fatal(err, q)
 		}
 	})
+}
+
+// R10: old directories of all nodes, with the tokens as they are today, open nothing
+// once a refresh is over. With the tokens as they were then, they would.
+func TestOldDirectoriesOpenNothingAfterARefresh(t *testing.T) {
+	scenario(t, func(s *stage) {
+		kept := s.TempDir()
+		for _, id := range s.IDs() {
+			s.must(os.CopyFS(filepath.Join(kept, id), os.DirFS(filepath.Join(s.Dir(id), "seal"))))
+			s.must(os.CopyFS(filepath.Join(kept, id+"-token"), os.DirFS(filepath.Join(s.Dir(id), "soft-hsm"))))
+		}
+		s.renew(authority.KindRefresh, authority.Renewal{})
+		s.eventually(time.Minute, "all have erased", func() bool { g := s.summary().Gone; return len(g) > 0 && len(g[0].Await) == 0 })
+		for _, id := range s.IDs() {
+			s.must(s.Stop(id))
+			opens := func(seal, token string) error {
+				private(s, seal)
+				private(s, token)
+				dev, err := soft.Open(soft.Config{Dir: token, Log: slog.New(slog.DiscardHandler)})
+				s.must(err)
+				defer dev.Close()
+				ring, err := keyring.Open(keyring.Config{Dir: seal, Cluster: s.Genesis().Cluster, Node: id, Device: dev, Rand: rand.Reader})
+				if err == nil {
+					ring.Wipe()
+				}
+				return err
+			}
+			old := filepath.Join(kept, id)
+			if err := opens(old, filepath.Join(s.Dir(id), "soft-hsm")); !errors.Is(err, keyring.ErrOpen) {
+				s.Errorf("%s: an old directory opens with today's token: %v", id, err)
+			}
+			s.must(opens(filepath.Join(s.Dir(id), "seal"), filepath.Join(s.Dir(id), "soft-hsm")))
+			s.must(opens(old, old+"-token"))
+		}
+	})
+}
+
+// private gives copied files the modes that nodes ask for.
+func private(s *stage, dir string) {
+	s.Helper()
+	s.must(filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return os.Chmod(path, 0o600)
+	}))
 }

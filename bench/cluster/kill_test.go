@@ -883,6 +883,9 @@ func killRunning(t *testing.T, c *cells) {
 			r.lost(p)
 			lap("lost")
 		}
+		rotated := both(of(whenRotated))
+		r.rotations(rotated...)
+		lap("rotations")
 		var starts []*kill
 		for i, rows := 0, of(atStart); i < len(modes); i++ {
 			for _, row := range rows {
@@ -900,7 +903,7 @@ func killRunning(t *testing.T, c *cells) {
 		stops := both(of(atStop))
 		r.stops(stops...)
 		lap("stops")
-		for _, kills := range [][]*kill{unwraps, granted, asked, late, lost, starts, denied, sparse, stops} {
+		for _, kills := range [][]*kill{unwraps, granted, asked, late, lost, rotated, starts, denied, sparse, stops} {
 			c.add(kills)
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	whenSparse               // when what is denied is little of what its file holds
 	atStop                   // at each stop
 	whenSealed               // when custodians open a seal
+	whenRotated              // when shares were rotated, and the old ones go
 )
 
 // row is one line of the table of kills.
@@ -98,6 +99,9 @@ var kills = []row{
 	{step: "audit/checkpoint", hit: 1, stage: whenAsked},
 	{step: "ceremony/deadline", hit: 1, stage: whenLate},
 	{step: "ceremony/abandon", hit: 1, stage: whenLost},
+
+	{step: "ceremony/retire", hit: 1, stage: whenRotated, first: true},
+	{step: "node/post-erased", hit: 1, stage: whenRotated},
 
 	{step: "consensus/append-denies", hit: 1, stage: whenDenied},
 	{step: "consensus/count-denies", hit: 1, stage: whenDenied},

@@ -171,6 +171,9 @@ func (s *State) SignedRecord(k *Key, e *Epoch) *authority.SignedRecord {
 	return out
 }
 
+// Erased returns what is known of an epoch that is over, or nil.
+func (s *State) Erased(e authority.LiveEpoch) *Erased { return get[*Erased](s, erasedPath(e)) }
+
 // ErasedEpochs lists the epochs of a key that are over, oldest first.
 func (s *State) ErasedEpochs(id api.KeyID, version uint32) []*Erased {
 	return list[*Erased](s, fmt.Sprintf("%s%s/%010d/", pathErased, id, version))
@@ -517,7 +520,7 @@ func (s *State) takeErased(d *draft, index uint64, node string, b *authority.Era
 		return err
 	}
 	for _, e := range b.Epochs {
-		gone := get[*Erased](s, erasedPath(e))
+		gone := s.Erased(e)
 		switch {
 		case gone == nil:
 			return fmt.Errorf("epoch %d of the key %s: %w", e.Epoch, e.Key, ErrNoKey)

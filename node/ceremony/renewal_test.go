@@ -1,14 +1,18 @@
 package ceremony
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/consensus/board"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/sharing"
+	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
 )
 
@@ -199,5 +203,146 @@ func TestOneRefreshRunsAtATime(t *testing.T) {
 	}
 	if n := len(slices.DeleteFunc(slices.Clone(s.posts), func(p string) bool { return !strings.HasSuffix(p, authority.KindOpen) })); n != 5 {
 		t.Errorf("%d runs were opened, %v", n, s.posts)
+	}
+}
+
+// What orders of new shares, and what nodes say of old epochs, is refused by name.
+func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
+	s := newStage(t)
+	s.bear("one", "two")
+	one, two := s.State().KeyNamed("one"), s.State().KeyNamed("two")
+	order := func(kind string, r authority.Renewal) error { return s.Apply(s.Renewal(kind, r)).Err }
+	say := func(node, kind string, body any) error { return s.Say(node, kind, body) }
+	refused := func(what string, got, want error) {
+		t.Helper()
+		if !errors.Is(got, want) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	refused("a refresh that names holders", order(authority.KindRefresh, authority.Renewal{T: 2, F: 1, Holders: all}), authority.ErrOrder)
+	refused("a refresh of a key that is not there", order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{{9}}}), ledger.ErrNoKey)
+	refused("a refresh of one key twice", order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{one.ID, one.ID}}), authority.ErrOrder)
+	refused("a reshare without holders", order(authority.KindReshare, authority.Renewal{}), authority.ErrOrder)
+	refused("a reshare below the cluster's threshold", order(authority.KindReshare, authority.Renewal{T: 1, F: 1, Holders: all}), authority.ErrOrder)
+	refused("a reshare to a stranger", order(authority.KindReshare, authority.Renewal{T: 2, F: 1, Holders: []string{"n1", "n2", "stranger"}}), authority.ErrOrder)
+	refused("a reshare with one holder twice", order(authority.KindReshare, authority.Renewal{T: 2, F: 1, Holders: []string{"n1", "n2", "n2"}}), authority.ErrOrder)
+	if len(s.State().Renewals()) != 0 {
+		t.Fatal("one of them was taken")
+	}
+
+	first := s.order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{one.ID}})
+	second := s.order(authority.KindReshare, authority.Renewal{T: 2, Holders: []string{"n1", "n2"}, Keys: []api.KeyID{two.ID}})
+	open := func(order api.Digest, attempt uint64) authority.Open {
+		return authority.Open{Order: order, Attempt: attempt}
+	}
+	refused("the second attempt before the first", say("n1", authority.KindOpen, open(first, 2)), ledger.ErrOutOfTurn)
+	refused("the first attempt", say("n1", authority.KindOpen, open(first, 1)), nil)
+	refused("another run beside it", say("n1", authority.KindOpen, open(second, 1)), ledger.ErrAnotherRun)
+	refused("the same again", say("n1", authority.KindOpen, open(first, 2)), ledger.ErrAnotherRun)
+	live := s.State().Renewal(first).Live
+	refused("an end before anything was dealt", say("n1", authority.KindActivate, authority.Activate{Session: live}), board.ErrPhase)
+	old := authority.LiveEpoch{Key: one.ID, Version: 1, Epoch: 1}
+	refused("to retire an epoch that is the only one", say("n1", authority.KindRetire, authority.Retire{Epochs: []authority.LiveEpoch{old}}), ledger.ErrNoKey)
+	s.until("it is refreshed", func() bool { return s.State().KeyNamed("one").Number == 2 }, all...)
+
+	retire := authority.Retire{Epochs: []authority.LiveEpoch{old}}
+	erased := authority.ErasureReceipt{Epochs: []authority.LiveEpoch{old}, Generation: 7}
+	refused("to retire an epoch in its overlap", say("n1", authority.KindRetire, retire), ledger.ErrOverlap)
+	refused("an erasure of shares that release", say("n1", authority.KindErased, erased), ledger.ErrNoKey)
+	s.Pass(ledger.Overlap)
+	fresh := s.State().KeyNamed("one")
+	if len(fresh.Signed) < 2 {
+		refused("to retire an epoch before the next one's record is signed", say("n1", authority.KindRetire, retire), ledger.ErrOverlap)
+	}
+	s.until("the record is signed", func() bool { return s.State().KeyNamed("one").Vouched() }, all...)
+	refused("to retire nothing", say("n1", authority.KindRetire, authority.Retire{}), authority.ErrStatement)
+	refused("to retire one epoch twice over", say("n1", authority.KindRetire, authority.Retire{Epochs: []authority.LiveEpoch{old, old}}), authority.ErrStatement)
+	if s.State().Older(one.ID, 1) != nil {
+		refused("to retire it", say("n1", authority.KindRetire, retire), nil)
+	}
+	refused("to retire it again", say("n2", authority.KindRetire, retire), ledger.ErrNoKey)
+	refused("an erasure of nothing", say("n1", authority.KindErased, authority.ErasureReceipt{}), authority.ErrStatement)
+	refused("an erasure of the current epoch", say("n1", authority.KindErased, authority.ErasureReceipt{
+		Epochs: []authority.LiveEpoch{{Key: one.ID, Version: 1, Epoch: 2}},
+	}), ledger.ErrNoKey)
+	refused("an erasure in too many words", say("n1", authority.KindErased, authority.ErasureReceipt{
+		Epochs: []authority.LiveEpoch{old}, Label: strings.Repeat("x", authority.MaxErasureWord+1),
+	}), authority.ErrStatement)
+	gone := func() *ledger.Erased { return s.State().Erased(old) }
+	for i, node := range all {
+		if got := gone().Gone(); got != (i >= 2) {
+			t.Errorf("with %d receipts of a 2-of-3 epoch it is gone: %v", i, got)
+		}
+		refused("the erasure of "+node, say(node, authority.KindErased, erased), nil)
+		refused("it again", say(node, authority.KindErased, erased), ledger.ErrOutOfTurn)
+	}
+	if len(gone().Awaiting()) != 0 || len(s.State().Unerased("n1", 9)) != 0 || s.State().ErasureReceipt(gone().By[0].Receipt) == nil {
+		t.Errorf("it is %+v", gone())
+	}
+
+	var b bytes.Buffer
+	if err := s.State().Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ledger.Decode(s.Genesis, &b)
+	if err != nil || again.Root() != s.State().Root() || len(again.Renewals()) != len(s.State().Renewals()) {
+		t.Fatalf("it does not come back: %v", err)
+	}
+}
+
+// An attempt that came to nothing is never used again: the next one makes other shares
+// of the same epoch.
+func TestARefreshThatFailsIsTriedAgain(t *testing.T) {
+	s := newStage(t)
+	s.bear("demo")
+	order := s.order(authority.KindRefresh, authority.Renewal{})
+	s.until("a run is open", func() bool { return !s.State().Renewal(order).Live.IsZero() }, all...)
+	first := s.State().Renewal(order).Live
+	s.fault = func(node, _ string, body any) fault { // n2 and n3 never deal
+		if p, ok := body.(authority.Post); ok && dkg.Kind(p.Kind) == dkg.KindDeal && node != "n1" {
+			return failed
+		}
+		return none
+	}
+	s.until("it is abandoned", func() bool { return s.State().Renewal(order).Live != first }, all...)
+	s.fault = func(string, string, any) fault { return none }
+	s.until("it is refreshed", func() bool { return s.State().KeyNamed("demo").Number == 2 }, all...)
+	k := s.State().KeyNamed("demo")
+	if k.Session == first {
+		t.Fatal("the failed run was used")
+	}
+	s.checkShares(k, all...)
+	s.checkGone(all...)
+}
+
+// Right after an Activate clients are served the record before: the new one is signed by
+// nobody yet.
+func TestAnEarlyRecordIsNotServed(t *testing.T) {
+	s := newStage(t)
+	s.bear("demo")
+	s.order(authority.KindRefresh, authority.Renewal{})
+	s.fault = func(_, kind string, _ any) fault {
+		if kind == authority.KindRecord {
+			return failed
+		}
+		return none
+	}
+	served := func() uint64 {
+		t.Helper()
+		k := s.State().KeyNamed("demo")
+		r, err := s.State().SignedRecord(k, s.State().Believable(k)).Verify(s.Genesis)
+		if err != nil {
+			t.Fatalf("the record that is served is not believed: %v", err)
+		}
+		return r.Epoch
+	}
+	s.until("it is refreshed", func() bool { return s.State().KeyNamed("demo").Number == 2 }, all...)
+	if e := served(); e != 1 {
+		t.Errorf("epoch %d is served", e)
+	}
+	s.fault = func(string, string, any) fault { return none }
+	s.until("the record is signed", func() bool { return s.State().KeyNamed("demo").Vouched() }, all...)
+	if e := served(); e != 2 {
+		t.Errorf("epoch %d is served", e)
 	}
 }
