@@ -95,7 +95,8 @@ var entryKinds = map[audit.Kind]bool{audit.Change: true, audit.Activate: true, a
 
 // take reads the ledger entry in a record, if it is one of an entry that the ledger
 // took. The error says that the node put something in its log that is none. Whether
-// custodians signed a change is asked when it is known who they were.
+// custodians signed a change, or a member a statement, is asked when it is known who
+// they were.
 func (c *chronicle) take(node string, r *audit.Indexed) error {
 	if !entryKinds[r.Kind] || len(r.Record.Entry) == 0 {
 		return nil
@@ -158,22 +159,22 @@ func (c *chronicle) forget(node string) {
 	}
 }
 
-// check holds an entry against all but the custodians.
+// check holds an entry against all but those who must have signed it.
 func (c *chronicle) check(e *authority.Entry) error {
 	if e.Author == "" {
 		_, err := authority.ParseChange(e)
 		return err
 	}
-	s, err := authority.VerifyStatement(&c.genesis.Genesis, e)
-	if err != nil {
-		return err
+	var s authority.Statement
+	if err := wire.Decode(e.Body, &s); err != nil {
+		return fmt.Errorf("%w: %w", authority.ErrStatement, err)
 	}
 	switch s.Kind {
 	case authority.KindActivate:
 		var a authority.Activate
 		return wire.Decode(s.Body, &a)
 	case authority.KindGrant:
-		_, err := grantIn(s)
+		_, err := grantIn(&s)
 		return err
 	}
 	return fmt.Errorf("%w: of the kind %q", authority.ErrStatement, s.Kind)
@@ -218,11 +219,21 @@ func describe(id api.Digest, e *authority.Entry) *Entry {
 
 // history orders what was told. Where nodes differ the most of them are right, as
 // long as fewer than the cluster's t lie. Changes are held against the custodians of
-// their time; liars are the records of those that nobody signed who might.
+// their time, see [authorities]; liars are the records of those that nobody signed who
+// might.
 func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError) {
+	need := min(int(c.genesis.Root.T), c.logs) // where fewer are read, these have to do, and each entry is doubted
+	first := &authorities{sure: authority.Begin(c.genesis)}
+	c.read(first, need)
+	h, liars = c.read(&authorities{sure: authority.Begin(c.genesis), end: first.sure}, need)
+	slices.Sort(h.Doubts)
+	return h, liars
+}
+
+// read goes through what was told, in the ledger's order, along some authorities.
+func (c *chronicle) read(in *authorities, need int) (h *History, liars map[string]*audit.DamagedError) {
 	h, liars = &History{}, map[string]*audit.DamagedError{}
 	t := int(c.genesis.Root.T)
-	need := min(t, c.logs) // where fewer are read, these have to do, and each entry is doubted
 	ids := make([]api.Digest, 0, len(c.told))
 	for id := range c.told {
 		ids = append(ids, id)
@@ -230,17 +241,19 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 	slices.SortFunc(ids, func(a, b api.Digest) int {
 		return cmp.Or(cmp.Compare(c.told[a].best().index, c.told[b].best().index), bytes.Compare(a[:], b[:]))
 	})
-	custodians, put := &c.genesis.Genesis, api.Digest{}
 	for _, id := range ids {
 		told := c.told[id]
+		best := told.best()
+		sure := len(told.by[best]) >= need
 		var e *Entry
+		var raw []byte
 		signed := map[string]bool{}
-		for raw, records := range told.as {
-			entry, err := authority.ParseEntry([]byte(raw))
-			if err == nil && entry.Author == "" {
-				_, err = authority.VerifyChange(custodians, entry)
+		for _, whole := range sortedKeys(told.as) {
+			entry, err := authority.ParseEntry([]byte(whole))
+			if err == nil {
+				err = in.verify(entry, sure)
 			}
-			for _, r := range records {
+			for _, r := range told.as[whole] {
 				if err == nil {
 					signed[r.node] = true
 				} else if liars[r.node] == nil || r.index < liars[r.node].Index {
@@ -248,14 +261,13 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 				}
 			}
 			if err == nil {
-				e = describe(id, entry)
+				e, raw = describe(id, entry), []byte(whole)
 			}
 		}
 		if e == nil {
 			continue
 		}
-		best := told.best()
-		e.Index, e.Time, e.Nodes, e.sure = best.index, best.time, sortedKeys(signed), len(told.by[best]) >= need
+		e.Index, e.Time, e.Nodes, e.sure = best.index, best.time, sortedKeys(signed), sure
 		if len(told.by) > 1 {
 			h.doubt("nodes differ in where the ledger took the %s %s; most say at index %d", e.Kind, id, e.Index)
 		}
@@ -266,30 +278,14 @@ func (c *chronicle) history() (h *History, liars map[string]*audit.DamagedError)
 			h.doubt("the %s %s stands in too few logs to be sure that the ledger took it at index %d: in %s; %d would do",
 				e.Kind, id, e.Index, strings.Join(e.Nodes, ", "), t)
 		}
-		if e.Kind == authority.KindCustodians && e.sure {
-			next, err := succeed(custodians, put, e.Change)
-			if err != nil {
-				h.doubt("the custodians that %s puts cannot follow those in force: %v", id, err)
-			} else {
-				custodians, put = next, id
+		if e.Kind == authority.KindCustodians || authority.IsMembershipKind(e.Kind) {
+			if err := in.follow(e, raw); err != nil {
+				h.doubt("what the %s %s puts cannot follow what is in force: %v", e.Kind, id, err)
 			}
 		}
 		h.Entries = append(h.Entries, e)
 	}
-	slices.Sort(h.Doubts)
 	return h, liars
-}
-
-// succeed puts other custodians in the place of those that put has put.
-func succeed(in *authority.Genesis, put api.Digest, c *authority.Change) (*authority.Genesis, error) {
-	by, err := authority.ParseCustody(c)
-	if err == nil && c.Base != put {
-		err = fmt.Errorf("%w: they replace those of another change", authority.ErrCustody)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return in.Succeeded(by)
 }
 
 func (h *History) doubt(format string, args ...any) {
@@ -298,18 +294,18 @@ func (h *History) doubt(format string, args ...any) {
 
 // InForce is what the ledger held at one time, as far as entries tell.
 type InForce struct {
-	Last    *Entry                      // the newest entry up to then, or nil
-	Policy  *Entry                      // the policy in force, or nil
-	CAs     map[string]*Entry           // by name
-	Orders  map[string]*authority.Order // by the name of the key
-	Born    map[api.KeyID]*Entry
+	Last   *Entry                      // the newest entry up to then, or nil
+	Policy *Entry                      // the policy in force, or nil
+	CAs    map[string]*Entry           // by name
+	Orders map[string]*authority.Order // by the name of the key
+	Born   map[api.KeyID]*Entry
 	// Reshares are the orders that gave keys other holders or thresholds, oldest first.
 	Reshares []*authority.Renewal
-	Denials map[authority.Subject][]*Entry // revokes and seals in force
-	States  map[api.KeyID]*Entry           // the change that put a key's state
-	Said    map[api.KeyID]*Entry           // what says its owner, labels and expiry
-	Grants  []*Entry                       // whatever their time, and whoever approved them
-	Doubts  []string                       // gaps that the entries themselves show
+	Denials  map[authority.Subject][]*Entry // revokes and seals in force
+	States   map[api.KeyID]*Entry           // the change that put a key's state
+	Said     map[api.KeyID]*Entry           // what says its owner, labels and expiry
+	Grants   []*Entry                       // whatever their time, and whoever approved them
+	Doubts   []string                       // gaps that the entries themselves show
 }
 
 // At is what was in force at a ledger time, in Unix milliseconds.
@@ -351,6 +347,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 			return fmt.Errorf("it replaces %s, and the one before it here is %s: an entry between them is missing", e.Change.Base, base)
 		}
 		return nil
+	}
+	if authority.IsMembershipKind(e.Kind) {
+		return nil // as of custodians, below
 	}
 	switch e.Kind {
 	case authority.KindPolicy:

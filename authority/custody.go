@@ -11,10 +11,12 @@ import (
 )
 
 // MaxSuccession bounds how often the custodians of a cluster are replaced and its roster
-// is changed, together. The chain of all these changes goes with whatever later
-// custodians and nodes signed, and is one frame: some 300 KiB of it, with three
-// signatures each.
+// is changed, together: some 300 KiB, with three signatures each.
 const MaxSuccession = 256
+
+// MaxSuccessionBytes bounds all these changes as they are signed. Their chain goes with
+// whatever later custodians and nodes signed, in one answer of at most 1 MiB.
+const MaxSuccessionBytes = 768 << 10
 
 // Errors of replacing custodians.
 var (
@@ -74,6 +76,7 @@ type Succession struct {
 	entries [][]byte
 	ids     []api.Digest
 	rosters []uint64 // the roster's version after each of them
+	size    int      // of the entries, in bytes
 }
 
 // Extends says whether the changes of before are the first of s. Those who were
@@ -127,6 +130,12 @@ func Follow(g *VerifiedGenesis, entries [][]byte) (*Succession, error) {
 	if len(entries) > MaxSuccession {
 		return nil, fmt.Errorf("%w: %d changes, at most %d are possible", ErrCustody, len(entries), MaxSuccession)
 	}
+	size := 0 // before any signature is verified
+	for _, b := range entries {
+		if size += len(b); size > MaxSuccessionBytes {
+			return nil, fmt.Errorf("%w: they are more than %d bytes", ErrCustody, MaxSuccessionBytes)
+		}
+	}
 	for i, b := range entries {
 		next, err := s.Next(b)
 		if err != nil {
@@ -155,6 +164,9 @@ func (s *Succession) Next(entry []byte) (*Succession, error) {
 // With is [Succession.Next] for a change whose signatures the caller has verified.
 func (s *Succession) With(c *Change, id api.Digest, entry []byte) (*Succession, error) {
 	next := *s
+	if next.size += len(entry); next.size > MaxSuccessionBytes {
+		return nil, fmt.Errorf("%w: all changes of custodians and roster would be %d bytes, at most %d are possible", ErrCustody, next.size, MaxSuccessionBytes)
+	}
 	var err error
 	if IsMembershipKind(c.Kind) {
 		err = next.enroll(c, id)

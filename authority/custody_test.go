@@ -3,6 +3,7 @@ package authority_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"warifu.dev/api"
@@ -87,10 +88,14 @@ func TestASuccessionIsFollowedFromGenesis(t *testing.T) {
 		"a change of another kind": {[][]byte{w.sign(w.change(KindPolicy), w.custodians...).Encode()}, ErrCustody},
 		"garbage":                  {[][]byte{{1}}, ErrEntry},
 		"more than there may be":   {make([][]byte, MaxSuccession+1), ErrCustody},
+		"longer than they may be":  {[][]byte{make([]byte, MaxSuccessionBytes), {1}}, ErrCustody},
 	} {
 		if _, err := Follow(g, tt.entries); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", sentence, err)
 		}
+	}
+	if _, err := s.With(&few, api.Digest{8}, make([]byte, MaxSuccessionBytes)); !errors.Is(err, ErrCustody) || !strings.Contains(err.Error(), "bytes, at most") {
+		t.Errorf("one more than there is room for: %v", err)
 	}
 	based := w.change(KindCustodians)
 	based.Base, based.Body = api.Digest{9}, wire.Encode(custody(last))

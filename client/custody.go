@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +17,9 @@ const custodyWait = time.Second
 
 // Custody returns who holds authority now, verified from genesis on, change by change.
 // Several nodes are asked: one can hold back the newest replacement, and show one that
-// custodians signed who had been replaced. Of chains that part, that is taken which
-// most nodes follow, as far as they show any; else the longest. It fails with a
-// *[NodesError] when nobody answers.
+// custodians signed who had been replaced. It is the longest chain; of chains that part,
+// that which t nodes follow beyond the parting, one of them honest. It fails with
+// [ErrParted] when there is none such, and with a *[NodesError] when nobody answers.
 func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
 	ctx, cancel := c.bounded(ctx)
 	type outcome struct {
@@ -58,31 +59,39 @@ func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
 				late = time.After(custodyWait)
 			}
 		case <-late:
-			return mostFollowed(chains), nil
+			return agreed(chains, int(c.Genesis().Root.T))
 		}
 	}
 	if len(chains) == 0 {
 		return nil, failed
 	}
-	return mostFollowed(chains), nil
+	return agreed(chains, int(c.Genesis().Root.T))
 }
 
-// mostFollowed is the chain, of those that no other extends, that most chains are the
-// beginning of; of several the longest.
-func mostFollowed(chains []*authority.Succession) *authority.Succession {
-	var best *authority.Succession
-	most := 0
+// agreed is the chain that no other extends, if there is one such; else that which t
+// nodes follow to where it has parted from every other. Who is behind follows all of
+// them, and says nothing: those who were replaced make their chain as long as they like.
+func agreed(chains []*authority.Succession, t int) (*authority.Succession, error) {
+	var ends []*authority.Succession
 	for _, c := range chains {
-		count, end := 0, true
-		for _, other := range chains {
-			if c.Extends(other) {
-				count++
-			}
-			end = end && (c.Extends(other) || !other.Extends(c))
-		}
-		if end && (best == nil || count > most || count == most && c.Len() > best.Len()) {
-			best, most = c, count
+		if !slices.ContainsFunc(chains, func(o *authority.Succession) bool { return o.Len() > c.Len() && o.Extends(c) }) &&
+			!slices.ContainsFunc(ends, func(o *authority.Succession) bool { return o.Extends(c) }) {
+			ends = append(ends, c)
 		}
 	}
-	return best
+	if len(ends) == 1 {
+		return ends[0], nil
+	}
+	for _, end := range ends {
+		followers := 0
+		for _, c := range chains {
+			if end.Extends(c) && !slices.ContainsFunc(ends, func(o *authority.Succession) bool { return o != end && o.Extends(c) }) {
+				followers++
+			}
+		}
+		if followers >= t {
+			return end, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %d chains, none of them shown by %d nodes", ErrParted, len(ends), t)
 }

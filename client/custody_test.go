@@ -64,6 +64,17 @@ func TestTheLongestSuccessionIsFound(t *testing.T) {
 	if s, err = cl.Custody(t.Context()); err != nil || s.Len() != 2 || s.Last != second.ID() {
 		t.Errorf("against a longer chain of those who were replaced: %d changes, %v", s.Len(), err)
 	}
+	// Two show it, and one is behind: nobody can tell, and the longer is not taken for that.
+	shows("n1", first, second)
+	shows("n3")
+	shows("n4", fork...)
+	if s, err = cl.Custody(t.Context()); !errors.Is(err, client.ErrParted) {
+		t.Errorf("two against two: %+v, %v", s, err)
+	}
+	shows("n3", first)
+	if s, err = cl.Custody(t.Context()); err != nil || s.Last != second.ID() {
+		t.Errorf("three against two: %+v, %v", s, err)
+	}
 	for id := range c.nodes {
 		shows(id, forged)
 	}

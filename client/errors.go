@@ -37,6 +37,10 @@ var (
 	// ErrUnknownOutcome: the entry may or may not have been taken. Submit it again:
 	// an entry that is there already is not taken twice.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
+	// ErrParted: nodes show changes of the custodians or the roster that exclude each
+	// other, and too few of them to tell which is in force. Those who were replaced may
+	// have signed one; ask again when more nodes answer.
+	ErrParted = errors.New("nodes show changes of custodians that exclude each other")
 	// ErrUnknownNode: genesis names no such node.
 	ErrUnknownNode = errors.New("no such node")
 	// ErrAnswer: a node answered what no honest node answers.

@@ -847,7 +847,7 @@ var promises = []promise{
 			},
 			{
 				name: "a client follows those who were replaced, if their chain is longer",
-				file: "client/custody.go", old: "count > most || count == most && c.Len() > best.Len()", new: "most < 0 || c.Len() > best.Len()",
+				file: "client/custody.go", old: "if followers >= t {", new: "if followers >= 0 && end.Len() >= t {",
 				room: "client", test: "TestTheLongestSuccessionIsFound", says: "against a longer chain of those who were replaced",
 			},
 			{
@@ -1362,7 +1362,7 @@ var promises = []promise{
 				"TestAnExportGoesOnWhereItBrokeOff", "TestDamageIsNamedByNodeAndIndex", "TestAMissingNodeIsNamed",
 				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
-				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed",
+				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed", "TestWhatFewLogsHoldIsNoLie", "TestNewMembersAreFollowed",
 				"TestDoubtsAboutTheLedgerAreSaid", "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", "TestADamagedLogTellsNothingOfTheLedger", "TestEachNodeHasRoomForItsEntries", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},
@@ -1374,6 +1374,20 @@ var promises = []promise{
 			{"bench/cluster", []string{"TestEveryReleaseIsSyncedBeforeItIsSent", "TestTheTraceShowsAnAnswerBeforeItsSync"}},
 		},
 		faults: []fault{
+			{
+				name: "honest logs count as damaged when liars leave out who the custodians are",
+				file: "auditor/authorities.go",
+				old:  "a.possible = append(a.possible, next)",
+				new:  "_ = next",
+				room: "auditor", test: "TestWhatFewLogsHoldIsNoLie", says: "damaged are [n3 n4]",
+			},
+			{
+				name: "what replaced custodians went on to sign is no lie of the log that holds it",
+				file: "auditor/authorities.go",
+				old:  "case a.end == nil || a.end.Len() == a.sure.Len():",
+				new:  "case true:",
+				room: "auditor", test: "TestWhatFewLogsHoldIsNoLie", says: "damaged are []",
+			},
 			{
 				name: "an unwrap by a class that may not leaves no record",
 				file: "node/server.go",
@@ -1502,7 +1516,7 @@ var promises = []promise{
 			},
 			{
 				name: "a node's word is enough for a change",
-				file: "auditor/history.go", old: "_, err = authority.VerifyChange(custodians, entry)", new: "_, err = custodians, error(nil)",
+				file: "auditor/authorities.go", old: "_, err := authority.VerifyChange(g, e)", new: "_, err := g, error(nil)",
 				room: "auditor", test: "TestADamagedLogAnswersNothing", says: "too few signatures: []",
 			},
 			{

@@ -118,6 +118,7 @@ var exitBySentinel = []struct {
 	{client.ErrUnknownOutcome, exitUnknownOutcome},
 	{client.ErrRefusedEntry, exitAuthority},
 	{client.ErrNoProposal, exitAuthority},
+	{client.ErrParted, exitQuorum},
 	{client.ErrEnvelope, exitInput},
 	{client.ErrKeyPoints, exitInput},
 	{client.ErrKeyState, exitDenied},
