@@ -142,10 +142,12 @@ type ReceiptAnswer struct {
 	State   string `cbor:"2,keyasint"` // "in force", "unknown", "lifted", "not durable"
 }
 
-// KeyRecordRequest names a key by name, or by id when Name is empty.
+// KeyRecordRequest names a key by name, or by id when Name is empty: its newest
+// version, or this one.
 type KeyRecordRequest struct {
-	Name string `cbor:"1,keyasint,omitempty"`
-	ID   KeyID  `cbor:"2,keyasint"`
+	Name    string `cbor:"1,keyasint,omitempty"`
+	ID      KeyID  `cbor:"2,keyasint"`
+	Version uint32 `cbor:"3,keyasint,omitempty"`
 }
 
 // KeyRecordAnswer carries an encoded authority.SignedRecord, and an encoded

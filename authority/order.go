@@ -39,6 +39,18 @@ type Order struct {
 	// NotBefore, if it is not 0, lets the key be born pre-active: it is active from
 	// then on, in Unix milliseconds.
 	NotBefore int64 `cbor:"20,keyasint,omitempty"`
+
+	// Key and Version are given when it is the next version of a key that there is.
+	Key     *api.KeyID `cbor:"21,keyasint,omitempty"`
+	Version uint32     `cbor:"22,keyasint,omitempty"` // from 2
+}
+
+// Bears is the key, and the version of it, that a session of this order bears.
+func (o *Order) Bears(session api.Digest) (api.KeyID, uint32) {
+	if o.Key != nil {
+		return *o.Key, o.Version
+	}
+	return KeyIDOf(session), 1
 }
 
 // H is the number of holders.
@@ -61,6 +73,8 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: unknown purpose %q", ErrOrder, o.Purpose)
 	case (o.Purpose == PurposeRoot) != (o.Name == ""):
 		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
+	case (o.Key == nil) != (o.Version == 0), o.Version == 1, o.Key != nil && (o.NotBefore != 0 || o.Purpose == PurposeRoot):
+		return fmt.Errorf("%w: a next version names its key and a number from 2, has no date of its own, and is not of the root key", ErrOrder)
 	case o.NotBefore < 0, o.NotBefore != 0 && o.Purpose == PurposeRoot:
 		return fmt.Errorf("%w: a named key has an activation date after 1970, or none; the root key has none", ErrOrder)
 	}

@@ -152,16 +152,16 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if r.Epoch > 1 {
 		at = r.BornRoster
 	}
-	session := SessionID(g.Cluster, at, id, r.Attempt, r.LinkBefore)
+	key, version := born.Bears(SessionID(g.Cluster, at, id, r.Attempt, r.LinkBefore))
 	switch {
 	case r.Cluster != g.Cluster:
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)
 	case r.RosterVersion != roster.Roll.Version:
 		return nil, fmt.Errorf("%w: roster version %d, its chain leads to %d", ErrRecord, r.RosterVersion, roster.Roll.Version)
-	case r.Version != 1 || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0):
+	case r.Version != version || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0):
 		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d do not go together", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
-	case r.Key != KeyIDOf(session):
-		return nil, fmt.Errorf("%w: its key id is not that of its session", ErrRecord)
+	case r.Key != key:
+		return nil, fmt.Errorf("%w: its key id is not that of its session, or of its order", ErrRecord)
 	case len(r.YI) != len(o.Holders):
 		return nil, fmt.Errorf("%w: %d verification keys for %d holders", ErrRecord, len(r.YI), len(o.Holders))
 	case len(s.Signatures) > MaxSignatures: // each may cost a verification (R24)

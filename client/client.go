@@ -70,10 +70,11 @@ type Client struct {
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
-	closed bool               // guarded by mu
-	names  map[string]*Key    // guarded by mu; at most maxKeys
-	keys   map[api.KeyID]*Key // guarded by mu; at most maxKeys
-	work   sync.WaitGroup     // added to under mu, while not closed
+	closed bool                // guarded by mu
+	names  map[string]*Key     // the newest version known; guarded by mu; at most maxKeys
+	newest map[api.KeyID]*Key  // likewise
+	keys   map[keyVersion]*Key // guarded by mu; at most maxKeys
+	work   sync.WaitGroup      // added to under mu, while not closed
 }
 
 // New makes a client. It connects to nobody yet.
@@ -93,7 +94,7 @@ func New(conf Config) (*Client, error) {
 	if conf.Known == nil {
 		conf.Known = authority.Begin(conf.Genesis)
 	}
-	c := &Client{conf: conf, names: map[string]*Key{}, keys: map[api.KeyID]*Key{}}
+	c := &Client{conf: conf, names: map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{}}
 	for _, n := range conf.Known.Genesis.Roster {
 		l, err := newLink(c, n)
 		if err != nil {

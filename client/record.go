@@ -38,12 +38,35 @@ func (c *Client) Record(ctx context.Context, nameOrID string) (*Key, error) {
 // RecordByID is [Client.Record] by id.
 func (c *Client) RecordByID(ctx context.Context, id api.KeyID) (*Key, error) {
 	c.mu.Lock()
-	k := c.keys[id]
+	k := c.newest[id]
 	c.mu.Unlock()
 	if k != nil {
 		return k, nil
 	}
 	return c.fetchByID(ctx, id)
+}
+
+// keyVersion names one version of a key.
+type keyVersion struct {
+	id      api.KeyID
+	version uint32
+}
+
+// RecordOf is [Client.RecordByID] for one version of the key: the one that an envelope
+// names. What is known of the key's state is as new as the newest record at hand.
+func (c *Client) RecordOf(ctx context.Context, id api.KeyID, version uint32) (*Key, error) {
+	c.mu.Lock()
+	k := c.keys[keyVersion{id, version}]
+	c.mu.Unlock()
+	if k != nil {
+		return k, nil
+	}
+	return c.fetch(ctx, fmt.Sprintf("fetch the record of version %d of the key %s", version, id), api.KeyRecordRequest{ID: id, Version: version}, func(k *Key) error {
+		if k.ID() != id || k.Version() != version {
+			return fmt.Errorf("%w: the record of version %d of the key %s", ErrAnswer, k.Version(), k.ID())
+		}
+		return nil
+	})
 }
 
 func (c *Client) fetchByID(ctx context.Context, id api.KeyID) (*Key, error) {
@@ -83,12 +106,12 @@ func (c *Client) fetch(ctx context.Context, doing string, request api.KeyRecordR
 // newer fetches a record of a later epoch than the one at hand.
 func (c *Client) newer(ctx context.Context, k *Key) (*Key, error) {
 	c.mu.Lock()
-	has := c.keys[k.ID()]
+	has := c.keys[keyVersion{k.ID(), k.Version()}]
 	c.mu.Unlock()
 	if has != nil && has.after(k) { // another request has fetched it
 		return has, nil
 	}
-	return c.fetch(ctx, "fetch a newer record of the key "+k.Name(), api.KeyRecordRequest{ID: k.ID()}, func(got *Key) error {
+	return c.fetch(ctx, "fetch a newer record of the key "+k.Name(), api.KeyRecordRequest{ID: k.ID(), Version: k.Version()}, func(got *Key) error {
 		if got.ID() != k.ID() || !got.after(k) {
 			return fmt.Errorf("%w: the record of epoch %d of the key %s", ErrAnswer, got.Epoch(), got.ID())
 		}
@@ -101,34 +124,49 @@ func (c *Client) newer(ctx context.Context, k *Key) (*Key, error) {
 func (c *Client) keep(k *Key) *Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before := c.keys[k.ID()]; before != nil {
-		if before.after(k) {
-			return before
-		}
-		k = k.Following(before)
+	of := keyVersion{k.ID(), k.Version()}
+	if before := c.keys[of]; before != nil && before.after(k) {
+		return before
+	}
+	newest := c.newest[k.ID()]
+	if newest != nil {
+		k = k.Following(newest)
 	}
 	if len(c.keys) >= maxKeys {
 		clear(c.keys)
 		clear(c.names)
+		clear(c.newest)
 	}
-	c.keys[k.ID()] = k
-	c.names[k.Name()] = k
+	c.keys[of] = k
+	if newest == nil || newest.Version() <= k.Version() {
+		c.newest[k.ID()], c.names[k.Name()] = k, k
+	}
 	return k
 }
 
 // pollRecord is how often [Client.WaitKey] asks.
 const pollRecord = 500 * time.Millisecond
 
+// WaitVersion returns a version of a key as soon as its record is served with enough
+// signatures; else it is as [Client.WaitKey].
+func (c *Client) WaitVersion(ctx context.Context, id api.KeyID, version uint32) (*Key, error) {
+	return c.wait(ctx, fmt.Sprintf("version %d of the key %s", version, id), func() (*Key, error) { return c.RecordOf(ctx, id, version) })
+}
+
 // WaitKey returns the key as soon as its record is served with enough
 // signatures: after an order is taken, its ceremony takes a while. It gives up
 // when ctx ends, with the last failure, and at once when this client is unknown
 // to the cluster.
 func (c *Client) WaitKey(ctx context.Context, name string) (*Key, error) {
+	return c.wait(ctx, "the key "+name, func() (*Key, error) { return c.Record(ctx, name) })
+}
+
+func (c *Client) wait(ctx context.Context, what string, look func() (*Key, error)) (*Key, error) {
 	tick := time.NewTicker(pollRecord)
 	defer tick.Stop()
 	var last error
 	for {
-		k, err := c.Record(ctx, name)
+		k, err := look()
 		switch {
 		case err == nil:
 			return k, nil
@@ -140,7 +178,7 @@ func (c *Client) WaitKey(ctx context.Context, name string) (*Key, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the key %s: %w: %w", name, ctx.Err(), last)
+			return nil, fmt.Errorf("wait for %s: %w: %w", what, ctx.Err(), last)
 		}
 	}
 }

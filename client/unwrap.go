@@ -89,7 +89,7 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	if cluster := api.ClusterID(e.Cluster()); cluster != c.conf.Genesis.Cluster {
 		return nil, nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, cluster)
 	}
-	key, err := c.RecordByID(ctx, e.KeyID())
+	key, err := c.RecordOf(ctx, e.KeyID(), e.Version())
 	if err != nil {
 		return nil, nil, err
 	}

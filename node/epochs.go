@@ -53,7 +53,7 @@ func (s *secrets) confirmRenewal(ctx context.Context, now *ledger.State, ses *le
 	if ring == nil || state != seal.Unsealed {
 		return errNotUnsealed
 	}
-	put := func() error {
+	return s.putAll(ctx, now, ring, func() []keyring.Share {
 		var list []keyring.Share
 		for i, of := range ses.Keys {
 			k := now.KeyVersion(of.Key, of.Version)
@@ -62,16 +62,36 @@ func (s *secrets) confirmRenewal(ctx context.Context, now *ledger.State, ses *le
 				Scalar: shares[i].Add(group.SmallScalar(0)), // the driver wipes its copy
 			})
 		}
-		return ring.PutAll(list)
+		return list
+	})
+}
+
+// confirmBirth makes this node's share of a key, or of its next version, durable.
+func (s *secrets) confirmBirth(ctx context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, share *group.Scalar) error {
+	_, ring := s.current()
+	if ring == nil {
+		return errNotUnsealed
 	}
-	err := put()
+	key, version := now.OrderByHash(ses.Order).Order.Bears(ses.ID)
+	return s.putAll(ctx, now, ring, func() []keyring.Share {
+		return []keyring.Share{{
+			Key: key, Version: version, Epoch: 1, Session: ses.ID, Index: uint32(index),
+			Scalar: share.Add(group.SmallScalar(0)), // the driver wipes its copy
+		}}
+	})
+}
+
+// putAll puts shares into the keyring. Those of an attempt that came to nothing, which
+// are of the same epoch, go first.
+func (s *secrets) putAll(ctx context.Context, now *ledger.State, ring *keyring.Keyring, made func() []keyring.Share) error {
+	err := ring.PutAll(made())
 	if !errors.Is(err, keyring.ErrAnother) {
 		return err
 	}
 	if _, err := s.erase(ctx, now, func(h keyring.Held) bool { return outlived(now, h) }); err != nil {
 		return fmt.Errorf("erase the shares of an attempt that came to nothing: %w", err)
 	}
-	return put()
+	return ring.PutAll(made())
 }
 
 // outlived says that a share is of no epoch that there is, or will be: its epoch is

@@ -143,10 +143,10 @@ func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Se
 	case !root && (ring == nil || state != seal.Unsealed):
 		return errNotUnsealed
 	}
-	own := shares[0].Add(group.SmallScalar(0)) // the driver wipes its copy
 	if !root {
-		return ring.Put(keyring.Share{Key: authority.KeyIDOf(ses.ID), Version: 1, Epoch: 1, Session: ses.ID, Index: uint32(index), Scalar: own})
+		return s.confirmBirth(ctx, now, ses, index, shares[0])
 	}
+	own := shares[0].Add(group.SmallScalar(0)) // the driver wipes its copy
 	cfg := s.cfg
 	if s.lock != nil {
 		u, err := s.lock()

@@ -291,6 +291,11 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	if q.Name != "" {
 		k = s.KeyNamed(q.Name)
 	}
+	if k != nil && q.Version != 0 {
+		k = s.KeyVersion(k.ID, q.Version)
+	} else if k != nil {
+		k = s.Vouched(k.ID)
+	}
 	if k == nil || k.Purpose == authority.PurposeRoot {
 		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
 	}
@@ -304,15 +309,15 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 func keyList(s *ledger.State, now int64) []api.KeySummary {
 	var out []api.KeySummary
 	for _, o := range s.Orders() {
-		if o.Order.Purpose == authority.PurposeRoot {
-			continue
+		if o.Order.Purpose == authority.PurposeRoot || o.Order.Key != nil {
+			continue // of a key with several versions there is one line
 		}
 		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered"}
 		if ses := s.Session(o.Live); ses != nil {
 			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
 		}
 		if key := s.Key(o.Key); key != nil {
-			k.ID, k.Epoch, k.State, k.Signed = key.ID, key.Number, "active", uint32(len(key.Signed))
+			k.ID, k.Version, k.Epoch, k.Signed = key.ID, key.Version, key.Number, uint32(len(key.Signed))
 			sayLife(s, &k, now)
 			summariseEpochs(s, key, &k)
 		}

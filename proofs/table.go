@@ -648,6 +648,7 @@ var promises = []promise{
 		tried: "hostile entries, a bad leader, a lying member, wrong counts",
 		trials: []trial{
 			{"consensus/ledger", []string{
+				"TestTheNextVersionOfAKeyIsBornBesideTheOthers", "TestOrdersOfAVersionThatAreRefused", "TestOnlyOneRunBearsAVersion",
 				"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
 				"TestARevokeDeniesItsSubjectUntilALiftNamesIt", "TestAnIdThatWasLiftedIsNeverTakenAgain", "TestDeniesSaysWhichEntriesDeny", "TestASealNeedsOneCustodianAndALiftAsManyAsGenesisSays", "TestGrantsThatAreNotTaken", "TestAGrantStandsInTheLedgerUntilItExpires", "TestALiarCannotFillTheLedgerWithGrants", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused",
 				"TestAProposalThatHasItsCountIsASignedChange", "TestProposalsAndVotesAreRefusedByName", "TestWhatWasCancelledNeverPasses", "TestAProposalThatCannotBeAppliedHasFailed",
@@ -685,6 +686,20 @@ var promises = []promise{
 			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "a record of a version that no order names is believed",
+				file: "authority/record.go",
+				old:  "case r.Version != version || r.Epoch == 0",
+				new:  "case version == 0 || r.Epoch == 0",
+				room: "consensus/ledger", test: "TestTheNextVersionOfAKeyIsBornBesideTheOthers", says: "another version is believed",
+			},
+			{
+				name: "two runs bear one version of a key",
+				file: "consensus/ledger/rotate.go",
+				old:  "return fmt.Errorf(\"%w: %w\", ErrRotating, err)",
+				new:  "_ = err",
+				room: "consensus/ledger", test: "TestOnlyOneRunBearsAVersion", says: "it was taken",
+			},
 			{
 				name: "the id of a change is forgotten before it expires",
 				file: "consensus/ledger/prune.go",

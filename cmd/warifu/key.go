@@ -20,7 +20,7 @@ changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 		`  warifu key create photos --out photos.change
   warifu key list
   warifu key show photos --out photos.record`,
-		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyLabelCommand())
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyRotateCommand(), a.keyLabelCommand())
 	g.AddCommand(a.stateCommands()...)
 	return g
 }

@@ -212,6 +212,49 @@ It can be put off until then, and not after.`,
 	return c
 }
 
+func (a *app) keyRotateCommand() *cobra.Command {
+	var f changeFlags
+	c := &cobra.Command{
+		Use:   "rotate KEY --out FILE.change",
+		Short: "Write a change that orders the next version of a key",
+		Long: `Writes a change that orders the next version of a key, for custodians to sign: a new
+public key under the same name and id, born among the holders that the key has now.
+What is wrapped under older versions opens as before, since an envelope names its
+version; clients wrap under the newest that they know (key show asks anew). To move
+what there is to the new version: rewrap. To make new shares of the same public key,
+rewrapping nothing: rotate-shares.`,
+		Example: "  warifu key rotate photos --out photos.change\n  warifu rewrap photos/ --key photos",
+		Args:    exactly("KEY"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkKeyName("KEY", args[0]); err != nil {
+				return err
+			}
+			g, err := a.needGenesis(f.genesis)
+			if err != nil {
+				return err
+			}
+			cluster, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			k, err := cluster.Refresh(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			id, o := k.ID(), *k.Record().Order() // threshold and holders are those of the newest reshare
+			o.NotBefore, o.Key, o.Version = 0, &id, k.Version()+1
+			if err := o.Check(); err != nil {
+				return err
+			}
+			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
+		},
+	}
+	f.add(a, c)
+	a.addCallerFlags(c)
+	return c
+}
+
 // labelled lists labels as NAME=VALUE, by name.
 func labelled(labels map[string]string) []string {
 	var out []string

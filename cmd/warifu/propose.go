@@ -49,7 +49,8 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.sealCommand(), "", "seal", "seal"),
 		asProposal(a.liftCommand(), "", "lift", "lift"),
 		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"),
-		asProposal(a.keyLabelCommand(), "", "label", "key label"))
+		asProposal(a.keyLabelCommand(), "", "label", "key label"),
+		asProposal(a.keyRotateCommand(), "", "rotate", "key rotate"))
 	g.AddCommand(states...)
 	return g
 }

@@ -103,8 +103,8 @@ func (r recorded) Unwrap(ctx context.Context, envelope []byte, context api.Conte
 		r.cluster.Use(kept)
 	}
 	dek, err := r.unwrap.Unwrap(ctx, envelope, context, reason)
-	if err == nil && missing != nil {
-		if k, err := r.cluster.RecordByID(ctx, id); err == nil { // it is in memory
+	if err == nil {
+		if k, err := r.cluster.RecordByID(ctx, id); err == nil && (missing != nil || k.Version() > kept.Version()) { // it is in memory
 			r.app.tryKeep(r.home, k)
 		}
 	}

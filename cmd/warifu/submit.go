@@ -114,7 +114,11 @@ have them, and it shows how far it is.`,
 				}
 				ctx, cancel := context.WithTimeout(c.Context(), waiting)
 				defer cancel()
-				k, err := cluster.WaitKey(ctx, o.Name)
+				wait := func() (*client.Key, error) { return cluster.WaitKey(ctx, o.Name) }
+				if o.Key != nil {
+					wait = func() (*client.Key, error) { return cluster.WaitVersion(ctx, *o.Key, o.Version) }
+				}
+				k, err := wait()
 				if err != nil {
 					return fail(exitUnknownOutcome, "the order is taken at index %d, and the key is not born yet: %w", answer.Index, err)
 				}

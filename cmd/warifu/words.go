@@ -86,8 +86,12 @@ type orderView struct {
 	Holders      []string `json:"holders"`
 	PhaseSeconds uint32   `json:"phase_seconds"`
 	NotBefore    int64    `json:"not_before_ms,omitempty"` // it is born pre-active
-	Means        []string `json:"means"`
-	Warnings     []string `json:"warnings,omitempty"`
+
+	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
+	Version uint32     `json:"version,omitempty"`
+
+	Means    []string `json:"means"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // viewChange reads everything that a change says. g may be nil: then signers are
@@ -231,6 +235,7 @@ func viewCA(body []byte) (*caView, error) {
 func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	v := &orderView{
 		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds, NotBefore: o.NotBefore,
+		Rotates: o.Key, Version: o.Version,
 	}
 	h, t, f := int(o.H()), int(o.T), int(o.F)
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
@@ -376,7 +381,12 @@ func (v *policyView) whole(w io.Writer) {
 }
 
 func (v *orderView) words(a *app, w io.Writer) {
-	fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
+	if v.Rotates != nil {
+		fmt.Fprintf(w, "Version %d of this key is born among these holders, in this order; what is under older versions opens as before:\n", v.Version)
+		facts(w, "  key id", v.Rotates.String())
+	} else {
+		fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
+	}
 	facts(w, "  name", v.Name, "  purpose", v.Purpose, "  threshold", fmt.Sprintf("%d of %d", v.Threshold, len(v.Holders)),
 		"  holders", strings.Join(v.Holders, ", "), "  a phase lasts", fmt.Sprintf("at most %d s", v.PhaseSeconds))
 	for _, m := range v.Means {

@@ -289,11 +289,17 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 			return fmt.Errorf("%w: %w: the holder %s", authority.ErrOrder, ErrNoNode, h)
 		}
 	}
-	if s.OrderNamed(o.Name) != nil {
+	switch {
+	case o.Key != nil:
+		if err := s.takeRotation(d, o, id); err != nil {
+			return err
+		}
+	case s.OrderNamed(o.Name) != nil:
 		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
+	default:
+		d.put(pathName+o.Name, &named{Order: id})
 	}
 	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(s.custody.chain.Len())})
-	d.put(pathName+o.Name, &named{Order: id})
 	return nil
 }
 
@@ -310,20 +316,13 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		return ErrNotHolder
 	case o.Key != (api.KeyID{}):
 		return fmt.Errorf("%w: the key of this order is born", ErrOutOfTurn)
-	case !o.Live.IsZero() && !s.Expired(s.Session(o.Live)):
-		return fmt.Errorf("%w: a run of this order is live", ErrOutOfTurn)
 	case b.Attempt != o.Attempt+1:
 		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, b.Attempt, o.Attempt+1)
 	case o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil:
 		return fmt.Errorf("%w: the root key is not born yet", ErrOutOfTurn)
 	}
-	if !o.Live.IsZero() {
-		ses := s.Session(o.Live)
-		ended, err := ses.Board.Expire()
-		if err != nil {
-			return err
-		}
-		s.putBoard(d, ses, ended)
+	if err := s.endRun(d, o); err != nil {
+		return err
 	}
 	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), b.Order, b.Attempt, s.link)
 	next := *o
@@ -438,18 +437,18 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 	}
 	o := s.OrderByHash(ses.Order)
 	out, _ := done.Outcome()
-	id := authority.KeyIDOf(ses.ID)
-	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, 1, out.T, out.H, out.Keys[0].Y)
+	id, version := o.Order.Bears(ses.ID)
+	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, version, out.T, out.H, out.Keys[0].Y)
 	if err != nil {
 		return err
 	}
 	key := &Key{
-		ID: id, Version: 1, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(), BornAt: index,
+		ID: id, Version: version, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(), BornAt: index,
 		Epoch: Epoch{
 			Number: 1, Session: ses.ID, T: o.Order.T, F: o.Order.F, Holders: o.Order.Holders,
 			Struck: struck(done, o.Order.Holders), Opened: ses.Opened,
 			Record: authority.KeyRecord{
-				Cluster: s.genesis.Cluster, Key: id, Version: 1, Epoch: 1,
+				Cluster: s.genesis.Cluster, Key: id, Version: version, Epoch: 1,
 				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
 				RosterVersion: ses.Roster, RecordVersion: 1,
 				Y: pk.Y.Bytes(), W: pk.W.Bytes(),
@@ -459,8 +458,11 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 	for _, yi := range out.Keys[0].YI {
 		key.Record.YI = append(key.Record.YI, yi.Bytes())
 	}
-	d.put(keyPath(id, 1), key)
+	d.put(keyPath(id, version), key)
 	d.bear(id, &o.Order)
+	if version > 1 {
+		d.remove(pathRotation + id.String())
+	}
 	s.putBoard(d, ses, done)
 	born := *o
 	born.Live, born.Key = api.Digest{}, id

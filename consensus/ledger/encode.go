@@ -84,6 +84,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathDrill:    decodeAs[Drilled],
 	pathCustody:  decodeAs[Successor],
 	pathProposal: decodeAs[Proposal],
+	pathRotation: decodeAs[named],
 	pathLife:     decodeAs[Life],
 	pathTrust:    decodeAs[trustMoved],
 	pathRenewal:  decodeAs[Renewal],

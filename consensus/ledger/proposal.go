@@ -107,6 +107,8 @@ var failures = []struct {
 	{ErrTooOften, "too-often"},
 	{ErrMove, "move"},
 	{ErrByState, "by-state"},
+	{ErrVersion, "version"},
+	{ErrRotating, "rotating"},
 	{ErrOver, "expired-key"},
 	{ErrNoKey, "no-key"},
 	{authority.ErrKeyLife, "key-life"},

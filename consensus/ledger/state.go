@@ -34,6 +34,7 @@ const (
 	pathDrill    = "drill/"    // + fingerprint of a custodian → *Drilled
 	pathCustody  = "custody/"  // + number → *Successor
 	pathProposal = "proposal/" // + id of the change → *Proposal
+	pathRotation = "rotation/" // + id of the key → *named: the order of its next version
 	pathLife     = "life/"     // + id of the key → *Life
 	pathTrust    = "trust"     // → *trustMoved
 	pathStone    = "stone"     // → *milestone
