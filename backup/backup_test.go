@@ -326,6 +326,9 @@ func TestTheSealedStoreIsOfOneMoment(t *testing.T) {
 		have := map[string]bool{}
 		for _, e := range entries(t, b) {
 			have[e.name] = true
+			if strings.HasPrefix(e.name, "seal/") && len(e.content) == 0 {
+				t.Fatalf("%s was gone when it was read, and is there with nothing in it", e.name)
+			}
 		}
 		for name := range have {
 			g, is := strings.CutPrefix(name, "seal/root-")

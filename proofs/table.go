@@ -1191,6 +1191,7 @@ var promises = []promise{
 			}},
 			{"warifutest", []string{"TestRevokesRaceUnwraps"}},
 			{"bench/cluster", []string{"TestRevokesRaceUnwrapsOnRealProcesses"}},
+			{"node", []string{"TestADirectoryThatWasPutBackDoesNotStart"}},
 			{"authority", []string{"TestARevokeIsDoneByTheCount"}},
 			{"client", []string{"TestAReceiptIsBelievedOfTheNodeThatWasAsked"}},
 			{"consensus", []string{
@@ -1204,6 +1205,16 @@ var promises = []promise{
 			{"transport", []string{"TestNoSessionIsResumed"}},
 		},
 		faults: []fault{
+			{
+				name: "a node starts from a backup, and has forgotten what it denies",
+				file: "node/directory.go", old: "if recorded && !exists(filepath.Join(dir, raftDir))", new: "if recorded && dir == \"\" && !exists(filepath.Join(dir, raftDir))",
+				room: "node", test: "TestADirectoryThatWasPutBackDoesNotStart", says: "what a backup has:",
+			},
+			{
+				name: "a node whose log was taken away begins a new one",
+				file: "node/node.go", old: "if n.audit.Journaled() > 0 && !exists(", new: "if n.audit.Journaled() > 0 && o.Dir == \"\" && !exists(",
+				room: "node", test: "TestADirectoryThatWasPutBackDoesNotStart", says: "the log was taken away: <nil>",
+			},
 			{
 				name: "a node decides on what it has applied alone",
 				file: "node/gate/gate.go", old: "return []*ledger.State{a.committed, a.tail}", new: "return []*ledger.State{a.committed}",
@@ -1615,8 +1626,20 @@ var promises = []promise{
 			{"warifutest", []string{"TestCustodiansOpenTheSeals", "TestAPieceThatDoesNotBelongIsRefusedByName", "TestAHalfDoneUnsealEnds", "TestASealShutsWhatCustodiansHaveOpened"}},
 			{"node", []string{"TestASealWipesWhatIsOpen", "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt"}},
 			{"node/ceremony", []string{"TestALargeStateRestsUnderTheToken"}},
+			{"backup", []string{"TestABackupHasWhatMayBeCopiedAndNothingElse", "TestABackupThatIsNotWholeIsRefused"}},
+			{"node", []string{"TestBackupsOfAllNodesOpenNothing"}},
 		},
 		faults: []fault{
+			{
+				name: "a backup takes the PIN with it",
+				file: "backup/write.go", old: "[]string{genesisName, lineName, configName, identityName} {", new: "[]string{genesisName, lineName, configName, identityName, \"pin\"} {",
+				room: "backup", test: "TestABackupHasWhatMayBeCopiedAndNothingElse", says: "pin does not belong in one",
+			},
+			{
+				name: "a backup takes all of the audit's directory, and what else lies there",
+				file: "backup/manifest.go", old: "return base == \"checkpoint\" ||", new: "return base != \"\" ||",
+				room: "backup", test: "TestABackupHasWhatMayBeCopiedAndNothingElse", says: "what must not be in it is",
+			},
 			{
 				name: "the state of a ceremony rests under a key that anybody knows",
 				file: "node/ceremony/sealed.go", old: "io.ReadFull(d.cfg.Rand, raw)", new: "io.ReadFull(d.cfg.Rand, raw[:0])",

@@ -44,7 +44,7 @@ var ailments = []ailment{
 	{"disk", "the audit's disk is full within 30 days at last week's growth, or has less than 1 GiB beside the reserve", "stop the node, then: warifu audit archive DIR/audit --to ELSEWHERE; or a larger volume"},
 	{"behind", "a node has applied over 100 entries fewer than another", "look at its disk and its network: journalctl -u warifud"},
 	{"leader", "nodes that answer know no leader, or not the same", "wait for an election; if it lasts, look at the network between nodes"},
-	{"struck", "a node is on a key's list and has no share", "keep the others up: the next refresh of the key gives it a share"},
+	{"struck", "a node is on a key's list and has no share", "keep the others up, and: warifu rotate-shares --key KEY"},
 	{"clock", "a node's clock is over 5 s from the median of the others'", "on its machine: timedatectl timesync-status (or chronyc tracking)"},
 	{"token", "a node's secrets are sealed by nothing, or two nodes name one token", "replace the node by one with a token of its own"},
 	{"memlock", "a node's memory is not locked and may reach swap", "LimitMEMLOCK=infinity in its unit, then start it again"},
