@@ -9,7 +9,7 @@ const (
 	MethodStatus      uint16 = 1   // nil → StatusAnswer
 	MethodCluster     uint16 = 2   // nil → ClusterAnswer
 	MethodKeyRecord   uint16 = 3   // KeyRecordRequest → KeyRecordAnswer
-	MethodKeyList     uint16 = 4   // nil → KeyListAnswer
+	MethodKeyList     uint16 = 4   // KeyListRequest → KeyListAnswer
 	MethodUnwrap      uint16 = 5   // UnwrapRequest → UnwrapAnswer
 	MethodSubmit      uint16 = 6   // SubmitRequest → SubmitAnswer
 	MethodAuditTail   uint16 = 7   // AuditTailRequest → AuditTailAnswer
@@ -169,9 +169,16 @@ type KeyAtAnswer struct {
 	Signed []byte `cbor:"1,keyasint"`
 }
 
-// KeyListAnswer lists the named keys, by name.
+// KeyListRequest asks for the named keys whose names come after one; with none, from the
+// first on.
+type KeyListRequest struct {
+	After string `cbor:"1,keyasint,omitempty"`
+}
+
+// KeyListAnswer lists named keys, by name: as many as fit.
 type KeyListAnswer struct {
 	Keys []KeySummary `cbor:"1,keyasint,omitempty"`
+	More bool         `cbor:"2,keyasint,omitempty"` // there are keys after the last one
 }
 
 // KeySummary is one line of `key list`.

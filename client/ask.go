@@ -36,15 +36,44 @@ func (c *Client) Status(ctx context.Context) []NodeStatus {
 	return list
 }
 
-// Keys lists the named keys, as the nearest node that answers says.
+// maxKeysListed bounds what a node that never comes to an end can make of a list.
+const maxKeysListed = 1 << 20
+
+// Keys lists the named keys, as the nearest node that answers says, or several, one
+// after the other.
 func (c *Client) Keys(ctx context.Context) ([]api.KeySummary, error) {
-	answer, err := firstOf(ctx, c, "list the keys", func(ctx context.Context, l *link) (*api.KeyListAnswer, error) {
-		return ask[api.KeyListAnswer](ctx, l, api.MethodKeyList, nil)
-	})
-	if err != nil {
-		return nil, err
+	var all []api.KeySummary
+	for after := ""; ; after = all[len(all)-1].Name {
+		body := wire.Encode(api.KeyListRequest{After: after})
+		answer, err := firstOf(ctx, c, "list the keys", func(ctx context.Context, l *link) (*api.KeyListAnswer, error) {
+			a, err := ask[api.KeyListAnswer](ctx, l, api.MethodKeyList, body)
+			if err == nil && !follows(after, a) {
+				err = fmt.Errorf("%w: keys that do not follow each other", ErrAnswer)
+			}
+			return a, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, answer.Keys...); !answer.More {
+			return all, nil
+		}
+		if len(all) > maxKeysListed {
+			return nil, fmt.Errorf("list the keys: %w: more than %d", ErrAnswer, maxKeysListed)
+		}
 	}
-	return answer.Keys, nil
+}
+
+// follows says whether the keys of an answer come by name, after the one asked for, and
+// that there are some when more are to come: whoever asks again comes to an end.
+func follows(after string, a *api.KeyListAnswer) bool {
+	for _, k := range a.Keys {
+		if k.Name <= after {
+			return false
+		}
+		after = k.Name
+	}
+	return len(a.Keys) > 0 || !a.More
 }
 
 // Renewals lists how far each refresh and reshare has come, as the nearest node that

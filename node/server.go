@@ -96,7 +96,12 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodKeyRecord:
 		return decodeThen(body, n.keyRecord)
 	case api.MethodKeyList:
-		return wire.Encode(api.KeyListAnswer{Keys: keyList(n.consensus.Committed(), n.now().UnixMilli())}), nil
+		if len(body) == 0 { // from the first on
+			body = wire.Encode(api.KeyListRequest{})
+		}
+		return decodeThen(body, func(q *api.KeyListRequest) (*api.KeyListAnswer, error) {
+			return keyList(n.consensus.Committed(), q.After, n.now().UnixMilli()), nil
+		})
 	case api.MethodKeyAt:
 		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
@@ -306,11 +311,19 @@ func (n *Node) keyRecord(q *api.KeyRecordRequest) (*api.KeyRecordAnswer, error) 
 	return a, nil
 }
 
-func keyList(s *ledger.State, now int64) []api.KeySummary {
-	var out []api.KeySummary
-	for _, o := range s.Orders() {
-		if o.Order.Purpose == authority.PurposeRoot || o.Order.Key != nil {
-			continue // of a key with several versions there is one line
+// Bounds of one answer that lists keys.
+const (
+	maxKeysListed = 500
+	maxKeyBytes   = 256 << 10 // and one key more
+)
+
+func keyList(s *ledger.State, after string, now int64) *api.KeyListAnswer {
+	a := &api.KeyListAnswer{}
+	size := 0
+	for _, o := range s.OrdersAfter(after, maxKeysListed+1) {
+		if len(a.Keys) == maxKeysListed || size > maxKeyBytes {
+			a.More = true
+			break
 		}
 		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered"}
 		if ses := s.Session(o.Live); ses != nil {
@@ -321,10 +334,10 @@ func keyList(s *ledger.State, now int64) []api.KeySummary {
 			sayLife(s, &k, now)
 			summariseEpochs(s, key, &k)
 		}
-		out = append(out, k)
+		size += len(wire.Encode(k))
+		a.Keys = append(a.Keys, k)
 	}
-	slices.SortFunc(out, func(a, b api.KeySummary) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return a
 }
 
 func policyAnswer(s *ledger.State) *api.PolicyAnswer {

@@ -181,6 +181,23 @@ func (s *State) OrderNamed(name string) *Ordered {
 	return s.OrderByHash(n.Order)
 }
 
+// OrdersAfter lists, by name, the orders of names that come after one: at most n.
+func (s *State) OrdersAfter(name string, n int) []*Ordered {
+	var out []*Ordered
+	it := s.values.Root().Iterator()
+	it.SeekLowerBound([]byte(pathName + name))
+	for len(out) < n {
+		path, v, ok := it.Next()
+		if !ok || !strings.HasPrefix(string(path), pathName) {
+			break
+		}
+		if string(path) != pathName+name {
+			out = append(out, s.OrderByHash(v.(*named).Order))
+		}
+	}
+	return out
+}
+
 // Session returns a run of a ceremony, or nil.
 func (s *State) Session(id api.Digest) *Session { return get[*Session](s, pathSession+id.String()) }
 
