@@ -292,6 +292,9 @@ type HealthAnswer struct {
 	MemoryLocked  bool           `cbor:"10,keyasint,omitempty" json:"memory_locked"`
 	ReceiveBuffer int64          `cbor:"11,keyasint,omitempty" json:"receive_buffer_bytes"` // of its smaller socket; 0: not known
 	Struck        []StruckHolder `cbor:"12,keyasint,omitempty" json:"struck,omitempty"`     // at most 100
+	// Unerased counts, by node, the epochs that are over and whose shares that node has not
+	// signed to have erased, as the ledger has it.
+	Unerased map[string]uint32 `cbor:"13,keyasint,omitempty" json:"unerased,omitempty"`
 }
 
 // StruckHolder is a node on a key's list of holders that has no share in its epoch.

@@ -86,6 +86,14 @@ func (n *Node) health() *api.HealthAnswer {
 	if free, err := machine.Free(filepath.Join(n.dir, auditDir)); err == nil {
 		a.DiskKnown, a.DiskFree = true, free
 	}
+	for _, m := range s.Roster() {
+		if over := s.Unerased(m.ID, authority.MaxRetired); len(over) > 0 {
+			if a.Unerased == nil {
+				a.Unerased = map[string]uint32{}
+			}
+			a.Unerased[m.ID] = uint32(len(over))
+		}
+	}
 	for _, k := range s.Keys() {
 		name := k.Name
 		if k.Purpose == authority.PurposeRoot {

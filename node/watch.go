@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"warifu.dev/authority"
 	"warifu.dev/node/machine"
 	"warifu.dev/node/ops"
 )
@@ -64,7 +65,8 @@ func (n *Node) facts() ops.Facts {
 	if age, ever := n.fresh.age(n.boot(), f.Applied); ever {
 		f.FreshAge = age
 	}
-	f.Ceremonies = len(s.RunningSessions())
+	f.Ceremonies, f.Overlapping = len(s.RunningSessions()), len(s.Overlapping())
+	f.Unerased = len(s.Unerased(n.cfg.Node, authority.MaxRetired))
 	if free, err := machine.Free(filepath.Join(n.dir, auditDir)); err == nil {
 		f.DiskFree = free
 	}

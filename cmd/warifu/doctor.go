@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ var ailments = []ailment{
 	{"behind", "a node has applied over 100 entries fewer than another", "look at its disk and its network: journalctl -u warifud"},
 	{"leader", "nodes that answer know no leader, or not the same", "wait for an election; if it lasts, look at the network between nodes"},
 	{"struck", "a node is on a key's list and has no share", "keep the others up, and: warifu rotate-shares --key KEY"},
+	{"unerased", "a node has not signed that it erased its shares of an epoch that is over", "bring it back: it erases by itself, and signs; where it is gone for good, replace it"},
 	{"clock", "a node's clock is over 5 s from the median of the others'", "on its machine: timedatectl timesync-status (or chronyc tracking)"},
 	{"token", "a node's secrets are sealed by nothing, or two nodes name one token", "replace the node by one with a token of its own"},
 	{"memlock", "a node's memory is not locked and may reach swap", "LimitMEMLOCK=infinity in its unit, then start it again"},
@@ -169,6 +171,17 @@ func (d *diagnosis) cluster() {
 	}
 	if serves < d.t+spareLeast {
 		d.found("margin", "cluster", "%d of %d nodes serve, and %d have to", serves, len(d.nodes), d.t)
+	}
+	owes := map[string]uint32{} // as the nodes tell of the ledger, also of those that are away
+	for _, n := range d.nodes {
+		if n.health != nil {
+			for id, epochs := range n.health.Unerased {
+				owes[id] = max(owes[id], epochs)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(owes)) {
+		d.found("unerased", id, "it owes its receipts for %s", plural(int(owes[id]), "epoch"))
 	}
 	if len(programs) > 1 {
 		d.found("program", "cluster", "%s", whoSays(programs, "unknown"))

@@ -92,6 +92,11 @@ func TestTheDoctorFindsEachAilment(t *testing.T) {
 				v.nodes[i].health.Struck = []api.StruckHolder{{Key: "payroll", Node: "n2"}}
 			}
 		}, []string{"struck n2"}, "payroll has no share here"},
+		{"shares that are not erased, of a node that is away too", func(v *vitals) {
+			v.nodes[4] = vital{id: "n5", why: "no answer in 3s"}
+			v.nodes[0].health.Unerased = map[string]uint32{"n5": 1, "n2": 1}
+			v.nodes[1].health.Unerased = map[string]uint32{"n5": 2}
+		}, []string{"unreachable n5", "unerased n2", "unerased n5"}, ""},
 		{"a clock that is ahead", func(v *vitals) { v.nodes[1].ahead = 8 * time.Second }, []string{"clock n2"}, "ahead of the others"},
 		{"a clock that is behind", func(v *vitals) { v.nodes[1].ahead = -time.Hour }, []string{"clock n2"}, "behind the others"},
 		{"this machine's clock is wrong, and nobody else's", func(v *vitals) {
