@@ -22,6 +22,7 @@ type Renewal struct {
 	T            uint32      `cbor:"3,keyasint,omitempty"` // of a reshare
 	F            uint32      `cbor:"4,keyasint,omitempty"` // of a reshare
 	Holders      []string    `cbor:"5,keyasint,omitempty"` // of a reshare, in index order
+	Root         bool        `cbor:"6,keyasint,omitempty"` // the cluster's root key as well, before all others
 }
 
 // Concerns says whether the order is about a key. When it was born is not asked.

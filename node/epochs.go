@@ -32,6 +32,18 @@ func (s *secrets) old(now *ledger.State, ses *ledger.Session) ([]*group.Scalar, 
 	var out []*group.Scalar
 	for _, of := range ses.Keys {
 		k := now.KeyVersion(of.Key, of.Version)
+		if k.Purpose == authority.PurposeRoot {
+			var own *group.Scalar
+			ring.UseRoot(func(r keyring.Root) {
+				if r.Session == k.Session {
+					own = r.Share.Add(group.SmallScalar(0))
+				}
+			})
+			if own == nil {
+				return nil, fmt.Errorf("%w: the root share", errNoOldShare)
+			}
+			return []*group.Scalar{own}, nil // a run is about the root key alone, or not at all
+		}
 		share, back, ok := ring.Borrow(k.ID, k.Version, k.Number)
 		if !ok {
 			for _, x := range out {
@@ -50,7 +62,15 @@ func (s *secrets) old(now *ledger.State, ses *ledger.Session) ([]*group.Scalar, 
 // epoch.
 func (s *secrets) confirmRenewal(ctx context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
 	state, ring := s.current()
-	if ring == nil || state != seal.Unsealed {
+	first := now.KeyVersion(ses.Keys[0].Key, ses.Keys[0].Version)
+	switch root := first.Purpose == authority.PurposeRoot; {
+	case root && ring == nil && state == seal.Stranded: // it is new here
+		return s.sealRoot(keyring.Root{
+			Session: ses.ID, Epoch: first.Number + 1, Index: uint32(index), Share: shares[0].Add(group.SmallScalar(0)),
+		})
+	case root && ring != nil && ring.Root().Session == ses.ID:
+		return nil
+	case ring == nil, !root && state != seal.Unsealed:
 		return errNotUnsealed
 	}
 	return s.putAll(ctx, now, ring, func() []keyring.Share {
@@ -88,10 +108,32 @@ func (s *secrets) putAll(ctx context.Context, now *ledger.State, ring *keyring.K
 	if !errors.Is(err, keyring.ErrAnother) {
 		return err
 	}
-	if _, err := s.erase(ctx, now, func(h keyring.Held) bool { return outlived(now, h) }); err != nil {
+	if _, err := ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return outlived(now, h) }); err != nil {
 		return fmt.Errorf("erase the shares of an attempt that came to nothing: %w", err)
 	}
 	return ring.PutAll(made())
+}
+
+// reroot puts the root share of the root key's current epoch in the place of the one
+// before, when it is in the keyring: there it waited until the epoch was one. No request
+// is about the root key, so that the old one need not wait for the end of an overlap.
+func (n *Node) reroot(ctx context.Context, s *ledger.State, ring *keyring.Keyring) error {
+	k := s.RootKey()
+	if k == nil || ring.Root().Session == k.Session {
+		return nil
+	}
+	current := func(h keyring.Held) bool {
+		return h.Key == k.ID && h.Version == k.Version && h.Epoch == k.Number && h.Session == k.Session
+	}
+	if !ring.Holds(current) {
+		return nil
+	}
+	what, err := ring.Reroot(ctx, n.secrets.lock, current)
+	if err != nil {
+		return fmt.Errorf("take up the new root share: %w", err)
+	}
+	n.log.Info("the root share is new", "epoch", k.Number, "destroyed generation", what.Generation)
+	return nil
 }
 
 // outlived says that a share is of no epoch that there is, or will be: its epoch is
@@ -219,10 +261,15 @@ func (n *Node) runErasures(ctx context.Context) {
 
 func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	state, ring := n.secrets.current()
+	s := n.consensus.Committed()
+	if ring != nil {
+		if err := n.reroot(ctx, s, ring); err != nil {
+			return err
+		}
+	}
 	if state != seal.Unsealed {
 		return nil
 	}
-	s := n.consensus.Committed()
 	wanted := s.Unerased(n.cfg.Node, authority.MaxRetired)
 	old := func(h keyring.Held) bool { return outlived(s, h) }
 	fresh := false

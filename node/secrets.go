@@ -108,23 +108,34 @@ func (s *secrets) current() (seal.State, *keyring.Keyring) {
 // look decides the state anew from the ledger, and reports whether it changed. It
 // uses the root share under the lock: whoever wipes it takes it away under that.
 func (s *secrets) look(state *ledger.State, node string) (seal.State, bool) {
-	var key *seal.RootKey
+	var key, older *seal.RootKey
 	if k := state.RootKey(); k != nil {
-		key = &seal.RootKey{Session: k.Session, Index: k.IndexOf(node), YI: k.Record.YI}
+		key = rootOf(&k.Epoch, node)
+		if o := state.Older(k.ID, k.Version); o != nil {
+			older = rootOf(&o.Epoch, node)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.opened != nil {
 		s.ring, s.opened = s.opened, nil
 	}
-	var share *seal.RootShare
-	if s.ring != nil {
-		r := s.ring.Root()
-		share = &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}
-	}
 	last := s.state
-	s.state = seal.Decide(key, share, s.onDisk)
+	if s.ring == nil {
+		s.state = seal.Decide(key, nil, s.onDisk)
+		return s.state, s.state != last
+	}
+	s.ring.UseRoot(func(r keyring.Root) {
+		if older != nil && older.Session == r.Session { // the root key has two epochs now
+			key = older
+		}
+		s.state = seal.Decide(key, &seal.RootShare{Session: r.Session, Index: r.Index, Share: r.Share}, s.onDisk)
+	})
 	return s.state, s.state != last
+}
+
+func rootOf(e *ledger.Epoch, node string) *seal.RootKey {
+	return &seal.RootKey{Session: e.Session, Index: e.IndexOf(node), YI: e.Record.YI}
 }
 
 // confirm makes this node's shares of a session durable: the root share as a new
@@ -147,19 +158,25 @@ func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Se
 		return s.confirmBirth(ctx, now, ses, index, shares[0])
 	}
 	own := shares[0].Add(group.SmallScalar(0)) // the driver wipes its copy
+	return s.sealRoot(keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
+}
+
+// sealRoot makes the first generation of a root share. It owns the share.
+func (s *secrets) sealRoot(root keyring.Root) error {
+	state, ring := s.current()
 	cfg := s.cfg
 	if s.lock != nil {
 		u, err := s.lock()
 		if err != nil {
-			own.Wipe()
+			root.Share.Wipe()
 			return fmt.Errorf("lock the root share: %w", err)
 		}
 		defer u.Wipe()
 		cfg.Unseal = u
 	}
-	next, err := keyring.Create(cfg, keyring.Root{Session: ses.ID, Epoch: 1, Index: uint32(index), Share: own})
+	next, err := keyring.Create(cfg, root)
 	if err != nil {
-		own.Wipe()
+		root.Share.Wipe()
 		return fmt.Errorf("seal the root share: %w", err)
 	}
 	s.put(next, state)

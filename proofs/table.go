@@ -1308,8 +1308,9 @@ var promises = []promise{
 			}},
 			{"warifutest", []string{
 				"TestARefreshUnderLoadFailsNoRequest", "TestResharesUnderLoadFailNoRequest", "TestAHolderThatWasDownIsRepaired",
-				"TestOldDirectoriesOpenNothingAfterARefresh",
+				"TestOldDirectoriesOpenNothingAfterARefresh", "TestTheRootKeyTurnsOver",
 			}},
+			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed"}},
 			{"bench/cluster", []string{"TestANodeMayDieWhenOldSharesGo"}},
 		},
@@ -1320,6 +1321,13 @@ var promises = []promise{
 				old:  "what, err := n.secrets.erase(ctx, s, old)",
 				new:  "what, err := keyring.Erasure{Generation: 1}, error(nil)",
 				room: "warifutest", test: "TestOldDirectoriesOpenNothingAfterARefresh", says: "an old directory opens with today's token",
+			},
+			{
+				name: "the old root share stays in memory",
+				file: "node/keyring/erase.go",
+				old:  "\t\tk.root.Share.Wipe()\n\t\tk.root = raised.root",
+				new:  "\t\tk.root = raised.root",
+				room: "node/keyring", test: "TestAShareBecomesTheRootShare", says: "the root share before stays in memory",
 			},
 			{
 				name: "an old epoch is retired before its overlap is over",

@@ -215,3 +215,48 @@ func private(s *stage, dir string) {
 		return os.Chmod(path, 0o600)
 	}))
 }
+
+// The root key's shares turn over as well: nodes go on, also when they are started anew.
+// Who leaves its holders is stranded, and serves again once it is among them.
+func TestTheRootKeyTurnsOver(t *testing.T) {
+	scenario(t, func(s *stage) {
+		ids := s.IDs()
+		u := s.unwrapping(2)
+		s.renew(authority.KindRefresh, authority.Renewal{Root: true})
+		s.eventually(time.Minute, "all serve", func() bool { return s.all("serving", ids...) })
+		u.end()
+		s.restarted(ids...)
+		app, _, err := s.Application(warifutest.AppA)
+		s.must(err)
+		opens := func() {
+			s.Helper()
+			dek, err := app.Unwrap(s.Context(), s.envelope, nil, "after")
+			s.must(err)
+			dek.Wipe()
+		}
+		opens()
+		s.renew(authority.KindReshare, authority.Renewal{Root: true, T: 3, F: 1, Holders: ids[:4]})
+		s.eventually(5*time.Minute, "who left is stranded", func() bool { return s.all("stranded", ids[4]) })
+		if !s.all("serving", ids[:4]...) {
+			s.Error("one of those who stayed does not serve")
+		}
+		opens()
+		s.must(s.Crash(ids[4]))
+		s.must(s.Start(ids[4]))
+		s.renew(authority.KindReshare, authority.Renewal{Root: true, T: 3, F: 1, Holders: ids})
+		s.serving()
+		s.eventually(time.Minute, "who came back gives partials", func() bool { return s.asked(s.a, ids[4]) == "" })
+		s.restarted(ids...)
+		opens()
+	})
+}
+
+// all says whether these nodes say this of themselves.
+func (s *stage) all(state string, ids ...string) bool {
+	for _, id := range ids {
+		if st := s.status(id); st == nil || st.State != state {
+			return false
+		}
+	}
+	return true
+}

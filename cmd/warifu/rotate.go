@@ -21,6 +21,7 @@ import (
 type renewedFlags struct {
 	keys   []string
 	all    bool
+	root   bool
 	status bool
 	phase  uint32
 }
@@ -29,6 +30,7 @@ func (f *renewedFlags) add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.keys, "key", nil, "the key, by name or id; may be repeated")
 	c.Flags().BoolVar(&f.all, "all", false, "every key that there is when the change is taken")
 	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase waits for a silent holder")
+	c.Flags().BoolVar(&f.root, "root", false, "the cluster's root key as well; its holders can hold no other key without a share of it")
 	c.MarkFlagsMutuallyExclusive("key", "all")
 }
 
@@ -62,7 +64,8 @@ func (a *app) rotateSharesCommand() *cobra.Command {
 sign. The public keys stay, so nothing is wrapped anew. Old and new shares answer side
 by side for a minute; then the old ones are erased on every node, with every backup
 of them. Up to 100 keys go in one run, one run after the other; a holder that was down
-gets none, and is given one by the next.
+gets none, and is given one by the next. With --root the root key's shares turn over,
+too: a holder that is down then is sealed until the next time.
 
 --status shows how far such orders have come.`,
 		Example: `  warifu rotate-shares --all --out rotate.change
@@ -97,7 +100,8 @@ func (a *app) reshareCommand() *cobra.Command {
 		Long: `Writes a change that gives keys to other holders, or another threshold, for
 custodians to sign, and says what its numbers mean. The public keys stay, so nothing is
 wrapped anew. The holders before go on for a minute beside the new ones; then what they
-have of these keys is erased.`,
+have of these keys is erased. --all is about the root key as well: who has no share of it
+can hold no other key.`,
 		Example: `  warifu reshare --key photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out reshare.change
   warifu reshare --all --threshold 4 --holders a,b,c,d,e,f,g --out reshare.change`,
 		Args: exactly(),
@@ -130,7 +134,7 @@ func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, k
 	if r.Keys, err = of.ids(c.Context(), a); err != nil {
 		return err
 	}
-	r.PhaseSeconds = of.phase
+	r.PhaseSeconds, r.Root = of.phase, of.root || of.all && kind == authority.KindReshare
 	for _, h := range r.Holders {
 		if g.NodeByID(h) == nil {
 			return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
@@ -150,11 +154,12 @@ func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, k
 type renewalView struct {
 	Kind  string      `json:"kind"`
 	Keys  []api.KeyID `json:"keys,omitempty"` // none: all
+	Root  bool        `json:"root,omitempty"`
 	Order *orderView  `json:"order,omitempty"`
 }
 
 func viewRenewal(kind string, r *authority.Renewal, g *authority.Genesis) *renewalView {
-	v := &renewalView{Kind: kind, Keys: r.Keys}
+	v := &renewalView{Kind: kind, Keys: r.Keys, Root: r.Root}
 	if kind == authority.KindReshare {
 		v.Order = viewOrder(&authority.Order{Purpose: authority.PurposeUnwrap, T: r.T, F: r.F, Holders: r.Holders, PhaseSeconds: r.PhaseSeconds}, g)
 	}
@@ -163,6 +168,9 @@ func viewRenewal(kind string, r *authority.Renewal, g *authority.Genesis) *renew
 
 func (v *renewalView) words(a *app, w io.Writer) {
 	of := "every key that there is when it is taken"
+	if v.Root {
+		of += ", and of the root key"
+	}
 	if len(v.Keys) > 0 {
 		of = plural(len(v.Keys), "key") + ":"
 	}

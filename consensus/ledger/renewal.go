@@ -260,7 +260,8 @@ func putRenewal(d *draft, r *Renewal) {
 	d.put(pathRenewed+r.Order.String(), &done)
 }
 
-// outstanding lists the key versions that an order still concerns, at most so many, or all.
+// outstanding lists the key versions that an order still concerns, at most so many, or
+// all; the root key comes first, since who has no root share takes no others.
 // One that was given new shares after the order was taken has what a refresh wants;
 // what a reshare wants it has when it obeys this reshare, or one that came later.
 func (s *State) outstanding(r *Renewal, most int) []*Key {
@@ -271,10 +272,16 @@ func (s *State) outstanding(r *Renewal, most int) []*Key {
 		if r.Kind == authority.KindReshare {
 			done = k.Obeys >= r.Index
 		}
-		if done || k.BornAt > r.Index || k.Purpose == authority.PurposeRoot || !r.Body.Concerns(k.ID) {
+		concerned := r.Body.Concerns(k.ID)
+		if k.Purpose == authority.PurposeRoot {
+			concerned = r.Body.Root
+		}
+		if done || k.BornAt > r.Index || !concerned {
 			return false
 		}
-		out = append(out, k)
+		if out = append(out, k); k.Purpose == authority.PurposeRoot {
+			out[0], out[len(out)-1] = k, out[0]
+		}
 		return len(out) == most
 	})
 	return out
@@ -312,7 +319,7 @@ func (s *State) NextBatch(r *Renewal) *Batch {
 }
 
 func sameHolders(a, b *Key) bool {
-	return a.T == b.T && a.F == b.F && slices.Equal(a.Holders, b.Holders) && slices.Equal(a.Struck, b.Struck)
+	return a.Purpose == b.Purpose && a.T == b.T && a.F == b.F && slices.Equal(a.Holders, b.Holders) && slices.Equal(a.Struck, b.Struck)
 }
 
 func newBatch(r *Renewal, k *Key) *Batch {
@@ -486,7 +493,7 @@ func (s *State) mayRetire(e authority.LiveEpoch) error {
 		return ErrNoKey
 	case s.Time() < o.Until:
 		return fmt.Errorf("%w: it overlaps the next one until %d, ledger time is %d", ErrOverlap, o.Until, s.Time())
-	case !k.Vouched():
+	case !k.Vouched() && k.Purpose != authority.PurposeRoot: // nobody asks for the root key's record
 		return fmt.Errorf("%w: %d holders have signed the record of the next one, %d must", ErrOverlap, len(k.Signed), k.T)
 	}
 	return nil

@@ -155,10 +155,14 @@ func (s *State) Holding(node string) []string {
 }
 
 func (s *State) nameOf(key api.KeyID) string {
-	if k := s.Key(key); k != nil {
+	switch k := s.Key(key); {
+	case k == nil:
+		return key.String()
+	case k.Purpose == authority.PurposeRoot:
+		return "the root key"
+	default:
 		return k.Name
 	}
-	return key.String()
 }
 
 // survives refuses that a node leaves for good while a key would be left with fewer

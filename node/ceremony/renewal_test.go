@@ -125,7 +125,7 @@ func TestARefreshChangesSharesAndNotTheKey(t *testing.T) {
 	s.checkGone(all...)
 }
 
-// A reshare gives a key to other holders and another threshold.
+// A reshare gives a key to other holders and another threshold; who left has nothing (R10).
 func TestAReshareGivesAKeyToOtherHolders(t *testing.T) {
 	s := newStage(t)
 	s.bear("demo")
@@ -206,7 +206,8 @@ func TestOneRefreshRunsAtATime(t *testing.T) {
 	}
 }
 
-// What orders of new shares, and what nodes say of old epochs, is refused by name.
+// What orders of new shares, and what nodes say of old epochs, is refused by name: old
+// shares go only by an entry after Activate, when enough have the new (R9).
 func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
 	s := newStage(t)
 	s.bear("one", "two")
@@ -290,7 +291,7 @@ func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
 	}
 }
 
-// An attempt that came to nothing is never used again: the next one makes other shares
+// R9, R15: an attempt that came to nothing is never used again: the next one makes other shares
 // of the same epoch.
 func TestARefreshThatFailsIsTriedAgain(t *testing.T) {
 	s := newStage(t)

@@ -7,6 +7,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/internal/secret"
+	"warifu.dev/sharing/group"
 )
 
 // ErrTorn means that an erasure failed half-way and its generation could not be taken
@@ -41,7 +42,8 @@ func (k *Keyring) Holds(which func(Held) bool) bool {
 // asked is one call of [Keyring.Erase] until a generation answers it.
 type asked struct {
 	drop func(Held) bool
-	done chan struct{} // closed when the rest stands
+	root func(Held) bool // the share that takes the place of the root share, or nil
+	done chan struct{}   // closed when the rest stands
 	what Erasure
 	gone []<-chan struct{} // of shares that are on loan
 	err  error
@@ -62,7 +64,18 @@ type asked struct {
 // with it what is older. A crash leaves the old generation or the new one; [Open]
 // finds which.
 func (k *Keyring) Erase(ctx context.Context, unseal func() (secret.Bytes, error), drop func(Held) bool) (Erasure, error) {
-	a := &asked{drop: drop, done: make(chan struct{})}
+	return k.erase(ctx, unseal, &asked{drop: drop})
+}
+
+// Reroot is [Keyring.Erase], and the share that root names is from then on the root
+// share: what it was kept as goes, and so does the root share before. It takes no other
+// share out.
+func (k *Keyring) Reroot(ctx context.Context, unseal func() (secret.Bytes, error), root func(Held) bool) (Erasure, error) {
+	return k.erase(ctx, unseal, &asked{drop: func(Held) bool { return false }, root: root})
+}
+
+func (k *Keyring) erase(ctx context.Context, unseal func() (secret.Bytes, error), a *asked) (Erasure, error) {
+	a.done = make(chan struct{})
 	k.mu.Lock()
 	k.asked = append(k.asked, a)
 	k.mu.Unlock()
@@ -125,8 +138,13 @@ func (k *Keyring) next(cfg Config, all []*asked) (Erasure, []<-chan struct{}, er
 	}
 	kept := map[shareID]*Share{}
 	var going []*Share
+	root := k.root
 	for id, s := range k.all() {
-		if drops(all, Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session}) {
+		h := Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session}
+		if roots(all, h) {
+			root = Root{Session: s.Session, Epoch: s.Epoch, Index: s.Index, Share: s.Scalar.Add(group.SmallScalar(0))}
+		}
+		if roots(all, h) || drops(all, h) {
 			going = append(going, s)
 		} else {
 			kept[id] = s
@@ -134,7 +152,7 @@ func (k *Keyring) next(cfg Config, all []*asked) (Erasure, []<-chan struct{}, er
 	}
 	old := k.generation
 	k.torn = old + 1
-	raised, err := raise(cfg, old+1, k.root, kept)
+	raised, err := raise(cfg, old+1, root, kept)
 	if err != nil {
 		// This generation is whole, and goes on if the other can be taken back.
 		return Erasure{}, nil, errors.Join(err, k.settle())
@@ -145,6 +163,15 @@ func (k *Keyring) next(cfg Config, all []*asked) (Erasure, []<-chan struct{}, er
 		return Erasure{}, nil, err
 	}
 	return Erasure{Generation: old, Label: hsmLabel(old), Serial: cfg.Device.Serial()}, gone, nil
+}
+
+func roots(all []*asked, h Held) bool {
+	for _, a := range all {
+		if a.root != nil && a.root(h) {
+			return true
+		}
+	}
+	return false
 }
 
 func drops(all []*asked, h Held) bool {
@@ -162,6 +189,10 @@ func (k *Keyring) adopt(raised *Keyring, going []*Share) (gone []<-chan struct{}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.key.Wipe()
+	if raised.root.Share != k.root.Share {
+		k.root.Share.Wipe()
+		k.root = raised.root
+	}
 	k.generation, k.key, k.shares = raised.generation, raised.key, raised.shares
 	for _, s := range going {
 		if back := k.leave(s); back != nil {

@@ -101,14 +101,14 @@ type Share struct {
 // Keyring is what is open of a node's newest generation. It is safe for concurrent
 // use.
 type Keyring struct {
-	cfg  Config
-	root Root
+	cfg Config
 
 	erasing chan struct{} // has room for the one who makes a generation
 	writing chan struct{} // has room for the one who writes files: readers do not wait for a disk
 	torn    uint64        // a generation that may stand on disk and is not in use, or 0; owned by who writes
 
 	mu         sync.RWMutex
+	root       Root                     // replaced by who writes; guarded by mu
 	generation uint64                   // replaced by who writes; guarded by mu
 	key        secret.Bytes             // of the keyring file; replaced by who writes; guarded by mu
 	shares     map[shareID]*Share       // replaced, never changed; guarded by mu
@@ -374,8 +374,20 @@ func (k *Keyring) Generation() uint64 {
 	return k.generation
 }
 
-// Root is the node's share of the root key.
-func (k *Keyring) Root() Root { return k.root }
+// Root is the node's share of the root key. After a [Keyring.Reroot] nobody may use what
+// it gave out before: see [Keyring.UseRoot].
+func (k *Keyring) Root() Root {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.root
+}
+
+// UseRoot shows the root share for as long as f runs. It is not overwritten meanwhile.
+func (k *Keyring) UseRoot(f func(Root)) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	f(k.root)
+}
 
 // Share returns the share of a key in one epoch, if this node has it.
 func (k *Keyring) Share(key api.KeyID, version uint32, epoch uint64) (*Share, bool) {
