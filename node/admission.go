@@ -296,6 +296,17 @@ func (r *peerRates) allow(peer string, size int, now time.Time) bool {
 	return of.(*rate).allow(now, unitsOf(size), peerUnitsPerSecond)
 }
 
+// freshPerSecond bounds how often a second one member may ask how far this node's log
+// reaches. Each answer is signed; an honest member asks every [freshPeriod], and again
+// after it was started.
+const freshPerSecond = 4
+
+// asks says whether a member may ask for one more such answer now.
+func (r *peerRates) asks(peer string, now time.Time) bool {
+	of, _ := r.of.LoadOrStore(peer, &rate{})
+	return of.(*rate).allow(now, 1, freshPerSecond)
+}
+
 // allow counts n more, and says whether the second has room for them.
 func (r *rate) allow(now time.Time, n, most int) bool {
 	r.mu.Lock()

@@ -99,14 +99,6 @@ func (p *progress) reached(index uint64, members []string) bool {
 // runCompaction compacts when it is due, until ctx ends.
 func (n *Node) runCompaction(ctx context.Context) {
 	var c compaction
-	var others []string
-	for i, m := range n.genesis.Roster {
-		if m.ID == n.cfg.Node {
-			c.place = i
-		} else {
-			others = append(others, m.ID)
-		}
-	}
 	tick := time.NewTicker(compactLook)
 	defer tick.Stop()
 	for {
@@ -116,6 +108,14 @@ func (n *Node) runCompaction(ctx context.Context) {
 		case <-tick.C:
 		}
 		s := n.consensus.Committed()
+		var others []string
+		for i, m := range s.Roster() {
+			if m.ID == n.cfg.Node {
+				c.place = i
+			} else {
+				others = append(others, m.ID)
+			}
+		}
 		oldest, size, err := n.consensus.Log()
 		if err != nil {
 			n.log.Error("the log's files cannot be looked at", "error", err)

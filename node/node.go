@@ -58,6 +58,7 @@ type Node struct {
 	histories histories
 	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
+	asked     peerRates // how far this node's log reaches
 	handed    handed
 	gate      *gate.Gate
 	cap       *gate.RefusalCap

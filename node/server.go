@@ -227,6 +227,9 @@ type peerServer struct{ n *Node }
 func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method uint16, body []byte) ([]byte, error) {
 	switch method {
 	case api.MethodPeerFresh:
+		if !p.n.asked.asks(caller.PeerID, p.n.now()) {
+			return nil, refusal(api.Retry(api.CodeOverloaded, "a member asks at most %d times a second how far the log reaches", freshPerSecond))
+		}
 		b, err := p.n.answerFresh(body)
 		return b, refusal(err)
 	case api.MethodPeerClock:
