@@ -41,9 +41,7 @@ func planned() Machine[string, string] {
 func joined(t *testing.T, p Policy) *cluster {
 	c := newClusterWith(t, 0, p)
 	c.machine = planned()
-	for _, id := range []string{"n1", "n2", "n3"} {
-		c.voters = append(c.voters, id)
-	}
+	c.voters = append(c.voters, "n1", "n2", "n3")
 	for _, id := range []string{"n1", "n2", "n3", "n4"} {
 		c.dirs[id] = t.TempDir()
 	}
