@@ -80,6 +80,12 @@ type Retire struct {
 	Epochs []LiveEpoch `cbor:"1,keyasint"` // sorted, at most [MaxRetired]
 }
 
+// Repair says that its author is back, and was struck from keys while it was away: they
+// are refreshed, so that it has shares again.
+type Repair struct {
+	Seen api.Digest `cbor:"1,keyasint"` // the chain as the author had it: no two repairs are the same statement
+}
+
 // ErasureReceipt is what a node says of old shares of its own: that it has erased
 // them, by destroying what sealed the generation of its keyring that had them last.
 type ErasureReceipt struct {

@@ -26,9 +26,10 @@ const (
 	KindGrant    = "grant"    // [GrantPost]
 	KindRetire   = "retire"   // [Retire]
 	KindErased   = "erased"   // [ErasureReceipt]
+	KindRepair   = "repair"   // [Repair]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -142,6 +142,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Lock) error { return s.takeLock(d, st.Node, b) })
 	case authority.KindRetire:
 		return takeBody(st, func(b *authority.Retire) error { return s.takeRetire(d, st.Node, b) })
+	case authority.KindRepair:
+		return takeBody(st, func(*authority.Repair) error { return s.takeRepair(d, index, st.Node, e.ID()) })
 	case authority.KindErased:
 		return takeBody(st, func(b *authority.ErasureReceipt) error { return s.takeErased(d, index, st.Node, b, e.ID(), raw) })
 	case authority.KindGrant:

@@ -92,6 +92,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathOlder:    decodeAs[Older],
 	pathErased:   decodeAs[Erased],
 	pathReceipt:  decodeAs[Receipt],
+	pathRepair:   decodeAs[lastRepair],
 	pathStone:    decodeAs[milestone],
 	pathEnded:    decodeAs[ended],
 }

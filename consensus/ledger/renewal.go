@@ -47,6 +47,7 @@ type Renewal struct {
 	Attempt uint64            `cbor:"9,keyasint"`           // the last run opened
 	Live    api.Digest        `cbor:"10,keyasint"`          // its run, while there is one
 	Ended   uint64            `cbor:"11,keyasint,omitempty"`
+	For     string            `cbor:"12,keyasint,omitempty"` // of a repair: the node that was struck; nobody ordered it
 }
 
 // KeyVersion names one version of a key.
@@ -275,6 +276,9 @@ func (s *State) outstanding(r *Renewal, most int) []*Key {
 		concerned := r.Body.Concerns(k.ID)
 		if k.Purpose == authority.PurposeRoot {
 			concerned = r.Body.Root
+		}
+		if r.For != "" {
+			concerned = slices.Contains(k.Struck, r.For)
 		}
 		if done || k.BornAt > r.Index || !concerned {
 			return false

@@ -44,6 +44,7 @@ const (
 	pathOlder    = "older/"    // + id + "/" + version → *Older
 	pathErased   = "erased/"   // + id + "/" + version + "/" + epoch → *Erased
 	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
+	pathRepair   = "repair"    // → *lastRepair
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
@@ -34,6 +35,7 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 	if !running {
 		d.openNext(ctx, s, renewals)
 	}
+	d.repair(ctx, s)
 	if over := s.RetireNow(authority.MaxRetired); len(over) > 0 {
 		first := s.KeyVersion(over[0].Key, over[0].Version)
 		if index := first.IndexOf(d.cfg.Node); index > 0 {
@@ -43,6 +45,26 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 				d.cfg.Log.Warn("an old epoch is not retired", "key", first.ID, "epoch", over[0].Epoch, "error", err)
 			}
 		}
+	}
+}
+
+// repairLook is how often a node looks whether it was struck from a key: that takes a
+// look at all of them.
+const repairLook = time.Minute
+
+// repair asks for shares of the keys that this node was struck from, when that may be.
+func (d *Driver) repair(ctx context.Context, s *ledger.State) {
+	const name = "repair"
+	if last, looked := d.sent[name]; looked && d.cfg.Now().Sub(last) < repairLook {
+		return
+	}
+	d.sent[name] = d.cfg.Now()
+	if s.MayRepair(d.cfg.Node) != nil {
+		return
+	}
+	at := s.Position()
+	if err := d.cfg.Submit(ctx, authority.KindRepair, authority.Repair{Seen: at.Link}); err != nil && ctx.Err() == nil {
+		d.cfg.Log.Warn("the shares of this node are not repaired", "error", err)
 	}
 }
 

@@ -153,9 +153,9 @@ func TestAReshareGivesAKeyToOtherHolders(t *testing.T) {
 	s.checkGone(all...)
 }
 
-// A holder that is down when its key is refreshed holds nothing, and the next refresh
-// gives it a share again.
-func TestAStruckHolderIsRepairedByTheNextRefresh(t *testing.T) {
+// A holder that is down when its key is refreshed holds nothing. When it is back it asks
+// for a repair, which gives it a share again.
+func TestAStruckHolderIsRepaired(t *testing.T) {
 	s := newStageOf(t, 2, 4)
 	four := []string{"n1", "n2", "n3", "n4"}
 	s.until("the root key is born", s.rootBorn, four...)
@@ -172,12 +172,25 @@ func TestAStruckHolderIsRepairedByTheNextRefresh(t *testing.T) {
 	s.until("the record is signed", func() bool { return len(s.State().KeyNamed("demo").Signed) == 3 }, four[:3]...)
 	s.Pass(ledger.Overlap)
 	s.until("the old epoch is retired", func() bool { return len(s.State().Overlapping()) == 0 }, four...)
-	s.order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{k.ID}})
-	s.until("it is refreshed", func() bool { return s.State().KeyNamed("demo").Number == 3 }, four...)
+	if err := s.Say("n1", authority.KindRepair, authority.Repair{}); !errors.Is(err, ledger.ErrNoRepair) {
+		t.Errorf("a node that was not struck asks for a repair: %v", err)
+	}
+	s.until("it is repaired", func() bool { return s.State().KeyNamed("demo").Number == 3 }, four...)
 	if k = s.State().KeyNamed("demo"); k.Struck != nil {
 		t.Fatalf("struck: %v", k.Struck)
 	}
 	s.checkShares(k, four...)
+	// Once an hour is enough for a node that comes and goes.
+	s.Pass(ledger.Overlap)
+	s.until("the old epoch is retired", func() bool { return len(s.State().Overlapping()) == 0 && s.State().KeyNamed("demo").Vouched() }, four...)
+	s.order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{k.ID}})
+	s.until("it is refreshed without n4 again", func() bool { return s.State().KeyNamed("demo").Number == 4 }, four[:3]...)
+	if err := s.Say("n4", authority.KindRepair, authority.Repair{Seen: api.Digest{1}}); !errors.Is(err, ledger.ErrNoRepair) {
+		t.Errorf("another repair within the hour: %v", err)
+	}
+	s.Pass(ledger.RepairPause)
+	s.until("the record is signed", func() bool { return s.State().KeyNamed("demo").Vouched() }, four...)
+	s.until("it is repaired again", func() bool { return s.State().KeyNamed("demo").Number == 5 }, four...)
 }
 
 // R43: one run at a time, whatever it is about.
