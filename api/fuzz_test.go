@@ -16,7 +16,7 @@ func FuzzMessages(f *testing.F) {
 		func() any { return new(UnwrapRequest) }, func() any { return new(UnwrapAnswer) },
 		func() any { return new(SubmitRequest) }, func() any { return new(SubmitAnswer) },
 		func() any { return new(KeyRecordRequest) }, func() any { return new(KeyRecordAnswer) },
-		func() any { return new(KeyListAnswer) }, func() any { return new(ClusterAnswer) },
+		func() any { return new(KeyListRequest) }, func() any { return new(KeyListAnswer) }, func() any { return new(ClusterAnswer) },
 		func() any { return new(StatusAnswer) }, func() any { return new(AuditTailRequest) },
 		func() any { return new(AuditTailAnswer) }, func() any { return new(PolicyAnswer) },
 		func() any { return new(FreshRequest) }, func() any { return new(FreshAnswer) },

@@ -10,6 +10,9 @@
 // the custodians, and the signature of an approval is the one over the change, so that
 // nothing is believed of a proposal that would not be believed of the file.
 //
+// A key stands in one of six states. What may follow what is one table here, [Moves],
+// and a change that custodians sign moves a key along it.
+//
 // A grant is neither: approvers sign it whom the policy names, a node puts it into the
 // ledger, and who uses it counts the signatures.
 //

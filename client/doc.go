@@ -12,6 +12,10 @@
 // is only a hint. What single nodes say (Status, Keys, Policy, AuditTail) is
 // handed on as what that node says.
 //
+// Where a key stands in its life is believed of the custodians who signed it, as far as
+// nodes show it: nothing is wrapped under a key that is known not to be active, and a
+// state that cannot follow the one that is known is not taken.
+//
 // How it unwraps. The envelope's proof is checked here first, so that a wrong
 // context never leaves the machine. Then the t nearest holders are asked in
 // parallel, under one random request id that stands in the audit of each; when

@@ -160,3 +160,36 @@ func TestEachNodeSaysForItselfWhatItHasOfAKey(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The record of the version that an envelope names is asked for, and kept beside the
+// newest; what is known of the key's state goes with both.
+func TestEachVersionHasARecordOfItsOwn(t *testing.T) {
+	c := newFakeCluster(t)
+	cl := c.client(t)
+	id := c.key.Record.Key
+	o := c.Order("payroll", 3, "n1", "n2", "n3", "n4", "n5")
+	o.Key, o.Version = &id, 2
+	second := c.DealOrder(o, c.SignOrder(o, c.Custodians[:2]...))
+	second.Record.Key, second.Record.Version = id, 2
+	record := c.SignVersion(second, "n1", "n2", "n3")
+	first, err := cl.RecordOf(t.Context(), id, 1)
+	if err != nil || first.Version() != 1 {
+		t.Fatal(first, err)
+	}
+	if _, err := cl.RecordOf(t.Context(), id, 2); !errors.Is(err, client.ErrAnswer) {
+		t.Errorf("the first version was taken for the second: %v", err)
+	}
+	for _, n := range c.nodes {
+		n.with(func() { n.record = record })
+	}
+	newest, err := cl.Refresh(t.Context(), "payroll")
+	if err != nil || newest.Version() != 2 {
+		t.Fatal(newest, err)
+	}
+	if k, err := cl.Record(t.Context(), "payroll"); err != nil || k.Version() != 2 {
+		t.Error("the newest is not what a name is for", err)
+	}
+	if k, err := cl.RecordOf(t.Context(), id, 1); err != nil || k.Version() != 1 {
+		t.Error("the first is gone", err)
+	}
+}

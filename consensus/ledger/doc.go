@@ -22,6 +22,9 @@
 // entry: ids of changes past their not-after, proposals, grants, runs of ceremonies.
 // Nobody can tell whether it is out yet: it counts as gone from when it is past.
 //
+// Where a key stands in its life is moved by changes, along one table; what stops a key
+// is a denial as well. What custodians say of a key stands beside it.
+//
 // A grant is kept as a node has put it, with signatures that nothing here can judge:
 // only the policy knows its approvers, and the policy is never parsed here. Form,
 // times and the number of a node's grants are.

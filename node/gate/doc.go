@@ -14,7 +14,9 @@
 // Two states are asked: committed, whose keys, epochs and policy are used, and
 // tail, which the stored log leads to and which can only refuse; what the node
 // keeps denying beside its log is part of the tail that it is given. A release
-// needs a yes from both. Nothing that is remembered between requests decides:
+// needs a yes from both. Whether a key may release where it stands in
+// its life, and what its labels are, each state says for itself. Nothing that is
+// remembered between requests decides:
 // neither an endorsement, nor a chain that verified, nor a compiled policy.
 //
 // Refusals are recorded too. To the caller an unknown key, a denied request and

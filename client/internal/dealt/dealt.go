@@ -158,6 +158,16 @@ func (c *Cluster) Sign(r authority.KeyRecord, nodes ...string) []byte {
 	return s.Encode()
 }
 
+// SignVersion encodes the record of a key's next version: its W is that version's.
+func (c *Cluster) SignVersion(k *Key, nodes ...string) []byte {
+	y, err := group.DecodePoint(k.Record.Y)
+	must(c.tb, err)
+	k.Public, err = tdh2.NewPublicKey(k.Record.Cluster, k.Record.Key, k.Record.Version, int(k.Order.T), len(k.Order.Holders), y)
+	must(c.tb, err)
+	k.Record.W = k.Public.W.Bytes()
+	return c.Sign(k.Record, nodes...)
+}
+
 // Life is where a key stands, as two custodians have signed it; said may be nil.
 func (c *Cluster) Life(key [32]byte, to authority.KeyState, said *authority.KeyLabels) []byte {
 	sign := func(kind string, body any) []byte {
