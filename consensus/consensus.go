@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -208,8 +209,9 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 	conf.NoSnapshotRestoreOnStart = true // done, above
 	conf.ShutdownOnRemove = false        // a node that was removed says so, to whoever asks it
 	conf.Logger = newLogger(cfg.Log)
+	room := new(atomic.Int64)
 	c.transport = newGuard(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  streamLayer{cfg.Streams},
+		Stream:  streamLayer{cfg.Streams, room},
 		MaxPool: 2,
 		// No pipelining: in raft v1.8.0 its sender waits for ever for a reader that ends
 		// with the first refusal, so a follower whose disk was full a moment ago
@@ -218,6 +220,7 @@ func (c *Consensus[S, R]) join(cfg Config[S, R]) error {
 		Timeout:         10 * time.Second,
 		Logger:          conf.Logger,
 	}), cfg.Node, c.store.roster, cfg.Member, c.store.watch, c.store.LastIndex, c.Stopped, cfg.Log)
+	c.transport.room = room
 	go c.transport.run() // until it is closed, here below or by Close
 	known, err := raft.HasExistingState(cache, c.log, c.snapshots)
 	if err == nil && !known {
@@ -422,7 +425,18 @@ func (c *Consensus[S, R]) Submit(ctx context.Context, entry []byte) (R, error) {
 }
 
 // streamLayer shows Streams to Raft.
-type streamLayer struct{ Streams }
+type streamLayer struct {
+	Streams
+	room *atomic.Int64 // see inbound
+}
+
+func (s streamLayer) Accept() (net.Conn, error) {
+	c, err := s.Streams.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newInbound(c, s.room), nil
+}
 
 func (s streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	return s.Streams.Dial(string(address), min(timeout, dialTimeout))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -56,6 +57,7 @@ type guard struct {
 	end    func() (uint64, error)
 	why    func() error // why this node has stopped, or nil
 	log    *slog.Logger
+	room   *atomic.Int64 // bytes of a snapshot that was let in, see inbound
 	calls  chan raft.RPC
 	done   chan struct{}
 	finish func()
@@ -68,7 +70,7 @@ type guard struct {
 func newGuard(inner *raft.NetworkTransport, node string, r roster, member func(string) bool, watch func([]*raft.Log) error, end func() (uint64, error), why func() error, log *slog.Logger) *guard {
 	g := &guard{
 		NetworkTransport: inner, node: node, roster: r, member: member, watch: watch, end: end, why: why, log: log,
-		calls: make(chan raft.RPC), done: make(chan struct{}),
+		room: new(atomic.Int64), calls: make(chan raft.RPC), done: make(chan struct{}),
 	}
 	g.finish = sync.OnceFunc(func() { close(g.done) })
 	return g
@@ -115,6 +117,9 @@ func (g *guard) run() {
 func (g *guard) admits(rpc raft.RPC) bool {
 	err := g.check(rpc.Command)
 	if err == nil {
+		if c, is := rpc.Command.(*raft.InstallSnapshotRequest); is {
+			g.room.Store(c.Size)
+		}
 		return true
 	}
 	g.complain(err)
