@@ -120,6 +120,9 @@ func (o *Request) begin() (*Manifest, error) {
 		return nil, err
 	}
 	for _, a := range o.Anchors {
+		if o.Genesis.NodeByID(a.Node()) == nil {
+			continue // an export has the logs of the nodes that genesis names
+		}
 		if !slices.ContainsFunc(anchors, func(b []byte) bool { return string(b) == string(a.Entry()) }) {
 			anchors = append(anchors, a.Entry())
 		}

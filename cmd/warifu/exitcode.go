@@ -163,6 +163,7 @@ var exitBySentinel = []struct {
 	{authority.ErrEntry, exitInput},
 	{authority.ErrProposal, exitInput},
 	{authority.ErrCustody, exitInput},
+	{authority.ErrMembership, exitInput},
 	{authority.ErrStranded, exitAuthority},
 	{authority.ErrStatement, exitInput},
 	{authority.ErrOrder, exitInput},

@@ -23,6 +23,17 @@ A custodian can have 8 proposals open, and none waits longer than 90 days.`
 func (a *app) proposeCommand() *cobra.Command {
 	a.proposing = true
 	defer func() { a.proposing = false }()
+	roster := a.nodeCommand()
+	for _, c := range roster.Commands() {
+		if c.Name() == "list" {
+			roster.RemoveCommand(c)
+			continue
+		}
+		asProposal(c, "node ", c.Name(), "node "+c.Name())
+	}
+	roster.Short = "Propose to bring a node, or to take one off the roster"
+	roster.Long = roster.Short + ".\n\n" + proposeLong
+	roster.Example = "  warifu propose node add osaka-3.line --custodian alice.custodian"
 	revoke := a.revokeCommand()
 	for _, c := range revoke.Commands() {
 		if c.Name() == "status" {
@@ -46,6 +57,7 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.reshareCommand(), "", "reshare", "reshare"),
 		asProposal(a.caPutCommand(), "", "ca", "ca put"),
 		revoke,
+		roster,
 		asProposal(a.sealCommand(), "", "seal", "seal"),
 		asProposal(a.liftCommand(), "", "lift", "lift"),
 		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"),

@@ -59,6 +59,7 @@ enough independent nodes agree, and by nobody else.
 		a.identityCommand(),
 		a.clientCommand(),
 		a.statusCommand(),
+		a.nodeCommand(),
 		a.doctorCommand(),
 		a.rotateSharesCommand(),
 		a.reshareCommand(),

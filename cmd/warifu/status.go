@@ -25,7 +25,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Shows what each node says of itself: its state, who it takes for the leader, how
 far it has applied the ledger, how long what it knows stays fresh, its audit, and
 what seals its secrets. The state of a node that does not answer, or refuses to,
-is the code of its reason.
+is the code of its reason. Below stands how many more failures the keys survive.
 
 It fails only if no node answers, and prints the table even then.`,
 		Example: "  warifu status\n  warifu status -o json",
@@ -44,7 +44,8 @@ It fails only if no node answers, and prints the table even then.`,
 			}
 			var lines []line
 			refused := &client.NodesError{Doing: "ask the nodes for their status", Nodes: len(cluster.Known().Genesis.Roster)}
-			for _, s := range cluster.Status(c.Context()) {
+			statuses := cluster.Status(c.Context())
+			for _, s := range statuses {
 				l := line{Node: s.Node, Status: s.Answer}
 				if n := cluster.Known().Genesis.NodeByID(s.Node); n != nil {
 					l.Region = n.Region
@@ -57,6 +58,12 @@ It fails only if no node answers, and prints the table even then.`,
 				lines = append(lines, l)
 			}
 			silent := !slices.ContainsFunc(lines, func(l line) bool { return l.Status != nil })
+			var keys []survival
+			if !silent && a.format == formatTable {
+				if list, err := cluster.Keys(c.Context()); err == nil {
+					keys = survivals(list, statuses)
+				}
+			}
 			shown := a.show(lines, func(w io.Writer) {
 				var rows [][]string
 				var notes []string
@@ -87,6 +94,12 @@ It fails only if no node answers, and prints the table even then.`,
 					}
 				}
 				table(w, "NODE REGION STATE LEADER INDEX FRESH AUDIT HSM", rows)
+				if len(keys) > 0 {
+					fmt.Fprintf(w, "\n%s\n", keys[0].words(a))
+				}
+				if more := len(keys) - 1; more > 0 {
+					fmt.Fprintf(w, "%s no less (warifu node list)\n", surviving(more))
+				}
 				if len(notes) > 0 {
 					fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
 				}

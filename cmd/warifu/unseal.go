@@ -73,8 +73,8 @@ func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 		return nil, fail(exitInput, "in this cluster each node's token opens its seal alone (%s): there is nothing for custodians to open", h.Genesis.Unseal)
 	}
 	for _, id := range nodes {
-		if h.Genesis.NodeByID(id) == nil {
-			return nil, fail(exitUsage, "%s is not on the roster, which has %s", oneLine(id), strings.Join(nodeIDs(&h.Genesis.Genesis), ", "))
+		if h.Custody.Genesis.NodeByID(id) == nil {
+			return nil, fail(exitUsage, "%s is not on the roster, which has %s", oneLine(id), strings.Join(nodeIDs(h.Custody.Genesis), ", "))
 		}
 	}
 	who, err := a.openCustodian(a.caller.custodianFile, a.caller.passphraseFile, "to open seals")

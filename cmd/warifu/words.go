@@ -39,6 +39,8 @@ type changeView struct {
 	KeyLabels *keyLabelsView `json:"key_labels,omitempty"`
 	Renewal   *renewalView   `json:"renewal,omitempty"`
 
+	Membership *membershipView `json:"membership,omitempty"`
+
 	known bool
 }
 
@@ -135,6 +137,8 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		if r, err = authority.ParseRenewal(c); err == nil {
 			v.Renewal = viewRenewal(c.Kind, r, g)
 		}
+	case authority.KindNodeAdd, authority.KindNodeRemove, authority.KindNodeReplace:
+		v.Membership, err = viewMembership(c, g)
 	case authority.KindCustodians:
 		v.Custody, err = viewCustody(c, g)
 	case authority.KindKeyState:
@@ -328,6 +332,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.KeyLabels.words(w)
 	case v.Renewal != nil:
 		v.Renewal.words(a, w)
+	case v.Membership != nil:
+		v.Membership.words(a, w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {
