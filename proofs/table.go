@@ -939,7 +939,7 @@ var promises = []promise{
 			{
 				name: "a membership is judged by the state that is committed",
 				file: "consensus/logstore.go",
-				old:  "before := t.states.leading(logs[0].Index, commands[S, R](logs[:i]))", new: "before := *t.states.committed.Load()",
+				old:  "before := t.states.leading(logs[0].Index, commands[S, R](logs[:i]))", new: "before := *t.states.committed.Load()\n\t\t_ = i",
 				room: "consensus", test: "TestALeaderLeavesThePlan", says: "--- FAIL: TestALeaderLeavesThePlan/a_newcomer_follows_by_a_plan_of_this_very_call",
 			},
 			{
