@@ -270,6 +270,15 @@ type StatusAnswer struct {
 	RaftIndex    uint64            `cbor:"18,keyasint" json:"raft_last_index"`
 	Warnings     []string          `cbor:"19,keyasint,omitempty" json:"warnings,omitempty"`
 	Anchors      map[string]uint64 `cbor:"20,keyasint,omitempty" json:"anchors,omitempty"` // posted by each node
+	FormerLocks  []FormerLock      `cbor:"21,keyasint,omitempty" json:"former_locks,omitempty"`
+}
+
+// FormerLock is a node whose seal may still be one that former custodians open: until it
+// has said that it is destroyed, they keep their files.
+type FormerLock struct {
+	Node       string   `cbor:"1,keyasint" json:"node"`
+	Changes    uint64   `cbor:"2,keyasint,omitempty" json:"changes"` // after so many changes of the custodians or the roster these were in force
+	Custodians []string `cbor:"3,keyasint" json:"custodians"`        // by name
 }
 
 // ChainAnswer is every change that replaced custodians or changed the roster, oldest
@@ -481,6 +490,9 @@ type UnsealOffer struct {
 	Box        []byte   `cbor:"8,keyasint,omitempty" json:"-"` // the asking custodian's piece, encrypted to it
 	Have       []string `cbor:"9,keyasint,omitempty" json:"have,omitempty"`
 	Need       uint32   `cbor:"10,keyasint,omitempty" json:"need,omitempty"`
+	Place      uint32   `cbor:"11,keyasint,omitempty" json:"place,omitempty"`      // of the asking custodian's piece, from 1; 0: it has none
+	Former     bool     `cbor:"12,keyasint,omitempty" json:"former,omitempty"`     // the custodians who open it were replaced since
+	Custodians []string `cbor:"13,keyasint,omitempty" json:"custodians,omitempty"` // whose pieces open it, in their order
 }
 
 // UnsealPiece hands a custodian's piece to a node's door. Whose it is, the connection

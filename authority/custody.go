@@ -22,8 +22,8 @@ const MaxSuccessionBytes = 768 << 10
 var (
 	// ErrCustody is returned, wrapped, for custodians that could not hold authority.
 	ErrCustody = errors.New("these custodians could not hold authority")
-	// ErrStranded means that the custodians named could not open the nodes' seals,
-	// whose pieces the present ones have.
+	// ErrStranded means that too few custodians are named to open the nodes' seals, or
+	// that so many of them are asked for where none open any.
 	ErrStranded = errors.New("the nodes' seals would be left without custodians who open them")
 )
 
@@ -33,6 +33,8 @@ var (
 type Custody struct {
 	Custodians []Custodian     `cbor:"1,keyasint"`
 	Required   []RequiredCount `cbor:"2,keyasint"` // sorted by kind
+	// UnsealCount is how many of them open a seal, with [UnsealCustodians]; else 0.
+	UnsealCount uint32 `cbor:"3,keyasint,omitempty"`
 }
 
 // ParseCustody reads what a change of the kind [KindCustodians] puts in force. Failures
@@ -52,15 +54,28 @@ func ParseCustody(c *Change) (*Custody, error) {
 // held for the first ones: g is unchanged. Failures wrap [ErrCustody] or [ErrStranded].
 func (g *Genesis) Succeeded(by *Custody) (*Genesis, error) {
 	next := *g
-	next.Custodians, next.Required = by.Custodians, by.Required
+	next.Custodians, next.Required, next.UnsealCount = by.Custodians, by.Required, by.UnsealCount
+	switch k := len(by.Custodians); {
+	case g.Unseal != UnsealCustodians && by.UnsealCount != 0:
+		return nil, fmt.Errorf("%w: %d custodians to open a seal in the unseal mode %s, which needs none", ErrStranded, by.UnsealCount, g.Unseal)
+	case g.Unseal == UnsealCustodians && (by.UnsealCount < MinUnsealCount || int64(by.UnsealCount) > int64(k)):
+		return nil, fmt.Errorf("%w: any %d of %d cannot open a seal; it is at least %d", ErrStranded, by.UnsealCount, k, MinUnsealCount)
+	}
 	if err := next.checkCustodians(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCustody, err)
 	}
-	same := func(a, b Custodian) bool { return a.Name == b.Name && a.Open == b.Open && bytes.Equal(a.Sign, b.Sign) }
-	if g.Unseal == UnsealCustodians && !slices.EqualFunc(g.Custodians, next.Custodians, same) {
-		return nil, fmt.Errorf("%w: in the unseal mode %s only the counts can be replaced", ErrStranded, g.Unseal)
-	}
 	return &next, nil
+}
+
+// SameKeepers says whether the pieces of a seal that were made for the custodians of g
+// are those of other's, too, which may be nil: the same keys in the same order, and as
+// many who open it.
+func (g *Genesis) SameKeepers(other *Genesis) bool {
+	if other == nil {
+		return false
+	}
+	same := func(a, b Custodian) bool { return a.Open == b.Open && bytes.Equal(a.Sign, b.Sign) }
+	return g.UnsealCount == other.UnsealCount && slices.EqualFunc(g.Custodians, other.Custodians, same)
 }
 
 // Succession is the changes that replaced custodians or changed the roster, each signed
@@ -75,8 +90,30 @@ type Succession struct {
 	Roll    Roll       // of the roster
 	entries [][]byte
 	ids     []api.Digest
-	rosters []uint64 // the roster's version after each of them
-	size    int      // of the entries, in bytes
+	rosters []uint64   // the roster's version after each of them
+	size    int        // of the entries, in bytes
+	before  []*Genesis // as it read before each of them
+}
+
+// At is the document as it read after the first n changes, or nil if there were fewer.
+func (s *Succession) At(n uint64) *Genesis {
+	switch all := uint64(len(s.before)); {
+	case n < all:
+		return s.before[n]
+	case n == all:
+		return s.Genesis
+	}
+	return nil
+}
+
+// EverHeld says whether the key was a custodian's in genesis, or has been since.
+func (s *Succession) EverHeld(key Fingerprint) bool {
+	for n := range uint64(len(s.before)) + 1 {
+		if s.At(n).CustodianByKey(key) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Extends says whether the changes of before are the first of s. Those who were
@@ -179,6 +216,7 @@ func (s *Succession) With(c *Change, id api.Digest, entry []byte) (*Succession, 
 	next.entries = append(slices.Clip(s.entries), bytes.Clone(entry))
 	next.ids = append(slices.Clip(s.ids), id)
 	next.rosters = append(slices.Clip(s.rosters), next.Roll.Version)
+	next.before = append(slices.Clip(s.before), s.Genesis)
 	return &next, nil
 }
 

@@ -95,11 +95,13 @@ type Anchor struct {
 	Members uint64 `cbor:"7,keyasint,omitempty"`
 }
 
-// Lock says what opens the next seal of its author, before that seal is written.
+// Lock says what opens the next seal of its author, before that seal is written. With
+// the live one alone it says that all older ones are destroyed.
 type Lock struct {
-	Generation uint64 `cbor:"1,keyasint"` // of the seal to be written
-	Live       uint64 `cbor:"2,keyasint"` // of the seal that is on disk now, or 0; its lock is kept
-	Lock       []byte `cbor:"3,keyasint"` // an encoded lock of sharing/unseal
+	Generation uint64 `cbor:"1,keyasint"`           // of the seal to be written
+	Live       uint64 `cbor:"2,keyasint"`           // of the seal that is on disk now, or 0; its lock is kept
+	Lock       []byte `cbor:"3,keyasint"`           // an encoded lock of sharing/unseal
+	Custody    uint64 `cbor:"4,keyasint,omitempty"` // for which custodians it is made: those after so many changes of them or the roster
 }
 
 // SignStatement makes the entry that says body, of the given kind, in the name of node.

@@ -69,7 +69,8 @@ func (c *Client) checkOffer(l *link, o *api.UnsealOffer) error {
 
 // HandOver opens a custodian's own box and hands its piece to the node that offered
 // it, and to no other: the box says which seal it is a piece of. place is the
-// custodian's in the order of genesis, from 0.
+// custodian's among those whose pieces open it, from 0: what the offer says, for one
+// that is wrong fits no box.
 func (c *Client) HandOver(ctx context.Context, o *api.UnsealOffer, place int, identity age.Identity) (*api.UnsealOffer, error) {
 	l, err := c.link(o.Node)
 	if err != nil {

@@ -23,6 +23,7 @@ type class string
 
 const (
 	classCustodian   class = "custodian"
+	classFormer      class = "former custodian" // whose piece this node still needs
 	classApplication class = "application"
 	classOperator    class = "operator"
 	classAuditor     class = "auditor"
@@ -54,7 +55,8 @@ const reverify = time.Minute
 const maxVerified = 8
 
 // admit decides, at the handshake, whether a caller is anybody this cluster
-// knows: a custodian in force by its key, an application by a CA that the ledger names.
+// knows: a custodian in force by its key, or one whose piece opens this node's seal; an
+// application by a CA that the ledger names.
 func (n *Node) admit(c *transport.Caller) error {
 	s := &session{leaf: c.Chain[0], chain: c.Chain}
 	if u, ok := c.Remote.(*net.UDPAddr); ok {
@@ -63,7 +65,11 @@ func (n *Node) admit(c *transport.Caller) error {
 	if pub, ok := s.leaf.PublicKey.(*ecdsa.PublicKey); ok && len(c.Chain) == 1 {
 		if b, err := pub.Bytes(); err == nil {
 			s.key = authority.FingerprintOf(b)
-			if cust := n.consensus.Committed().Custody().CustodianByKey(s.key); cust != nil {
+			cust := n.consensus.Committed().Custody().CustodianByKey(s.key)
+			if cust == nil {
+				cust = n.opensHere(s.key)
+			}
+			if cust != nil {
 				s.custodian = cust.Name
 				c.Identity, c.Few = s, true
 				return nil
@@ -157,6 +163,7 @@ func (s *session) subjects() []authority.Subject {
 func (n *Node) classOf(s *session) (class, error) {
 	committed, tail := n.states()
 	now := n.now()
+	former := false
 	for _, state := range []*ledger.State{committed, tail} {
 		err := error(nil)
 		if s.custodian == "" {
@@ -164,7 +171,9 @@ func (n *Node) classOf(s *session) (class, error) {
 		} else if _, is := state.Revoked(s.subjects()...); is {
 			err = errRevoked
 		} else if state.Custody().CustodianByKey(s.key) == nil {
-			err = errReplaced
+			if former = true; n.opensHere(s.key) == nil {
+				err = errReplaced
+			}
 		}
 		if errors.Is(err, errRevoked) {
 			return classRevoked, nil
@@ -176,7 +185,10 @@ func (n *Node) classOf(s *session) (class, error) {
 			return "", api.Refuse(api.CodeUnauthenticated, "%v", err)
 		}
 	}
-	if s.custodian != "" {
+	switch {
+	case former:
+		return classFormer, nil
+	case s.custodian != "":
 		return classCustodian, nil
 	}
 	p, err := n.policies.of(committed)

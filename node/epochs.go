@@ -78,7 +78,7 @@ func (s *secrets) confirmRenewal(ctx context.Context, now *ledger.State, ses *le
 		for i, of := range ses.Keys {
 			k := now.KeyVersion(of.Key, of.Version)
 			list = append(list, keyring.Share{
-				Key: k.ID, Version: k.Version, Epoch: k.Number + 1, Session: ses.ID, Index: uint32(index),
+				Key: k.ID, Version: k.Version, Epoch: k.Number + 1, Session: ses.ID, Opened: ses.Opened, Index: uint32(index),
 				Scalar: shares[i].Add(group.SmallScalar(0)), // the driver wipes its copy
 			})
 		}
@@ -95,7 +95,7 @@ func (s *secrets) confirmBirth(ctx context.Context, now *ledger.State, ses *ledg
 	key, version := now.OrderByHash(ses.Order).Order.Bears(ses.ID)
 	return s.putAll(ctx, now, ring, func() []keyring.Share {
 		return []keyring.Share{{
-			Key: key, Version: version, Epoch: 1, Session: ses.ID, Index: uint32(index),
+			Key: key, Version: version, Epoch: 1, Session: ses.ID, Opened: ses.Opened, Index: uint32(index),
 			Scalar: share.Add(group.SmallScalar(0)), // the driver wipes its copy
 		}}
 	})

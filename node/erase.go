@@ -19,13 +19,15 @@ func (s *secrets) erase(ctx context.Context, now *ledger.State, drop func(keyrin
 	return ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return drop(h) || outlived(now, h) })
 }
 
-// abandoned says that the ceremony which made the share came to nothing. Of what this
-// state does not know it says nothing: a node that catches up erases no share.
+// abandoned says that the ceremony which made the share came to nothing. Of one that
+// this state has not read of yet it says nothing: a node that catches up erases no share.
 func abandoned(s *ledger.State, h keyring.Held) bool {
-	ses := s.Session(h.Session)
-	if ses == nil {
+	if h.Opened == 0 || s.Position().Index < h.Opened {
 		return false
 	}
-	_, is := ses.Board.Abandoned()
-	return is
+	if ses := s.Session(h.Session); ses != nil {
+		_, is := ses.Board.Abandoned()
+		return is
+	}
+	return true // it is over, and forgotten; whoever asks knows that it made no epoch
 }

@@ -24,7 +24,7 @@ func keeper(t *testing.T, c *trial.Cluster) *secrets {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &secrets{cfg: keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: dev, Rand: rand.Reader}}
+	s := newSecrets(keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: dev, Rand: rand.Reader})
 	keep(t, c, s, born.Key.Session, born.Shares[0])
 	if state, _ := s.look(c.State(), "n1"); state != seal.Unsealed {
 		t.Fatal(state)
@@ -90,6 +90,26 @@ func TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt(t *testing.T) {
 	}
 	if !has(running) || !has(named.Key.Session) {
 		t.Error("a share that lives is gone")
+	}
+
+	// A day later the ledger has forgotten the runs that are over.
+	long := runs("long-ago")
+	for _, n := range []string{"n1", "n2"} {
+		if err := c.Say(n, authority.KindAbandon, authority.Abandon{Session: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, n := range []string{"n1", "n2"} {
+		if err := c.Say(n, authority.KindAnchor, authority.Anchor{Counter: uint64(i) + 1, Time: trial.Created + 30*3600*1000}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.State().Session(long) != nil || c.State().Session(named.Key.Session) != nil {
+		t.Fatal("the ledger forgets nothing, and this shows nothing")
+	}
+	erase(c.State(), none)
+	if has(long) || !has(running) || !has(named.Key.Session) {
+		t.Error("what the ledger has forgotten is not gone, or more than that")
 	}
 	erase(c.State(), func(h keyring.Held) bool { return h.Key == named.Key.ID && h.Version == 1 && h.Epoch == 1 })
 	if has(named.Key.Session) || !has(running) {

@@ -47,6 +47,7 @@ type Node struct {
 	peers     *transport.Peers
 	secrets   *secrets
 	unsealing unsealing
+	lastLock  atomic.Uint64 // the last generation that a lock was posted for
 	drills    drills
 	policies  policies
 	fresh     freshness
@@ -232,13 +233,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		n.signAudit()
 	}()
 
-	n.secrets = &secrets{
-		cfg: keyring.Config{
-			Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: n.device, Rand: rand.Reader, Disk: o.Disk,
-		},
-	}
+	n.secrets = newSecrets(keyring.Config{
+		Dir: filepath.Join(o.Dir, sealDir), Cluster: n.genesis.Cluster, Node: cfg.Node, Device: n.device, Rand: rand.Reader, Disk: o.Disk,
+	})
+
 	if n.genesis.Unseal == authority.UnsealCustodians {
-		n.secrets.lock = func() (secret.Bytes, error) { return n.newLock(ctx) }
+		n.secrets.lock = func() (uint64, secret.Bytes, error) { return n.newLock(ctx) }
 	}
 	locked := false
 	err = failpoint.Step("node/open-keyring", func() (err error) { locked, err = n.secrets.open(); return err })
@@ -402,6 +402,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runMembers(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
 	loops.Go(func() { n.runCompaction(ctx) })
+	loops.Go(func() { n.runLocks(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {
 			// Nothing is released without its audit: the gate refuses by itself.

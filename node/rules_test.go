@@ -112,11 +112,15 @@ func (f *fakeReplica) Submit(_ context.Context, entry []byte) (ledger.Result, er
 // fakeNode is n1 of a cluster of three, with nothing running.
 func fakeNode(t *testing.T) (*Node, *fakeReplica) {
 	t.Helper()
-	c := trial.New(t, 2, 3)
+	return nodeOf(trial.New(t, 2, 3))
+}
+
+// nodeOf is n1 of c.
+func nodeOf(c *trial.Cluster) (*Node, *fakeReplica) {
 	r := &fakeReplica{Cluster: c, leader: "n1", kept: &consensus.Kept{}}
 	n := &Node{
 		cfg: Config{Node: "n1", Region: "jp-east"}, log: quiet, genesis: c.Genesis, signer: c.Node("n1"),
-		consensus: r, cap: gate.NewRefusalCap(), secrets: &secrets{}, now: time.Now, boot: BootTime,
+		consensus: r, cap: gate.NewRefusalCap(), secrets: newSecrets(keyring.Config{}), now: time.Now, boot: BootTime,
 	}
 	n.fresh.round(BootTime(), []uint64{0, 0}, 3)
 	return n, r
@@ -490,6 +494,12 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",
 	}
 	for method := range uint16(200) {
+		// One who was replaced hands over pieces where they are needed, and learns who the
+		// custodians are now.
+		mayFormer := slices.Contains([]uint16{api.MethodCluster, api.MethodUnsealOffer, api.MethodUnsealPiece}, method)
+		if got := permitted(method, classFormer) == nil; got != mayFormer {
+			t.Errorf("method %d for the class %q: %v", method, classFormer, got)
+		}
 		for _, who := range []class{classCustodian, classApplication, classOperator, classAuditor, ""} {
 			want := api.CodeMalformed
 			if list, known := yes[method]; known {
@@ -888,7 +898,7 @@ func TestReadersOfSecretsDoNotWaitForTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &waiting{Device: dev, asked: make(chan struct{}), goOn: make(chan struct{})}
-	s := &secrets{cfg: keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: w, Rand: rand.Reader}}
+	s := newSecrets(keyring.Config{Dir: t.TempDir(), Cluster: c.Genesis.Cluster, Node: "n1", Device: w, Rand: rand.Reader})
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := s.confirm(t.Context(), c.State(), ses, 1, born.Shares[:1]); err != nil {

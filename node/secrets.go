@@ -26,15 +26,24 @@ import (
 type secrets struct {
 	cfg keyring.Config
 
-	// lock makes the lock of the next seal, and returns its unseal secret; nil where
-	// the token alone opens a seal.
-	lock func() (secret.Bytes, error)
+	// lock makes the lock of a seal to be written, and returns its unseal secret; nil
+	// where the token alone opens a seal.
+	lock keyring.Locking
+
+	// sealing has room for one who opens a seal or writes a first one: whoever opens
+	// one destroys what is beside it.
+	sealing chan struct{}
 
 	mu     sync.RWMutex
 	opened *keyring.Keyring // by custodians, for the ceremonies' goroutine to take; guarded by mu
 	onDisk bool             // there is a seal that custodians open; guarded by mu
 	ring   *keyring.Keyring // nil while none is open; written by the ceremonies' goroutine; guarded by mu
 	state  seal.State       // written by the ceremonies' goroutine; guarded by mu
+}
+
+// newSecrets is a node's, with nothing open.
+func newSecrets(cfg keyring.Config) *secrets {
+	return &secrets{cfg: cfg, sealing: make(chan struct{}, 1)}
 }
 
 // Errors of making a share durable.
@@ -46,7 +55,9 @@ var (
 // open opens the keyring that is on disk, if there is one and custodians are not
 // needed for it. It reports whether they are.
 func (s *secrets) open() (locked bool, err error) {
+	s.sealing <- struct{}{}
 	ring, err := keyring.Open(s.cfg)
+	<-s.sealing
 	switch {
 	case errors.Is(err, keyring.ErrLocked):
 		s.mu.Lock()
@@ -67,6 +78,8 @@ func (s *secrets) open() (locked bool, err error) {
 func (s *secrets) unlock(u secret.Bytes) error {
 	cfg := s.cfg
 	cfg.Unseal = u
+	s.sealing <- struct{}{}
+	defer func() { <-s.sealing }()
 	ring, err := keyring.Open(cfg)
 	if err != nil {
 		return err
@@ -93,10 +106,18 @@ func (s *secrets) wipe() bool {
 	return len(rings) > 0
 }
 
+// put puts a keyring of a new birth in the place of what is open of those that failed.
+// Nothing was given out of them.
 func (s *secrets) put(ring *keyring.Keyring, state seal.State) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ring, s.state = ring, state
+	old := []*keyring.Keyring{s.opened, s.ring}
+	s.opened, s.ring, s.state = nil, ring, state
+	s.mu.Unlock()
+	for _, k := range old {
+		if k != nil {
+			k.Wipe()
+		}
+	}
 }
 
 func (s *secrets) current() (seal.State, *keyring.Keyring) {
@@ -163,16 +184,21 @@ func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Se
 
 // sealRoot makes the first generation of a root share. It owns the share.
 func (s *secrets) sealRoot(root keyring.Root) error {
-	state, ring := s.current()
+	state, _ := s.current()
 	cfg := s.cfg
 	if s.lock != nil {
-		u, err := s.lock()
-		if err != nil {
+		var err error
+		if cfg.Next, cfg.Unseal, err = s.lock(); err != nil {
 			root.Share.Wipe()
 			return fmt.Errorf("lock the root share: %w", err)
 		}
-		defer u.Wipe()
-		cfg.Unseal = u
+		defer cfg.Unseal.Wipe()
+	}
+	s.sealing <- struct{}{}
+	defer func() { <-s.sealing }()
+	if s.hasOpened(root.Session) { // by custodians, while the lock was made: it is this very share
+		root.Share.Wipe()
+		return nil
 	}
 	next, err := keyring.Create(cfg, root)
 	if err != nil {
@@ -180,10 +206,14 @@ func (s *secrets) sealRoot(root keyring.Root) error {
 		return fmt.Errorf("seal the root share: %w", err)
 	}
 	s.put(next, state)
-	if ring != nil {
-		ring.Wipe() // of a birth that failed; nothing was given out of it
-	}
 	return nil
+}
+
+// hasOpened says whether custodians have opened the root share of a session.
+func (s *secrets) hasOpened(session api.Digest) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.opened != nil && s.opened.Root().Session == session
 }
 
 // sealedBy says whether custodians have sealed this node, or the cluster: in the

@@ -41,7 +41,7 @@ func (c clientServer) Serve(ctx context.Context, caller *transport.Caller, metho
 // mayAsk says which classes may ask for a method. What clients need to trust the
 // cluster, and to wrap, is for everybody who is admitted.
 var mayAsk = map[uint16][]class{
-	api.MethodCluster:   {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodCluster:   {classCustodian, classFormer, classApplication, classOperator, classAuditor},
 	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyAt:     {classCustodian, classOperator, classAuditor},
@@ -62,8 +62,8 @@ var mayAsk = map[uint16][]class{
 	api.MethodAuditPage:   {classAuditor},
 	api.MethodAuditHashes: {classAuditor},
 
-	api.MethodUnsealOffer: {classCustodian},
-	api.MethodUnsealPiece: {classCustodian},
+	api.MethodUnsealOffer: {classCustodian, classFormer},
+	api.MethodUnsealPiece: {classCustodian, classFormer},
 	api.MethodDrill:       {classCustodian},
 	api.MethodDrillAnswer: {classCustodian},
 	api.MethodDrills:      {classCustodian, classOperator, classAuditor},
@@ -157,7 +157,7 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d offers a second", receiptsPerSecond)
 		}
-		a, err := n.unsealOffer(s.custodian)
+		a, err := n.unsealOffer(s.key)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +185,7 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d submissions a second", submissionsPerSecond)
 		}
 		return decodeThen(body, func(q *api.UnsealPiece) (*api.UnsealOffer, error) {
-			return n.takePiece(ctx, s.custodian, s.source.String(), q)
+			return n.takePiece(ctx, s.key, s.custodian, s.source.String(), q)
 		})
 	}
 	panic(fmt.Sprintf("node: the method %d is permitted and has no answer", method))
@@ -493,8 +493,11 @@ func (n *Node) status() *api.StatusAnswer {
 	if by, is := n.sealedBy(); is {
 		a.Warnings = append(a.Warnings, "sealed by custodians: "+by.String()+", until it is lifted")
 	}
-	if have, more := n.unsealing.needed(n.genesis); more > 0 {
-		a.Warnings = append(a.Warnings, n.unsealWords(have, more))
+	if words, is := n.waits(); is {
+		a.Warnings = append(a.Warnings, words)
+	}
+	for _, l := range s.FormerLocks() {
+		a.FormerLocks = append(a.FormerLocks, api.FormerLock{Node: l.Node, Changes: l.Custody, Custodians: names(s.CustodyAt(l.Custody).Custodians)})
 	}
 	if n.compactLate.Load() {
 		a.Warnings = append(a.Warnings, compactionLate())

@@ -8,14 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/internal/failpoint"
-	"warifu.dev/internal/secret"
-	"warifu.dev/internal/wire"
 	"warifu.dev/node/keyring"
 	"warifu.dev/node/seal"
 	"warifu.dev/sharing/unseal"
@@ -25,18 +24,31 @@ import (
 type unsealing struct {
 	mu      sync.Mutex
 	opening *seal.Opening // nil when there is nothing for custodians to open; guarded by mu
+
+	shut atomic.Pointer[unseal.Seal] // what opening opens; written under mu
+}
+
+// over forgets the attempt and its pieces. mu is held.
+func (u *unsealing) over() {
+	u.opening.Wipe()
+	u.opening = nil
+	u.shut.Store(nil)
 }
 
 // begin waits for custodians when the newest seal is one that they open.
 func (u *unsealing) begin(n *Node) error {
-	_, next, err := keyring.Generations(n.secrets.cfg)
+	newest, err := keyring.Newest(n.secrets.cfg)
 	if err != nil {
 		return err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.opening, err = seal.NewOpening(rand.Reader, unseal.Seal{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Generation: next - 1})
-	return err
+	s := unseal.Seal{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Generation: newest}
+	if u.opening, err = seal.NewOpening(rand.Reader, s); err != nil {
+		return err
+	}
+	u.shut.Store(&s)
+	return nil
 }
 
 // end forgets the attempt and its pieces.
@@ -44,40 +56,69 @@ func (u *unsealing) end() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.opening != nil {
-		u.opening.Wipe()
-		u.opening = nil
+		u.over()
 	}
 }
 
-// needed says who of the custodians has handed over its piece, and how many more
-// it takes; 0 when the seal is open, or not theirs to open.
-func (u *unsealing) needed(g *authority.VerifiedGenesis) (have []string, more uint32) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.opening == nil {
-		return nil, 0
+// sealLock is the lock of a seal on this node's disk, and the document as it read for the
+// custodians whose pieces open it: those in force when it was written, who may have been
+// replaced since. It is nil while this node has not read of it.
+func (n *Node) sealLock(s unseal.Seal) (*unseal.Lock, *authority.Genesis) {
+	state := n.consensus.Committed()
+	l := state.Lock(s.Node, s.Generation)
+	if l == nil {
+		return nil, nil
 	}
+	return &l.Lock, state.CustodyAt(l.Custody)
+}
+
+// errNoLock says that this node has not read what opens its own seal.
+func errNoLock(s unseal.Seal) error {
+	return api.Retry(api.CodeStale, "this node has not read the lock of its own seal yet, generation %d", s.Generation)
+}
+
+// opensHere returns the custodian of this key whose piece opens what is sealed here now,
+// or nil: one who was replaced is a custodian to a node that is still locked for it, as
+// long as that is sealed, and for handing over its piece alone.
+func (n *Node) opensHere(key authority.Fingerprint) *authority.Custodian {
+	s := n.unsealing.shut.Load()
+	if s == nil {
+		return nil
+	}
+	if _, g := n.sealLock(*s); g != nil {
+		return g.CustodianByKey(key)
+	}
+	return nil
+}
+
+// waits is what a sealed node says that it waits for; nothing when the seal is open, or
+// not custodians' to open.
+func (n *Node) waits() (words string, is bool) {
+	n.unsealing.mu.Lock()
+	defer n.unsealing.mu.Unlock()
+	if n.unsealing.opening == nil {
+		return "", false
+	}
+	l, g := n.sealLock(n.unsealing.opening.Seal())
+	if l == nil {
+		return "sealed: the lock of this seal is not read yet", true
+	}
+	var have, missing []string
 	for i, c := range g.Custodians {
-		if u.opening.Has(i) {
+		if n.unsealing.opening.Has(i) {
 			have = append(have, c.Name)
-		}
-	}
-	return have, g.UnsealCount - min(g.UnsealCount, uint32(len(have)))
-}
-
-// unsealWords says what a sealed node waits for.
-func (n *Node) unsealWords(have []string, more uint32) string {
-	var missing []string
-	for _, c := range n.genesis.Custodians {
-		if !slices.Contains(have, c.Name) {
+		} else {
 			missing = append(missing, c.Name)
 		}
 	}
-	here := "no piece is here"
+	here, former := "no piece is here", ""
 	if len(have) > 0 {
 		here = "here: " + strings.Join(have, ", ")
 	}
-	return fmt.Sprintf("sealed: needs %d more of %s (%s)", more, strings.Join(missing, ", "), here)
+	if !g.SameKeepers(n.consensus.Committed().Custody()) {
+		former = "; they were replaced since this seal was locked, and theirs are the pieces that open it"
+	}
+	return fmt.Sprintf("sealed: needs %d more of %s (%s%s)", l.Threshold-min(l.Threshold, uint32(len(have))), strings.Join(missing, ", "), here, former), true
 }
 
 // lookUnsealing ends an attempt whose time is over, or which a birth has overtaken: a
@@ -90,8 +131,7 @@ func (n *Node) lookUnsealing(ctx context.Context) {
 		return
 	}
 	if state, _ := n.secrets.current(); state == seal.Unsealed {
-		n.unsealing.opening.Wipe()
-		n.unsealing.opening = nil
+		n.unsealing.over()
 		return
 	}
 	ended, err := n.unsealing.opening.Look(n.now())
@@ -152,9 +192,9 @@ func (n *Node) lookSeal(ctx context.Context, shut bool) bool {
 	return false
 }
 
-// place is a custodian's, in the order of genesis, or -1.
-func (n *Node) place(custodian string) int {
-	return slices.IndexFunc(n.genesis.Custodians, func(c authority.Custodian) bool { return c.Name == custodian })
+// place is that of a custodian's piece in a lock, or -1.
+func place(g *authority.Genesis, key authority.Fingerprint) int {
+	return slices.IndexFunc(g.Custodians, func(c authority.Custodian) bool { return authority.FingerprintOf(c.Sign) == key })
 }
 
 // shutBySeal says nil, or that no piece opens this node now.
@@ -166,11 +206,7 @@ func (n *Node) shutBySeal() *api.Error {
 }
 
 // unsealOffer shows a custodian what there is to open here, and its own box.
-func (n *Node) unsealOffer(custodian string) (*api.UnsealOffer, error) {
-	place := n.place(custodian)
-	if place < 0 {
-		return nil, api.Refuse(api.CodeDenied, "only custodians open seals")
-	}
+func (n *Node) unsealOffer(key authority.Fingerprint) (*api.UnsealOffer, error) {
 	if e := n.shutBySeal(); e != nil {
 		return nil, e
 	}
@@ -182,9 +218,9 @@ func (n *Node) unsealOffer(custodian string) (*api.UnsealOffer, error) {
 		return a, nil
 	}
 	s := o.Seal()
-	l := n.consensus.Committed().Lock(s.Node, s.Generation)
+	l, g := n.sealLock(s)
 	if l == nil {
-		return nil, api.Retry(api.CodeStale, "this node has not read the lock of its own seal yet, generation %d", s.Generation)
+		return nil, errNoLock(s)
 	}
 	attempt, door := o.Door()
 	signature, err := authority.SignDoor(rand.Reader, n.signer, unseal.Signed(s, attempt, door)...)
@@ -192,8 +228,12 @@ func (n *Node) unsealOffer(custodian string) (*api.UnsealOffer, error) {
 		return nil, err
 	}
 	a.Locked, a.Generation, a.Attempt, a.Door, a.Signature = true, s.Generation, attempt, door, signature
-	a.Box, a.Need = l.Pieces[place].Box, l.Threshold
-	for i, c := range n.genesis.Custodians {
+	a.Need, a.Former = l.Threshold, !g.SameKeepers(n.consensus.Committed().Custody())
+	a.Custodians = names(g.Custodians)
+	if i := place(g, key); i >= 0 {
+		a.Box, a.Place = l.Pieces[i].Box, uint32(i)+1
+	}
+	for i, c := range g.Custodians {
 		if o.Has(i) {
 			a.Have = append(a.Have, c.Name)
 		}
@@ -203,8 +243,8 @@ func (n *Node) unsealOffer(custodian string) (*api.UnsealOffer, error) {
 
 // takePiece takes a custodian's piece, or refuses it by name. With the last one that
 // is needed the seal is open when it returns.
-func (n *Node) takePiece(ctx context.Context, custodian, source string, q *api.UnsealPiece) (*api.UnsealOffer, error) {
-	err := n.openWith(custodian, q)
+func (n *Node) takePiece(ctx context.Context, key authority.Fingerprint, custodian, source string, q *api.UnsealPiece) (*api.UnsealOffer, error) {
+	err := n.openWith(key, custodian, q)
 	r := audit.Record{Kind: audit.Piece, Principal: custodian, Source: source, Epoch: q.Generation}
 	var refused *api.Error
 	if errors.As(err, &refused) {
@@ -216,29 +256,29 @@ func (n *Node) takePiece(ctx context.Context, custodian, source string, q *api.U
 	if err != nil {
 		return nil, err
 	}
-	return n.unsealOffer(custodian)
+	return n.unsealOffer(key)
 }
 
-func (n *Node) openWith(custodian string, q *api.UnsealPiece) error {
-	place := n.place(custodian)
-	if e := n.shutBySeal(); e != nil && place >= 0 {
+func (n *Node) openWith(key authority.Fingerprint, custodian string, q *api.UnsealPiece) error {
+	if e := n.shutBySeal(); e != nil {
 		return e
 	}
 	n.unsealing.mu.Lock()
 	defer n.unsealing.mu.Unlock()
 	o := n.unsealing.opening
-	switch {
-	case place < 0:
-		return api.Refuse(api.CodeDenied, "only custodians open seals")
-	case o == nil:
+	if o == nil {
 		return api.Refuse(api.CodePiece, "there is nothing to open here: the seal is open, or it takes no custodians")
 	}
 	s := o.Seal()
-	l := n.consensus.Committed().Lock(s.Node, s.Generation)
+	l, g := n.sealLock(s)
 	if l == nil {
-		return api.Retry(api.CodeStale, "this node has not read the lock of its own seal yet, generation %d", s.Generation)
+		return errNoLock(s)
 	}
-	u, err := o.Take(n.now(), l, q.Generation, q.Attempt, place, q.Handed)
+	at := place(g, key)
+	if at < 0 {
+		return api.Refuse(api.CodePiece, "%s has no piece of this seal, which was locked for the custodians before: %s", custodian, strings.Join(names(g.Custodians), ", "))
+	}
+	u, err := o.Take(n.now(), l, q.Generation, q.Attempt, at, q.Handed)
 	switch {
 	case errors.Is(err, seal.ErrAttempt):
 		return api.Retry(api.CodePiece, "the piece is of another attempt or generation: look at the offer again")
@@ -258,33 +298,13 @@ func (n *Node) openWith(custodian string, q *api.UnsealPiece) error {
 		n.log.Error("the seal does not open with the custodians' pieces", "error", err)
 		return api.Refuse(api.CodeSealed, "the custodians' pieces are right and the seal does not open; the node's log says why")
 	}
-	o.Wipe()
-	n.unsealing.opening = nil
+	n.unsealing.over()
 	return nil
 }
 
-// newLock makes the lock of the next seal and waits until it is committed.
-func (n *Node) newLock(ctx context.Context) (secret.Bytes, error) {
-	live, next, err := keyring.Generations(n.secrets.cfg)
-	if err != nil {
-		return secret.Bytes{}, err
+func names(custodians []authority.Custodian) (out []string) {
+	for _, c := range custodians {
+		out = append(out, c.Name)
 	}
-	var recipients []string
-	for _, c := range n.genesis.Custodians {
-		recipients = append(recipients, c.Open)
-	}
-	s := unseal.Seal{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Generation: next}
-	u, l, err := unseal.Split(rand.Reader, s, recipients, int(n.genesis.UnsealCount))
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
-	defer cancel()
-	if err := failpoint.Step("node/post-lock", func() error {
-		return n.say(ctx, authority.KindLock, authority.Lock{Generation: next, Live: live, Lock: wire.Encode(l)})
-	}); err != nil {
-		u.Wipe()
-		return secret.Bytes{}, fmt.Errorf("post the lock of generation %d: %w", next, err)
-	}
-	return u, nil
+	return out
 }

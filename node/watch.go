@@ -39,8 +39,8 @@ func (n *Node) unready() (why []string) {
 	if e := n.unsealed(); e != nil {
 		why = append(why, e.Sentence)
 	}
-	if have, more := n.unsealing.needed(n.genesis); more > 0 {
-		why = append(why, n.unsealWords(have, more))
+	if words, is := n.waits(); is {
+		why = append(why, words)
 	}
 	if s := n.audit.State(); s != "ok" {
 		why = append(why, "decisions cannot be recorded: "+s)

@@ -40,19 +40,10 @@ type Desk struct {
 
 // newDesk makes the custodians and the authority of the applications.
 func newDesk(custodians, required int) (*Desk, error) {
-	d := &Desk{required: required}
-	for i := range custodians {
-		c, err := custodian.Create(rand.Reader, fmt.Sprintf("custodian-%d", i+1))
-		if err != nil {
-			return nil, err
-		}
-		signer, err := authority.NewSigner(c.SignKey())
-		if err != nil {
-			return nil, err
-		}
-		d.custodians, d.signers = append(d.custodians, c), append(d.signers, signer)
+	d, err := seated("custodian", custodians, required)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if d.caKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
@@ -70,6 +61,49 @@ func newDesk(custodians, required int) (*Desk, error) {
 	return d, err
 }
 
+// seated is a desk with so many new custodians, and no authority of applications.
+func seated(called string, custodians, required int) (*Desk, error) {
+	d := &Desk{required: required}
+	for i := range custodians {
+		c, err := custodian.Create(rand.Reader, fmt.Sprintf("%s-%d", called, i+1))
+		if err != nil {
+			return nil, err
+		}
+		signer, err := authority.NewSigner(c.SignKey())
+		if err != nil {
+			return nil, err
+		}
+		d.custodians, d.signers = append(d.custodians, c), append(d.signers, signer)
+	}
+	return d, nil
+}
+
+// Succeed makes the change that puts other custodians in the place of these, as many
+// and with the same counts, and the desk where they sit. base is the last such change.
+// Where they open seals, unsealCount of them do; else it is 0.
+func (d *Desk) Succeed(unsealCount uint32, base api.Digest) (*Desk, *authority.Entry, error) {
+	next, err := seated("successor", len(d.custodians), d.required)
+	if err != nil {
+		return nil, nil, err
+	}
+	next.cluster = d.cluster
+	by := authority.Custody{Custodians: next.public(), UnsealCount: unsealCount}
+	for _, kind := range authority.ChangeKinds() {
+		by.Required = append(by.Required, authority.RequiredCount{Kind: kind, Count: uint32(d.required)})
+	}
+	e, err := d.Sign(authority.KindCustodians, wire.Encode(by), base)
+	return next, e, err
+}
+
+// public is what genesis, or a replacement, says of the custodians.
+func (d *Desk) public() (out []authority.Custodian) {
+	for _, c := range d.custodians {
+		name, sign, open := c.Public()
+		out = append(out, authority.Custodian{Name: name, Sign: sign, Open: open})
+	}
+	return out
+}
+
 // genesis makes the document that the custodians sign, for these nodes.
 func (d *Desk) genesis(roster []authority.Node, t, f, phaseSeconds int, sealed bool) (*authority.VerifiedGenesis, error) {
 	g := authority.Genesis{Format: authority.GenesisFormat, Created: time.Now().UnixMilli(), Unseal: authority.UnsealHSM, Roster: roster}
@@ -77,10 +111,7 @@ func (d *Desk) genesis(roster []authority.Node, t, f, phaseSeconds int, sealed b
 		g.Unseal, g.UnsealCount = authority.UnsealCustodians, uint32(d.required)
 	}
 	rand.Read(g.Cluster[:])
-	for _, c := range d.custodians {
-		name, sign, open := c.Public()
-		g.Custodians = append(g.Custodians, authority.Custodian{Name: name, Sign: sign, Open: open})
-	}
+	g.Custodians = d.public()
 	for _, kind := range authority.ChangeKinds() {
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: uint32(d.required)})
 	}

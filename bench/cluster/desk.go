@@ -246,7 +246,7 @@ func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
 // Unseal has as many custodians as are required hand their pieces to every node
 // that waits for them, once: a node that is away, or dies, waits for the next time.
 func (c *Cluster) Unseal(ctx context.Context) error {
-	for place, who := range c.desk.custodians[:c.desk.required] {
+	for _, who := range c.desk.custodians[:c.desk.required] {
 		cert, err := certificateOf(who)
 		if err != nil {
 			return err
@@ -256,8 +256,8 @@ func (c *Cluster) Unseal(ctx context.Context) error {
 			return err
 		}
 		for _, s := range asks.Seals(ctx) {
-			if s.Err == nil && s.Offer.Locked && !slices.Contains(s.Offer.Have, who.Name()) {
-				if _, err := asks.HandOver(ctx, s.Offer, place, who.OpenKey()); err != nil {
+			if s.Err == nil && s.Offer.Locked && s.Offer.Place > 0 && !slices.Contains(s.Offer.Have, who.Name()) {
+				if _, err := asks.HandOver(ctx, s.Offer, int(s.Offer.Place)-1, who.OpenKey()); err != nil {
 					c.cfg.Log.Info("a piece is not taken", "node", s.Node, "error", err)
 				}
 			}

@@ -388,6 +388,44 @@ func (r *trial) unseals(kills ...*kill) {
 	r.serving()
 }
 
+// replaces puts the custodians into another order, so that each node has to lock its
+// seal anew, until every kill has taken place; those who open seals open what the dead
+// come back with, which is locked for them in the one order or in the other.
+func (r *trial) replaces(kills ...*kill) {
+	r.Helper()
+	asks, err := r.c.Custodian()
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer asks.Close()
+	r.plan(kills...)
+	eventually(r.T, "a death at each step of a new lock", func() bool {
+		now, err := asks.Custody(r.Context())
+		if err != nil {
+			return false
+		}
+		by := authority.Custody{
+			Custodians: slices.Concat(now.Genesis.Custodians[1:], now.Genesis.Custodians[:1]),
+			Required:   now.Genesis.Required, UnsealCount: now.Genesis.UnsealCount,
+		}
+		_, _ = r.c.Submit(r.Context(), authority.KindCustodians, wire.Encode(by), now.Last) // it may be lost with a node
+		for end := time.Now().Add(10 * time.Second); r.waiting() > 0 && time.Now().Before(end); time.Sleep(time.Second) {
+			if err := r.c.Unseal(r.Context()); err != nil {
+				r.Fatal(err)
+			}
+		}
+		return r.waiting() == 0
+	})
+	r.fired("the replacement of custodians")
+	r.serving()
+	eventually(r.T, "no node is locked for former custodians", func() bool {
+		return !slices.ContainsFunc(asks.Status(r.Context()), func(s client.NodeStatus) bool {
+			return s.Err != nil || len(s.Answer.FormerLocks) > 0
+		})
+	})
+	r.open()
+}
+
 // denials revokes strangers, one after the other, until every kill has taken place.
 // Each is handed to every node and then to the ledger, which grows by it, and each
 // node that is there answers with its receipt, whatever was interrupted.
@@ -737,7 +775,7 @@ func (c *cells) add(kills []*kill) {
 	defer c.mu.Unlock()
 	for _, p := range kills {
 		if p.done {
-			c.died[fmt.Sprint(p.step, p.hit, p.mode, p.node)]++
+			c.died[fmt.Sprint(p.stage, p.step, p.hit, p.mode, p.node)]++
 		}
 	}
 }
@@ -755,7 +793,7 @@ func (c *cells) print(t *testing.T, ids []string) {
 		for _, id := range ids {
 			cell := ""
 			for _, mode := range modes {
-				if c.died[fmt.Sprint(r.step, r.hit, mode, id)] > 0 {
+				if c.died[fmt.Sprint(r.stage, r.step, r.hit, mode, id)] > 0 {
 					cell += mode[:1]
 					deaths++
 				} else {
@@ -820,8 +858,8 @@ func TestEachStepMayBeTheLast(t *testing.T) {
 }
 
 // killNew makes a cluster while its nodes die at every step from init to the birth of
-// the root key, and when custodians open what that sealed: in one mode on soft
-// tokens, in the other on SoftHSM's.
+// the root key, when custodians open what that sealed, and when others take their
+// place: in one mode on soft tokens, in the other on SoftHSM's.
 func killNew(t *testing.T, c *cells) {
 	for _, offset := range offsets() {
 		for mode, hsm := range []string{cluster.HSMSoft, cluster.HSMToken} {
@@ -831,7 +869,9 @@ func killNew(t *testing.T, c *cells) {
 			r.open()
 			opened := assign(of(whenSealed), mode, r.c.IDs(), offset)
 			r.unseals(opened...)
-			c.add(append(kills, opened...))
+			replaced := assign(of(whenReplaced), mode, r.c.IDs(), offset)
+			r.replaces(replaced...)
+			c.add(slices.Concat(kills, opened, replaced))
 			r.judge()
 		}
 	}

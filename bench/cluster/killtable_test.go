@@ -18,19 +18,20 @@ import (
 type stage int
 
 const (
-	atFirst     stage = iota // init, join, the first start, the root key's birth: of a new cluster
-	atStart                  // at each start
-	inBirth                  // while a named key is born
-	inUnwrap                 // when a partial is asked for
-	whenGranted              // when it is asked for by a grant
-	whenLate                 // when a holder is silent past a phase's end
-	whenLost                 // when a holder's state of a session is lost
-	whenAsked                // when an auditor asks for a checkpoint
-	whenDenied               // when custodians revoke, and the ledger grows until it is written down whole
-	whenSparse               // when what is denied is little of what its file holds
-	atStop                   // at each stop
-	whenSealed               // when custodians open a seal
-	whenRotated              // when shares were rotated, and the old ones go
+	atFirst      stage = iota // init, join, the first start, the root key's birth: of a new cluster
+	atStart                   // at each start
+	inBirth                   // while a named key is born
+	inUnwrap                  // when a partial is asked for
+	whenGranted               // when it is asked for by a grant
+	whenLate                  // when a holder is silent past a phase's end
+	whenLost                  // when a holder's state of a session is lost
+	whenAsked                 // when an auditor asks for a checkpoint
+	whenDenied                // when custodians revoke, and the ledger grows until it is written down whole
+	whenSparse                // when what is denied is little of what its file holds
+	atStop                    // at each stop
+	whenSealed                // when custodians open a seal
+	whenReplaced              // when custodians are replaced, and the seal is locked anew for others
+	whenRotated               // when shares were rotated, and the old ones go
 )
 
 // row is one line of the table of kills.
@@ -63,6 +64,15 @@ var kills = []row{
 	{step: "keyring/write-root", hit: 1, stage: atFirst},
 	{step: "keyring/read-back", hit: 1, stage: atFirst},
 	{step: "node/open-seal", hit: 1, stage: whenSealed},
+
+	{step: "node/post-lock", hit: 1, what: "for other custodians", stage: whenReplaced},
+	{step: "keyring/create-key", hit: 1, what: "of the next generation", stage: whenReplaced},
+	{step: "keyring/write-kept", hit: 1, what: "of the next generation", stage: whenReplaced},
+	{step: "keyring/write-root", hit: 1, what: "of the next generation", stage: whenReplaced},
+	{step: "keyring/read-back", hit: 1, what: "of the next generation", stage: whenReplaced},
+	{step: "keyring/destroy-key", hit: 1, what: "of the last generation", stage: whenReplaced},
+	{step: "keyring/remove-files", hit: 1, what: "of the last generation", stage: whenReplaced},
+	{step: "node/post-locked", hit: 1, stage: whenReplaced},
 
 	{step: "node/record-start", hit: 1, stage: atStart},
 	{step: "audit/keep-tile", hit: 1, stage: atStart},
@@ -175,8 +185,8 @@ func TestTheTableOfKillsHasEveryFailpoint(t *testing.T) {
 		if len(found[r.step]) == 0 {
 			t.Errorf("%s is in the table and not in the source", r.step)
 		}
-		if slices.ContainsFunc(kills[:i], func(o row) bool { return o.step == r.step && o.hit == r.hit }) {
-			t.Errorf("%s, hit %d, is in the table twice", r.step, r.hit)
+		if slices.ContainsFunc(kills[:i], func(o row) bool { return o.step == r.step && o.hit == r.hit && o.stage == r.stage }) {
+			t.Errorf("%s, hit %d, is in the table twice for one stage", r.step, r.hit)
 		}
 	}
 	if len(found) < 30 {

@@ -37,12 +37,10 @@ type transcript struct {
 }
 
 // TestCeremonies runs the ceremonies of docs/ceremonies.md one after the other, against
-// a cluster whose seals custodians open and against one whose tokens do, and holds
-// what they print against the page.
+// a cluster whose seals custodians open, and holds what they print against the page.
 func TestCeremonies(t *testing.T) {
 	tr := &transcript{shown: map[string]*strings.Builder{}}
 	tr.run(t, cluster.Config{Sealed: true}, "testdata/ceremonies/*.txt")
-	tr.run(t, cluster.Config{}, "testdata/ceremonies/hsm/*.txt")
 	if !t.Failed() {
 		tr.hold(t)
 	}

@@ -99,6 +99,9 @@ func custodyText(g *authority.Genesis) string {
 	for _, kind := range authority.ChangeKinds() {
 		fmt.Fprintf(&b, "%s takes %d of %d\n", kind, g.RequiredFor(kind), len(g.Custodians))
 	}
+	if g.UnsealCount > 0 {
+		fmt.Fprintf(&b, "to open a seal takes %d of %d\n", g.UnsealCount, len(g.Custodians))
+	}
 	return b.String()
 }
 
@@ -108,7 +111,7 @@ func viewCustody(c *authority.Change, g *authority.Genesis) (*custodyView, error
 	if err != nil {
 		return nil, err
 	}
-	next := &authority.Genesis{Custodians: by.Custodians, Required: by.Required}
+	next := &authority.Genesis{Custodians: by.Custodians, Required: by.Required, UnsealCount: by.UnsealCount}
 	var before string
 	if g != nil {
 		if next, err = g.Succeeded(by); err != nil {
@@ -140,6 +143,10 @@ func viewCustody(c *authority.Change, g *authority.Genesis) (*custodyView, error
 			if g.CustodianByKey(authority.FingerprintOf(c.Sign)) == nil {
 				come = append(come, c.Name)
 			}
+		}
+		if g.Unseal == authority.UnsealCustodians && !next.SameKeepers(g) {
+			v.Means = append(v.Means, "each node that is open locks itself anew for them at once; one that is sealed, or down, is opened by the custodians before, and does it then",
+				"the custodians before keep their files until no node is locked for them any more: warifu custodian list")
 		}
 		v.Means = append(v.Means, "custodians no more, by their keys: "+orWord(strings.Join(gone, ", "), "nobody"), "new custodians, by their keys: "+orWord(strings.Join(come, ", "), "nobody"))
 	}
@@ -176,7 +183,10 @@ they are is verified from genesis on, replacement by replacement; several nodes 
 asked, since one could hold back the newest. When each has drilled last, one node
 says, to a custodian, an operator or an auditor. Who they are is kept in this client's home, for
 verbs that ask nobody: on a machine without network, its file custodians is what
-that machine needs.`,
+that machine needs.
+
+Where custodians open the nodes' seals, it names every node that may still be locked
+for custodians who were replaced: until none is named, those keep their files.`,
 		Example: "  warifu custodian list\n  warifu custodian list -o json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -194,11 +204,13 @@ that machine needs.`,
 			}
 			g := h.Custody.Genesis
 			v := struct {
-				Change     *api.Digest    `json:"change"` // nil: genesis
-				Replaced   int            `json:"replaced"`
-				Custodians []heldView     `json:"custodians"`
-				Required   map[string]int `json:"required"`
-			}{Replaced: h.Custody.Len(), Custodians: viewHeld(g.Custodians), Required: map[string]int{}}
+				Change     *api.Digest      `json:"change"` // nil: genesis
+				Replaced   int              `json:"replaced"`
+				Custodians []heldView       `json:"custodians"`
+				Required   map[string]int   `json:"required"`
+				Unseal     uint32           `json:"unseal_count,omitempty"`
+				Former     []api.FormerLock `json:"former_locks,omitempty"`
+			}{Unseal: g.UnsealCount, Replaced: h.Custody.Len(), Custodians: viewHeld(g.Custodians), Required: map[string]int{}}
 			if v.Replaced > 0 {
 				v.Change = &h.Custody.Last
 			}
@@ -208,6 +220,9 @@ that machine needs.`,
 			}
 			for i := range v.Custodians {
 				v.Custodians[i].drilled(drills)
+			}
+			if g.UnsealCount > 0 {
+				v.Former = formerLocks(cluster.Status(c.Context()))
 			}
 			var must []string
 			for _, kind := range authority.ChangeKinds() {
@@ -221,6 +236,12 @@ that machine needs.`,
 				}
 				table(w, "CUSTODIAN FINGERPRINT OPENS LAST-DRILL", rows)
 				fmt.Fprintf(w, "must sign, of %d: %s\n", len(v.Custodians), strings.Join(must, ", "))
+				if v.Unseal > 0 {
+					fmt.Fprintf(w, "to open a node's seal, of %d: %d\n", len(v.Custodians), v.Unseal)
+				}
+				for _, l := range v.Former {
+					fmt.Fprintln(w, a.loud(formerLockWords(l)))
+				}
 				if v.Change != nil {
 					fmt.Fprintf(w, "put by the change %s, after %s\n", v.Change, plural(v.Replaced, "replacement"))
 				} else {
@@ -237,6 +258,7 @@ func (a *app) custodianReplaceCommand() *cobra.Command {
 	var f changeFlags
 	var counts []string
 	var base string
+	var unsealCount uint32
 	c := &cobra.Command{
 		Use:   "replace [LINES...] --out FILE.change",
 		Short: "Write a change that replaces the custodians, or what is required of them",
@@ -247,9 +269,12 @@ changes. Afterwards they hold authority, and nobody else: what the others had
 proposed is gone, and their approvals count no more.
 
 --require is as for genesis new; what it does not say stays as it is. Where seals are
-opened by custodians (unseal mode hsm+custodians) their list cannot be replaced: they
-have the pieces. The change names the one it replaces: the cluster is asked which,
-unless --base says it ("none" for the custodians of genesis).`,
+opened by custodians (unseal mode hsm+custodians) each node that is open then locks
+itself anew for those who are custodians now, of whom --unseal-count open it. A node
+that is sealed or down is opened by those before, who keep their files until warifu
+custodian list names no node that is locked for them. The change names the one it
+replaces: the cluster is asked which, unless --base says it ("none" for the custodians
+of genesis).`,
 		Example: `  warifu custodian replace alice.custodian.pub carol.custodian.pub dora.custodian.pub --out custodians.change
   warifu custodian replace --require policy=3 --out counts.change`,
 		Args: cobra.ArbitraryArgs,
@@ -265,7 +290,10 @@ unless --base says it ("none" for the custodians of genesis).`,
 			if err != nil {
 				return err
 			}
-			by := authority.Custody{Custodians: g.Custodians}
+			by := authority.Custody{Custodians: g.Custodians, UnsealCount: g.UnsealCount}
+			if c.Flags().Changed("unseal-count") {
+				by.UnsealCount = unsealCount
+			}
 			if len(args) > 0 {
 				if by.Custodians, err = readCustodians(args); err != nil {
 					return err
@@ -282,6 +310,7 @@ unless --base says it ("none" for the custodians of genesis).`,
 	}
 	f.add(a, c)
 	c.Flags().StringArrayVar(&counts, "require", nil, "custodians that must sign: COUNT, or KIND=COUNT; may be repeated (default: as it is)")
+	c.Flags().Uint32Var(&unsealCount, "unseal-count", 0, "custodians that open a node's seal, where they do (default: as it is)")
 	c.Flags().StringVar(&base, "base", "", "id of the change this replaces, or none (default: ask the cluster)")
 	a.addCallerFlags(c)
 	return c

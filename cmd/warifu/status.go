@@ -88,6 +88,9 @@ It fails only if no node answers, and prints the table even then.`,
 						fmt.Sprintf("%s, %d records", s.Audit, s.AuditRecords), device,
 					})
 				}
+				for _, l := range formerLocks(statuses) {
+					notes = append(notes, a.loud(formerLockWords(l)))
+				}
 				if !silent { // else the line on stderr has the reasons
 					for _, folded := range client.FoldReasons(refused.Reasons, refused.Nodes) {
 						notes = append(notes, oneLine(folded))

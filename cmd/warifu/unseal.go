@@ -14,6 +14,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/client"
+	"warifu.dev/client/home"
 
 	"github.com/spf13/cobra"
 )
@@ -33,14 +34,19 @@ after one round.
 
 A piece goes to a key that the node made for this attempt and signed, and is of no
 use at another node or later. Which nodes there are, and their keys, genesis says.
-What is still sealed when it leaves is exit code 11.`,
+What is still sealed when it leaves is exit code 11.
+
+A node that was sealed, or down, when the custodians were replaced is opened by those
+who were custodians before: they run this command as ever, and it serves the nodes
+that still need them and leaves the others out. Once it is open, the node locks itself
+anew, for those in force.`,
 		Example: "  warifu unseal --custodian alice.custodian\n  warifu unseal --custodian alice.custodian --once -o json",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, nodes []string) error {
 			if a.caller.custodianFile == "" {
 				return fail(exitUsage, "warifu unseal needs --custodian FILE: only custodians open seals")
 			}
-			u, err := a.newUnsealer(nodes)
+			u, err := a.newUnsealer(c.Context(), nodes)
 			if err != nil {
 				return err
 			}
@@ -59,12 +65,12 @@ type unsealer struct {
 	cluster *client.Client
 	nodes   []string // none means all
 	name    string
-	place   int
+	former  bool // a custodian no more, as far as is known here
 	hand    func(context.Context, *api.UnsealOffer) (*api.UnsealOffer, error)
 	shown   string
 }
 
-func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
+func (a *app) newUnsealer(ctx context.Context, nodes []string) (*unsealer, error) {
 	h, err := a.loadHome()
 	if err != nil {
 		return nil, err
@@ -86,12 +92,6 @@ func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.place = slices.IndexFunc(h.Genesis.Custodians, func(c authority.Custodian) bool {
-		return authority.FingerprintOf(c.Sign) == authority.FingerprintOf(key)
-	})
-	if u.place < 0 {
-		return nil, fail(exitUnauthenticated, "%s is not a custodian of this cluster", who.Name())
-	}
 	cert, err := selfSigned(who.SignKey(), who.Name())
 	if err != nil {
 		return nil, err
@@ -104,9 +104,28 @@ func (a *app) newUnsealer(nodes []string) (*unsealer, error) {
 		return nil, err
 	}
 	u.hand = func(ctx context.Context, o *api.UnsealOffer) (*api.UnsealOffer, error) {
-		return u.cluster.HandOver(ctx, o, u.place, who.OpenKey())
+		return u.cluster.HandOver(ctx, o, int(o.Place)-1, who.OpenKey())
+	}
+	if u.former, err = a.heldBefore(ctx, h, u.cluster, who.Name(), authority.FingerprintOf(key)); err != nil {
+		u.cluster.Close()
+		return nil, err
 	}
 	return u, nil
+}
+
+// heldBefore says whether the key was a custodian's and is none any more. It fails for
+// one that never was, as far as this client and the nodes it reaches know.
+func (a *app) heldBefore(ctx context.Context, h *home.Home, cluster *client.Client, name string, key authority.Fingerprint) (bool, error) {
+	g, err := a.askCustody(ctx, h, cluster)
+	switch {
+	case err != nil:
+		return false, err
+	case g.CustodianByKey(key) != nil:
+		return false, nil
+	case h.Custody.EverHeld(key):
+		return true, nil
+	}
+	return false, fail(exitUnauthenticated, "%s is not a custodian of this cluster", name)
 }
 
 // sealLine is one node of the table.
@@ -117,6 +136,7 @@ type sealLine struct {
 	Need  uint32   `json:"need"`
 	Why   string   `json:"why,omitempty"`
 	open  bool
+	alien bool // the node takes this key for nobody's
 }
 
 // run hands pieces over until every node is open, or once.
@@ -126,6 +146,9 @@ func (u *unsealer) run(ctx context.Context, once bool) error {
 		closed := slices.DeleteFunc(slices.Clone(lines), func(l sealLine) bool { return l.open })
 		if u.app.format == formatTable {
 			u.show(lines)
+		}
+		if !slices.ContainsFunc(closed, func(l sealLine) bool { return !l.alien }) && len(closed) > 0 {
+			return fail(exitUnauthenticated, "%s: %s", closed[0].Node, closed[0].Why)
 		}
 		if len(closed) == 0 || once || ctx.Err() != nil {
 			if u.app.format == formatJSON {
@@ -151,7 +174,7 @@ func (u *unsealer) round(ctx context.Context) []sealLine {
 	for _, s := range u.cluster.Seals(ctx, u.nodes...) {
 		l := sealLine{Node: s.Node, Have: []string{}}
 		o, err := s.Offer, s.Err
-		if err == nil && o.Locked && !slices.Contains(o.Have, u.name) {
+		if err == nil && o.Locked && o.Place > 0 && !slices.Contains(o.Have, u.name) {
 			var next *api.UnsealOffer
 			if next, err = u.hand(ctx, o); err == nil {
 				o = next
@@ -162,6 +185,9 @@ func (u *unsealer) round(ctx context.Context) []sealLine {
 			l.State = "-"
 		case o.Locked:
 			l.State, l.Have, l.Need = "sealed", append(l.Have, o.Have...), o.Need
+			if o.Former {
+				l.Why = "locked for the custodians before: " + strings.Join(o.Custodians, ", ")
+			}
 		default:
 			l.State, l.open = o.State, true
 			if o.State == "sealed" { // opened a moment ago
@@ -171,6 +197,10 @@ func (u *unsealer) round(ctx context.Context) []sealLine {
 		var nodes *client.NodesError
 		if errors.As(err, &nodes) && len(nodes.Reasons) > 0 {
 			l.Why = fmt.Sprintf("%s: %s", nodes.Reasons[0].Code, nodes.Reasons[0].Sentence)
+			l.alien = nodes.Reasons[0].Code == api.CodeUnauthenticated
+			if u.former && l.alien {
+				l.State, l.Why, l.open = "not yours", "it needs no piece of a custodian who was replaced", true
+			}
 			if nodes.Reasons[0].Code == api.CodeSealed {
 				l.State = string(api.CodeSealed)
 			}

@@ -68,6 +68,12 @@ func (c custody) left() custody {
 // authority, the counts that are required of them, and the roster.
 func (s *State) Custody() *authority.Genesis { return s.custody.genesis }
 
+// CustodyAt is who the custodians were after so many successors; nil if there were
+// fewer.
+func (s *State) CustodyAt(successors uint64) *authority.Genesis {
+	return s.custody.chain.At(successors)
+}
+
 // CustodyChange is the change that put the custodians in force, or zero.
 func (s *State) CustodyChange() api.Digest { return s.custody.chain.Last }
 

@@ -158,20 +158,33 @@ func TestCustodiansWhoCouldNotHoldAuthority(t *testing.T) {
 	}
 }
 
-// Where custodians open the nodes' seals they hold the pieces: only the counts can be
-// replaced.
-func TestCustodiansWhoOpenSealsAreNotReplaced(t *testing.T) {
+// keepersOf is custodyOf where so many of the custodians open a seal.
+func (w *world) keepersOf(count uint32, custodians ...int) authority.Custody {
+	c := w.custodyOf(2, custodians...)
+	c.UnsealCount = count
+	for i := range c.Custodians {
+		if was := w.genesis.CustodianByKey(authority.FingerprintOf(c.Custodians[i].Sign)); was != nil {
+			c.Custodians[i] = *was
+		}
+	}
+	return c
+}
+
+// Where custodians open the nodes' seals, those who come after can open them too: enough
+// of them, and at least two.
+func TestCustodiansWhoCouldNotOpenSeals(t *testing.T) {
 	w := newWorldOf(t, 5, 5, 3, func(g *authority.Genesis) { g.Unseal, g.UnsealCount = authority.UnsealCustodians, 2 })
 	w.custodians = append(w.custodians, newSigner(t))
-	other := w.custodyOf(2, 0, 1, 2)
-	other.Custodians[1].Open = "age1other"
-	for _, c := range []authority.Custody{w.custodyOf(2, 0, 1, 3), w.custodyOf(2, 0, 1), w.custodyOf(2, 1, 0, 2), other} {
+	for _, c := range []authority.Custody{w.keepersOf(0, 0, 1, 3), w.keepersOf(1, 0, 1, 3), w.keepersOf(4, 0, 1, 3), w.keepersOf(3, 0, 1), w.keepersOf(1<<31+2, 0, 1)} {
 		w.refuse(w.sign(w.replacing(c), 0, 1).Encode(), authority.ErrStranded)
 		w.refuse(w.propose(w.replacing(c), 0, true).Encode(), authority.ErrStranded)
 	}
-	w.accept(w.sign(w.replacing(w.custodyOf(3, 0, 1, 2)), 0, 1))
-	w.refuse(w.sign(w.orderChange(w.order("payroll")), 0, 1).Encode(), authority.ErrTooFewSignatures)
-	w.accept(w.sign(w.orderChange(w.order("payroll")), 0, 1, 2))
+	w.accept(w.sign(w.replacing(w.keepersOf(3, 0, 1, 3)), 0, 1))
+	if g := w.s.Custody(); g.UnsealCount != 3 || g.CustodianByKey(authority.FingerprintOf(w.custodians[3].PublicKey())) == nil {
+		t.Errorf("in force: %+v", g)
+	}
+	plain := newWorld(t)
+	plain.refuse(plain.sign(plain.replacing(plain.keepersOf(2, 0, 1, 2)), 0, 1).Encode(), authority.ErrStranded)
 }
 
 // A decoded state whose replacements do not follow each other is none, whatever root

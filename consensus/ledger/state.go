@@ -8,7 +8,6 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/internal/tag"
-	"warifu.dev/sharing/unseal"
 )
 
 // Milestone is the distance between the indices at which nodes sign the chain.
@@ -141,20 +140,6 @@ func (s *State) CAsAt() api.Digest {
 
 // Anchor returns the latest anchor of a node, or nil.
 func (s *State) Anchor(node string) *Anchored { return get[*Anchored](s, pathAnchor+node) }
-
-// Lock returns what opens this generation of a node's seal, or nil.
-func (s *State) Lock(node string, generation uint64) *unseal.Lock {
-	locks := get[*Locks](s, pathLock+node)
-	if locks == nil {
-		return nil
-	}
-	for i := range locks.Locks {
-		if locks.Locks[i].Generation == generation {
-			return &locks.Locks[i].Lock
-		}
-	}
-	return nil
-}
 
 // Claim returns the newest address claim of a roster node, or nil.
 func (s *State) Claim(node string) *authority.AddressClaim {

@@ -91,6 +91,7 @@ type Locks struct {
 type GenerationLock struct {
 	Generation uint64      `cbor:"1,keyasint"`
 	Lock       unseal.Lock `cbor:"2,keyasint"`
+	Custody    uint64      `cbor:"3,keyasint,omitempty"` // for which custodians: those after so many successors
 }
 
 type ledgerTime struct {

@@ -20,6 +20,7 @@ type Held struct {
 	Version uint32
 	Epoch   uint64
 	Session api.Digest // that made it
+	Opened  uint64     // the place of that session in the log
 }
 
 // Erasure is what a node can say of the generation that it destroyed.
@@ -32,7 +33,7 @@ type Erasure struct {
 // Holds says whether there is a share here that which names.
 func (k *Keyring) Holds(which func(Held) bool) bool {
 	for _, s := range k.all() {
-		if which(Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session}) {
+		if which(Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session, Opened: s.Opened}) {
 			return true
 		}
 	}
@@ -49,13 +50,17 @@ type asked struct {
 	err  error
 }
 
+// Locking makes the lock of a seal that is to be written: of which generation, and the
+// secret that opens it.
+type Locking func() (generation uint64, unseal secret.Bytes, err error)
+
 // Erase makes the next generation without the shares that drop names, and destroys
 // this one with every backup of it. What is not named stays: a share that drop does not
 // know is kept. Calls that wait at the same time become one generation. Shares are
 // borrowed meanwhile, also those that go, until the new generation stands.
 //
-// unseal makes the lock of the next generation; nil means that the token alone opens
-// it. Nothing else waits for it.
+// unseal makes the lock of a generation after this one, and returns its number and its
+// secret; nil means that the token alone opens the next one. Nothing else waits for it.
 //
 // When Erase returns nil, the shares are on this node's disk no more, nor in any
 // backup of it, nor in this process, and the HSM key of the old generation is
@@ -63,18 +68,18 @@ type asked struct {
 // the same call again makes good what is left: it destroys another generation, and
 // with it what is older. A crash leaves the old generation or the new one; [Open]
 // finds which.
-func (k *Keyring) Erase(ctx context.Context, unseal func() (secret.Bytes, error), drop func(Held) bool) (Erasure, error) {
+func (k *Keyring) Erase(ctx context.Context, unseal Locking, drop func(Held) bool) (Erasure, error) {
 	return k.erase(ctx, unseal, &asked{drop: drop})
 }
 
 // Reroot is [Keyring.Erase], and the share that root names is from then on the root
 // share: what it was kept as goes, and so does the root share before. It takes no other
 // share out.
-func (k *Keyring) Reroot(ctx context.Context, unseal func() (secret.Bytes, error), root func(Held) bool) (Erasure, error) {
+func (k *Keyring) Reroot(ctx context.Context, unseal Locking, root func(Held) bool) (Erasure, error) {
 	return k.erase(ctx, unseal, &asked{drop: func(Held) bool { return false }, root: root})
 }
 
-func (k *Keyring) erase(ctx context.Context, unseal func() (secret.Bytes, error), a *asked) (Erasure, error) {
+func (k *Keyring) erase(ctx context.Context, unseal Locking, a *asked) (Erasure, error) {
 	a.done = make(chan struct{})
 	k.mu.Lock()
 	k.asked = append(k.asked, a)
@@ -100,12 +105,12 @@ func (k *Keyring) erase(ctx context.Context, unseal func() (secret.Bytes, error)
 }
 
 // eraseAsked makes one generation for all who ask.
-func (k *Keyring) eraseAsked(unseal func() (secret.Bytes, error)) {
+func (k *Keyring) eraseAsked(unseal Locking) {
 	cfg := k.cfg
 	var err error
 	if unseal != nil {
 		if err = k.settleAlone(); err == nil { // before a lock of the generation after it is made
-			if cfg.Unseal, err = unseal(); err != nil {
+			if cfg.Next, cfg.Unseal, err = unseal(); err != nil {
 				err = fmt.Errorf("lock the next generation: %w", err)
 			}
 		}
@@ -140,7 +145,7 @@ func (k *Keyring) next(cfg Config, all []*asked) (Erasure, []<-chan struct{}, er
 	var going []*Share
 	root := k.root
 	for id, s := range k.all() {
-		h := Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session}
+		h := Held{Key: s.Key, Version: s.Version, Epoch: s.Epoch, Session: s.Session, Opened: s.Opened}
 		if roots(all, h) {
 			root = Root{Session: s.Session, Epoch: s.Epoch, Index: s.Index, Share: s.Scalar.Add(group.SmallScalar(0))}
 		}
@@ -151,15 +156,19 @@ func (k *Keyring) next(cfg Config, all []*asked) (Erasure, []<-chan struct{}, er
 		}
 	}
 	old := k.generation
-	k.torn = old + 1
-	raised, err := raise(cfg, old+1, root, kept)
+	g, err := cfg.next(old)
+	if err != nil {
+		return Erasure{}, nil, err
+	}
+	k.torn = g
+	raised, err := raise(cfg, g, root, kept)
 	if err != nil {
 		// This generation is whole, and goes on if the other can be taken back.
 		return Erasure{}, nil, errors.Join(err, k.settle())
 	}
 	k.torn = 0
 	gone := k.adopt(raised, going)
-	if err := destroyBefore(cfg, old+1); err != nil {
+	if err := destroyOthers(cfg, g); err != nil {
 		return Erasure{}, nil, err
 	}
 	return Erasure{Generation: old, Label: hsmLabel(old), Serial: cfg.Device.Serial()}, gone, nil
@@ -213,6 +222,9 @@ func (k *Keyring) settle() error {
 	err := RemoveFile(k.cfg.Disk, k.cfg.Dir, rootName(k.torn))
 	if err == nil {
 		err = syncDir(k.cfg.Disk, k.cfg.Dir)
+	}
+	if err == nil {
+		err = RemoveFile(k.cfg.Disk, k.cfg.Dir, sharesName(k.torn))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTorn, err)

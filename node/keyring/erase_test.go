@@ -64,7 +64,7 @@ func TestWhatIsErasedIsGoneAndTheRestStays(t *testing.T) {
 	cfg := testConfig(t)
 	k := two(t, cfg)
 	session := testShare(8, 13)
-	session.Session = api.Digest{8}
+	session.Session, session.Opened = api.Digest{8}, 17
 	if err := k.Put(session); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestWhatIsErasedIsGoneAndTheRestStays(t *testing.T) {
 	if err != nil || what != (Erasure{Generation: 1, Label: "root.1", Serial: cfg.Device.Serial()}) {
 		t.Fatalf("%+v, %v", what, err)
 	}
-	if !slices.Contains(asked, Held{api.KeyID{8}, 1, 1, api.Digest{8}}) || len(asked) != 3 {
+	if !slices.Contains(asked, Held{api.KeyID{8}, 1, 1, api.Digest{8}, 17}) || len(asked) != 3 {
 		t.Errorf("asked about %+v", asked)
 	}
 	if !going.Scalar.IsZero() {
@@ -364,7 +364,7 @@ func TestNothingIsPutBesideAGenerationThatMayStand(t *testing.T) {
 	}
 	locks := 0
 	left = 1
-	_, err := k.Erase(t.Context(), func() (secret.Bytes, error) { locks++; return unsealSecret(7), nil }, ten)
+	_, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { locks++; return 2, unsealSecret(7), nil }, ten)
 	if !errors.Is(err, ErrTorn) || locks != 0 {
 		t.Errorf("erase: %v, %d locks were made for a generation that is not next", err, locks)
 	}
@@ -488,12 +488,24 @@ func TestEachGenerationHasALockOfItsOwn(t *testing.T) {
 	locked.Unseal = unsealSecret(7)
 	k := two(t, locked)
 	noLock := errors.New("no lock")
-	if _, err := k.Erase(t.Context(), func() (secret.Bytes, error) { return secret.Bytes{}, noLock }, ten); !errors.Is(err, noLock) || !held(k, 10) || k.Generation() != 1 {
+	if _, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return 0, secret.Bytes{}, noLock }, ten); !errors.Is(err, noLock) || !held(k, 10) || k.Generation() != 1 {
 		t.Fatalf("without a lock: %v", err)
 	}
 	fresh := unsealSecret(8)
-	if _, err := k.Erase(t.Context(), func() (secret.Bytes, error) { return fresh, nil }, ten); err != nil {
+	// The lock of generation 2 was given up: 3 is next, and nothing of 2 is left.
+	if err := cfg.Device.CreateKey("root.2"); err != nil {
 		t.Fatal(err)
+	}
+	if what, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return 3, fresh, nil }, ten); err != nil || what.Generation != 1 || k.Generation() != 3 {
+		t.Fatalf("%+v, %v, generation %d", what, err, k.Generation())
+	}
+	if labels, err := cfg.Device.Labels(); err != nil || !slices.Equal(labels, []string{"root.3"}) {
+		t.Errorf("the token holds %v, %v", labels, err)
+	}
+	for _, g := range []uint64{1, 3} {
+		if _, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return g, unsealSecret(9), nil }, ten); !errors.Is(err, ErrOpen) || k.Generation() != 3 {
+			t.Errorf("a lock for generation %d: %v", g, err)
+		}
 	}
 	if !fresh.Equal(secret.New(make([]byte, 32))) {
 		t.Error("the unseal secret stays in memory")

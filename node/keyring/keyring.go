@@ -62,13 +62,16 @@ type Config struct {
 	// Unseal is the secret that custodians open the root share with; empty means that
 	// the token alone does. A keyring does not keep it.
 	Unseal secret.Bytes
+	// Next is the generation that Unseal is for, when one is made; 0 is the one after
+	// what is on disk.
+	Next uint64
 
 	write func(dir, name string, content []byte) error // for tests that break disks
 }
 
 // without is the configuration that a keyring keeps.
 func (c Config) without() Config {
-	c.Unseal = secret.Bytes{}
+	c.Unseal, c.Next = secret.Bytes{}, 0
 	return c
 }
 
@@ -93,6 +96,7 @@ type Share struct {
 	Version     uint32
 	Epoch       uint64
 	Session     api.Digest // that made it
+	Opened      uint64     // the place of that session in the log
 	Index       uint32
 	Scalar      *group.Scalar
 	Endorsement secret.Bytes // key for endorsements, of this node and epoch
@@ -161,18 +165,27 @@ type shareSecret struct {
 	Scalar      []byte     `cbor:"5,keyasint"`
 	Endorsement []byte     `cbor:"6,keyasint"`
 	Session     api.Digest `cbor:"7,keyasint"`
+	Opened      uint64     `cbor:"8,keyasint,omitempty"`
 }
 
-// Generations returns the one on disk, or 0, and the next to be made.
-func Generations(cfg Config) (live, next uint64, err error) {
+// Newest returns the generation on disk that [Open] opens, or 0.
+func Newest(cfg Config) (uint64, error) {
 	all, err := generations(cfg.Dir)
-	if err != nil {
-		return 0, 0, err
+	if err != nil || len(all) == 0 {
+		return 0, err
 	}
-	if n := len(all); n > 0 {
-		live = all[n-1]
+	return all[len(all)-1], nil
+}
+
+// next is the generation to be made after that one.
+func (c *Config) next(live uint64) (uint64, error) {
+	if c.Next == 0 {
+		return live + 1, nil
 	}
-	return live, live + 1, nil
+	if c.Next <= live {
+		return 0, fmt.Errorf("%w: a lock of generation %d, on disk is %d", ErrOpen, c.Next, live)
+	}
+	return c.Next, nil
 }
 
 // Create seals root as a new generation with an empty keyring, durably, reads
@@ -180,7 +193,11 @@ func Generations(cfg Config) (live, next uint64, err error) {
 // which no older root share can be of use. The keyring owns root.Share from then
 // on.
 func Create(cfg Config, root Root) (*Keyring, error) {
-	_, g, err := Generations(cfg)
+	live, err := Newest(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g, err := cfg.next(live)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +205,7 @@ func Create(cfg Config, root Root) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := destroyBefore(cfg, g); err != nil {
+	if err := destroyOthers(cfg, g); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -233,7 +250,7 @@ func raise(cfg Config, g uint64, root Root, shares map[shareID]*Share) (*Keyring
 
 func sameShares(a, b map[shareID]*Share) bool {
 	return maps.EqualFunc(a, b, func(x, y *Share) bool {
-		return x.Index == y.Index && x.Session == y.Session && x.Scalar.Equal(y.Scalar) && x.Endorsement.Equal(y.Endorsement)
+		return x.Index == y.Index && x.Session == y.Session && x.Opened == y.Opened && x.Scalar.Equal(y.Scalar) && x.Endorsement.Equal(y.Endorsement)
 	})
 }
 
@@ -280,28 +297,50 @@ func Open(cfg Config) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(destroyBefore(cfg, k.generation), destroyUnused(cfg, k.generation))
-	if err != nil {
+	if err := destroyOthers(cfg, k.generation); err != nil {
 		k.Wipe()
 		return nil, err
 	}
 	return k, nil
 }
 
-// destroyUnused destroys the HSM keys of generations that were never written: a
-// crash came between the key and the file.
-func destroyUnused(cfg Config, newest uint64) error {
+// destroyOthers destroys every generation older than g, and the HSM keys of those that
+// were never written, or taken back: a crash, or a failure, came after the key.
+func destroyOthers(cfg Config, g uint64) error {
+	if err := destroyBefore(cfg, g); err != nil {
+		return err
+	}
 	labels, err := cfg.Device.Labels()
 	if err != nil {
 		return fmt.Errorf("look for unused keys: %w", err)
 	}
 	for _, label := range labels {
 		number, ok := strings.CutPrefix(label, hsmPrefix)
-		if g, err := strconv.ParseUint(number, 10, 64); !ok || err != nil || g <= newest {
+		if other, err := strconv.ParseUint(number, 10, 64); !ok || err != nil || other == g {
 			continue
 		}
 		if err := destroyKey(cfg.Device, label); err != nil {
 			return fmt.Errorf("destroy the unused key %s: %w", label, err)
+		}
+	}
+	return removeStrays(cfg, g)
+}
+
+// removeStrays removes the shares of generations that never came to stand: what they
+// are encrypted under is destroyed.
+func removeStrays(cfg Config, g uint64) error {
+	entries, err := os.ReadDir(cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("look for unused files: %w", err)
+	}
+	for _, e := range entries {
+		number, isShares := strings.CutPrefix(strings.TrimSuffix(e.Name(), Unfinished), "keyring-")
+		number, isSealed := strings.CutSuffix(number, ".sealed")
+		if other, err := strconv.ParseUint(number, 10, 64); !isShares || !isSealed || err != nil || other == g {
+			continue
+		}
+		if err := RemoveFile(cfg.Disk, cfg.Dir, e.Name()); err != nil {
+			return fmt.Errorf("remove the unused file %s: %w", e.Name(), err)
 		}
 	}
 	return nil
@@ -552,7 +591,7 @@ func (k *Keyring) writeShares(shares map[shareID]*Share) error {
 	for _, s := range shares {
 		f.Shares = append(f.Shares, shareSecret{
 			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(), Session: s.Session,
+			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(), Session: s.Session, Opened: s.Opened,
 		})
 	}
 	defer func() {
@@ -610,7 +649,7 @@ func (k *Keyring) readShares() (map[shareID]*Share, error) {
 		}
 		out[id] = &Share{
 			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: scalar, Endorsement: secret.New(s.Endorsement), Session: s.Session,
+			Scalar: scalar, Endorsement: secret.New(s.Endorsement), Session: s.Session, Opened: s.Opened,
 		}
 	}
 	return out, nil

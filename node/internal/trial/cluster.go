@@ -41,6 +41,12 @@ type Cluster struct {
 // New makes a cluster of h nodes with the threshold t, f = 1.
 func New(tb testing.TB, t, h int) *Cluster {
 	tb.Helper()
+	return NewOf(tb, t, h, func(*authority.Genesis) {})
+}
+
+// NewOf is [New] with a genesis document that alter has changed.
+func NewOf(tb testing.TB, t, h int, alter func(*authority.Genesis)) *Cluster {
+	tb.Helper()
 	c := &Cluster{TB: tb, Keys: map[string]*ecdsa.PrivateKey{}}
 	g := authority.Genesis{Format: authority.GenesisFormat, Created: Created, Unseal: authority.UnsealHSM}
 	rand.Read(g.Cluster[:])
@@ -62,6 +68,7 @@ func New(tb testing.TB, t, h int) *Cluster {
 		g.Roster = append(g.Roster, authority.Node{ID: id, Region: "jp-east", Key: c.Node(id).PublicKey(), Claim: claim})
 		g.Root.Holders = append(g.Root.Holders, id)
 	}
+	alter(&g)
 	doc := &authority.SignedGenesis{Body: wire.Encode(g)}
 	for _, s := range c.Custodians[:2] {
 		c.must(doc.Sign(rand.Reader, s))
