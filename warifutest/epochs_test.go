@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -253,4 +254,40 @@ func (s *stage) all(state string, ids ...string) bool {
 		}
 	}
 	return true
+}
+
+// R43: many keys go in one run, while clients unwrap.
+func TestManyKeysTurnOverInOneRun(t *testing.T) {
+	scenario(t, func(s *stage) {
+		const more = 24
+		for i := range more {
+			e := s.signed(authority.KindKey, authority.Order{
+				Cluster: s.Genesis().Cluster, Purpose: authority.PurposeUnwrap, Name: fmt.Sprintf("key-%d", i), T: warifutest.Threshold, F: 1,
+				Holders: s.IDs(), PhaseSeconds: 30,
+			})
+			_, err := s.custodian.Submit(s.Context(), e.Encode())
+			s.must(err)
+		}
+		s.eventually(5*time.Minute, "all are born and signed", func() bool {
+			keys, err := s.custodian.Keys(s.Context())
+			return err == nil && !slices.ContainsFunc(keys, func(k api.KeySummary) bool { return k.Signed < 5 })
+		})
+		u := s.unwrapping(2)
+		began := time.Now()
+		s.renew(authority.KindRefresh, authority.Renewal{})
+		u.end()
+		list, err := s.custodian.Renewals(s.Context())
+		s.must(err)
+		if len(list) != 1 || list[0].Total != more+1 || list[0].Left != 0 || list[0].Attempt != 1 {
+			s.Errorf("the order is %+v", list)
+		}
+		s.Logf("%d keys in one run, gone after %v", more+1, time.Since(began))
+		keys, err := s.custodian.Keys(s.Context())
+		s.must(err)
+		for _, k := range keys {
+			if k.Epoch != 2 || len(k.Struck) > 0 {
+				s.Errorf("%s is in epoch %d, struck %v", k.Name, k.Epoch, k.Struck)
+			}
+		}
+	})
 }
