@@ -27,9 +27,10 @@ const (
 	KindRetire   = "retire"   // [Retire]
 	KindErased   = "erased"   // [ErasureReceipt]
 	KindRepair   = "repair"   // [Repair]
+	KindStanding = "standing" // [Standing]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -20,6 +20,8 @@ const (
 	MaxEntities = 64 << 10  // about 500 principals with their groups
 	MaxZone     = 64        // the longest IANA name has 32
 	MaxLimits   = 32 << 10  // as many approvers and rates as there may be
+	MinRotate   = 3600      // seconds: a rotation overlaps for a minute
+	MaxRotate   = 10 * 366 * 24 * 3600
 	MaxDocument = 200 << 10 // all of them together
 )
 
@@ -35,6 +37,7 @@ type Document struct {
 	Entities string `cbor:"4,keyasint,omitempty"` // Cedar entities as JSON; empty means none
 	Zone     string `cbor:"5,keyasint,omitempty"` // IANA zone of context.time; empty means UTC
 	Limits   string `cbor:"6,keyasint,omitempty"` // approvers, approvals and rates as TOML; empty means none
+	Rotate   uint64 `cbor:"7,keyasint,omitempty"` // seconds after which the shares of all keys are rotated; 0 means never
 }
 
 // Encode returns the canonical encoding. A zero Format means [Format].
@@ -65,6 +68,9 @@ func DecodeDocument(b []byte) (Document, error) {
 }
 
 func (d Document) bounded() error {
+	if d.Rotate != 0 && (d.Rotate < MinRotate || d.Rotate > MaxRotate) {
+		return fmt.Errorf("%w: shares are rotated after %d to %d seconds, not %d", ErrBadDocument, MinRotate, MaxRotate, d.Rotate)
+	}
 	for _, part := range []struct {
 		name string
 		text string

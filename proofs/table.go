@@ -1347,12 +1347,12 @@ var promises = []promise{
 		tried: "old directories, today's tokens; shares of two epochs; refreshes and reshares under load, nodes killed",
 		trials: []trial{
 			{"node/ceremony", []string{
-				"TestARefreshChangesSharesAndNotTheKey", "TestAReshareGivesAKeyToOtherHolders", "TestAStruckHolderIsRepaired",
+				"TestARefreshChangesSharesAndNotTheKey", "TestAReshareGivesAKeyToOtherHolders", "TestAStruckHolderIsRepaired", "TestSharesTurnOverByThePolicysPeriod",
 				"TestOneRefreshRunsAtATime", "TestAnEarlyRecordIsNotServed", "TestWhatRefreshesAndResharesAreRefused", "TestARefreshThatFailsIsTriedAgain",
 			}},
 			{"warifutest", []string{
 				"TestARefreshUnderLoadFailsNoRequest", "TestResharesUnderLoadFailNoRequest", "TestAHolderThatWasDownIsRepaired",
-				"TestOldDirectoriesOpenNothingAfterARefresh", "TestTheRootKeyTurnsOver",
+				"TestOldDirectoriesOpenNothingAfterARefresh", "TestTheRootKeyTurnsOver", "TestManyKeysTurnOverInOneRun",
 			}},
 			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed"}},
@@ -1379,6 +1379,20 @@ var promises = []promise{
 				old:  "case s.Time() < o.Until:",
 				new:  "case false:",
 				room: "node/ceremony", test: "TestWhatRefreshesAndResharesAreRefused", says: "to retire an epoch in its overlap: got",
+			},
+			{
+				name: "a node rotates shares whenever it likes",
+				file: "consensus/ledger/standing.go",
+				old:  "if due == 0 || b.Due != due || s.Time() < due {",
+				new:  "if due == 0 || b.Due != due {",
+				room: "node/ceremony", test: "TestSharesTurnOverByThePolicysPeriod", says: "before its time",
+			},
+			{
+				name: "a node that comes and goes turns all keys over each time",
+				file: "consensus/ledger/repair.go",
+				old:  "last != nil && s.Time() < last.Time+RepairPause {",
+				new:  "last == nil && s.Time() < 0 {",
+				room: "node/ceremony", test: "TestAStruckHolderIsRepaired", says: "another repair within the hour",
 			},
 			{
 				name: "an epoch counts as gone with a receipt too few",

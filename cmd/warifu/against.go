@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -30,6 +31,7 @@ type comparison struct {
 	Limits   []diffLine `json:"limits,omitempty"`
 	Schema   []diffLine `json:"schema,omitempty"`
 	Zone     []diffLine `json:"zone,omitempty"`
+	Rotation []diffLine `json:"rotation,omitempty"`
 
 	New     []string `json:"rules_new"`
 	Gone    []string `json:"rules_gone"`
@@ -142,6 +144,7 @@ func (c *comparison) lay(old, new policy.Document) *comparison {
 	c.Text, c.Entities = diff(old.Text, new.Text), diff(old.Entities, new.Entities)
 	c.Limits = diff(old.Limits, new.Limits)
 	c.Schema, c.Zone = diff(old.Schema, new.Schema), diff(zoneLine(old, c.Digest), zoneLine(new, api.Digest{1}))
+	c.Rotation = diff(rotationLine(old), rotationLine(new))
 	p, err := policy.Compile(new)
 	if err != nil {
 		return c
@@ -153,6 +156,14 @@ func (c *comparison) lay(old, new policy.Document) *comparison {
 	}
 	c.New, c.Gone, c.Changed = p.Since(before)
 	return c
+}
+
+// rotationLine is the standing order as a text of one line, or nothing.
+func rotationLine(d policy.Document) string {
+	if d.Rotate == 0 {
+		return ""
+	}
+	return fmt.Sprintf("shares rotate every %v\n", time.Duration(d.Rotate)*time.Second)
 }
 
 // zoneLine is the zone as a text of one line; where no policy was, there is none.
@@ -178,7 +189,7 @@ func (c *comparison) words(a *app, w io.Writer) {
 	for _, part := range []struct {
 		name  string
 		lines []diffLine
-	}{{"text", c.Text}, {"entities", c.Entities}, {"limits", c.Limits}, {"schema", c.Schema}, {"zone", c.Zone}} {
+	}{{"text", c.Text}, {"entities", c.Entities}, {"limits", c.Limits}, {"schema", c.Schema}, {"zone", c.Zone}, {"rotation", c.Rotation}} {
 		if len(part.lines) > 0 {
 			writeDiff(a, w, part.name, part.lines)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -23,6 +24,7 @@ func (a *app) policyCommand() *cobra.Command {
 func (a *app) policyPutCommand() *cobra.Command {
 	var f changeFlags
 	var text, schema, entities, limits, zone, base string
+	var rotate time.Duration
 	c := &cobra.Command{
 		Use:   "put --text FILE --out FILE.change",
 		Short: "Write a change that replaces the policy",
@@ -44,6 +46,10 @@ says it ("none" for a cluster without a policy).`,
 			if err != nil {
 				return err
 			}
+			if rotate != 0 && (rotate < policy.MinRotate*time.Second || rotate > policy.MaxRotate*time.Second) {
+				return fail(exitUsage, "--rotate-shares: from %v to %v is possible", policy.MinRotate*time.Second, policy.MaxRotate*time.Second)
+			}
+			d.Rotate = uint64(rotate / time.Second)
 			if _, err := policy.Compile(d); err != nil {
 				return fail(exitInput, "the policy does not compile: %w", err)
 			}
@@ -60,6 +66,7 @@ says it ("none" for a cluster without a policy).`,
 	c.Flags().StringVar(&entities, "entities", "", "Cedar entities, JSON")
 	c.Flags().StringVar(&limits, "limits", "", "approvers, approvals and rates, TOML")
 	c.Flags().StringVar(&zone, "zone", "", "IANA time zone the policy's hours are in (default UTC)")
+	c.Flags().DurationVar(&rotate, "rotate-shares", 0, "rotate the shares of all keys after this time, again and again (default: never)")
 	c.Flags().StringVar(&base, "base", "", "id of the change this replaces, or none (default: ask the cluster)")
 	a.addCallerFlags(c)
 	required(c, "text")
@@ -125,7 +132,7 @@ func (a *app) policyShowCommand() *cobra.Command {
 				if v.Limits != "" {
 					fmt.Fprintf(w, "limits:\n%s\n", indented(v.Limits))
 				}
-				facts(w, slices.Concat([]string{"zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String()}, readOut(v.Digest))...)
+				facts(w, slices.Concat([]string{"zone", orWord(v.Zone, "UTC")}, v.rotation(), []string{"digest", v.Digest.String()}, readOut(v.Digest))...)
 			})
 		},
 	}

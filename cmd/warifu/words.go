@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -64,6 +65,7 @@ type policyView struct {
 	Schema   string     `json:"schema,omitempty"`
 	Entities string     `json:"entities,omitempty"`
 	Limits   string     `json:"limits,omitempty"`
+	Rotate   uint64     `json:"rotate_seconds,omitempty"`
 	Zone     string     `json:"zone,omitempty"`
 	Describe string     `json:"describe,omitempty"`
 	Broken   string     `json:"does_not_compile,omitempty"`
@@ -208,7 +210,7 @@ func viewPolicy(body []byte) (*policyView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Limits: d.Limits, Zone: d.Zone, document: d}
+	v := &policyView{Digest: d.Digest(), Text: d.Text, Schema: d.Schema, Entities: d.Entities, Limits: d.Limits, Rotate: d.Rotate, Zone: d.Zone, document: d}
 	p, err := policy.Compile(d)
 	if err != nil {
 		v.Broken = err.Error()
@@ -369,10 +371,18 @@ func (v *policyView) words(a *app, w io.Writer) {
 	if v.Describe != "" {
 		fmt.Fprintf(w, "in words:\n%s\n", indented(v.Describe))
 	}
-	facts(w, "zone", orWord(v.Zone, "UTC"), "digest", v.Digest.String()+" (computed here)")
+	facts(w, slices.Concat([]string{"zone", orWord(v.Zone, "UTC")}, v.rotation(), []string{"digest", v.Digest.String() + " (computed here)"})...)
 	if v.Broken != "" {
 		fmt.Fprintln(w, a.loud("It does not compile, and would deny everything: "+oneLine(v.Broken)))
 	}
+}
+
+// rotation is the standing order of rotations as a fact, if there is one.
+func (v *policyView) rotation() []string {
+	if v.Rotate == 0 {
+		return nil
+	}
+	return []string{"shares rotate", "every " + (time.Duration(v.Rotate) * time.Second).String()}
 }
 
 // whole writes the document part by part.

@@ -144,6 +144,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Retire) error { return s.takeRetire(d, st.Node, b) })
 	case authority.KindRepair:
 		return takeBody(st, func(*authority.Repair) error { return s.takeRepair(d, index, st.Node, e.ID()) })
+	case authority.KindStanding:
+		return takeBody(st, func(b *authority.Standing) error { return s.takeStanding(d, index, b, e.ID()) })
 	case authority.KindErased:
 		return takeBody(st, func(b *authority.ErasureReceipt) error { return s.takeErased(d, index, st.Node, b, e.ID(), raw) })
 	case authority.KindGrant:
@@ -195,6 +197,7 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if len(c.Body) == 0 {
 			return fmt.Errorf("%w: an empty policy", authority.ErrChange)
 		}
+		s.stand(d, c.Body)
 		d.put(pathPolicy, &Policy{Change: id, Document: c.Body, Digest: tag.Hash(tag.PolicyDigest, c.Body)})
 	case authority.KindCA:
 		var ca authority.CA

@@ -93,6 +93,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathErased:   decodeAs[Erased],
 	pathReceipt:  decodeAs[Receipt],
 	pathRepair:   decodeAs[lastRepair],
+	pathRotated:  decodeAs[rotated],
 	pathStone:    decodeAs[milestone],
 	pathEnded:    decodeAs[ended],
 }

@@ -44,6 +44,7 @@ const (
 	pathErased   = "erased/"   // + id + "/" + version + "/" + epoch → *Erased
 	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
 	pathRepair   = "repair"    // → *lastRepair
+	pathRotated  = "rotated"   // → *rotated
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes

@@ -36,6 +36,7 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 		d.openNext(ctx, s, renewals)
 	}
 	d.repair(ctx, s)
+	d.rotate(ctx, s)
 	if over := s.RetireNow(authority.MaxRetired); len(over) > 0 {
 		first := s.KeyVersion(over[0].Key, over[0].Version)
 		if index := first.IndexOf(d.cfg.Node); index > 0 {
@@ -65,6 +66,20 @@ func (d *Driver) repair(ctx context.Context, s *ledger.State) {
 	at := s.Position()
 	if err := d.cfg.Submit(ctx, authority.KindRepair, authority.Repair{Seen: at.Link}); err != nil && ctx.Err() == nil {
 		d.cfg.Log.Warn("the shares of this node are not repaired", "error", err)
+	}
+}
+
+// rotate says that a rotation is due by the policy's standing order: the first node of
+// the roster at once, the others in turn.
+func (d *Driver) rotate(ctx context.Context, s *ledger.State) {
+	due := s.RotationDue()
+	if due == 0 || s.Time() < due {
+		return
+	}
+	at := slices.IndexFunc(s.Roster(), func(n authority.Node) bool { return n.ID == d.cfg.Node })
+	err := d.inTurn(ctx, fmt.Sprintf("standing %d", due), sharing.Index(at+1), authority.KindStanding, authority.Standing{Due: due})
+	if err != nil && ctx.Err() == nil {
+		d.cfg.Log.Warn("the rotation that is due does not begin", "error", err)
 	}
 }
 

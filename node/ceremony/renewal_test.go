@@ -3,6 +3,7 @@ package ceremony
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/consensus/board"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/policy"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
@@ -358,5 +360,63 @@ func TestAnEarlyRecordIsNotServed(t *testing.T) {
 	s.until("the record is signed", func() bool { return s.State().KeyNamed("demo").Vouched() }, all...)
 	if e := served(); e != 2 {
 		t.Errorf("epoch %d is served", e)
+	}
+}
+
+// The signed policy's standing order: when its period is over by ledger time, all named
+// keys turn over, and not before.
+func TestSharesTurnOverByThePolicysPeriod(t *testing.T) {
+	s := newStage(t)
+	s.bear("one", "two")
+	put := func(d policy.Document) {
+		t.Helper()
+		base := api.Digest{}
+		if p := s.State().Policy(); p != nil {
+			base = p.Change
+		}
+		if r := s.Apply(s.Change(authority.KindPolicy, d.Encode(), base)); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	late := func(due int64) error { return s.Say("n2", authority.KindStanding, authority.Standing{Due: due}) }
+	if n := reflect.TypeFor[policy.Document]().NumField(); n != 7 {
+		t.Fatalf("a policy document has %d fields, and the ledger reads 7 of them", n)
+	}
+	put(policy.Document{})
+	if due := s.State().RotationDue(); due != 0 {
+		t.Fatalf("a policy without a period has a rotation due at %d", due)
+	}
+	put(policy.Document{Rotate: 3600, Text: "//", Zone: "Asia/Tokyo", Limits: "#", Schema: "#", Entities: "[]"})
+	due := s.State().RotationDue()
+	if due != s.State().Time()+3600_000 {
+		t.Fatalf("it is due at %d, ledger time is %d", due, s.State().Time())
+	}
+	if err := late(due); !errors.Is(err, ledger.ErrNotDue) {
+		t.Errorf("before its time: %v", err)
+	}
+	s.Pass(3600_000 - 1)
+	s.tick(all...)
+	if n := len(s.State().Renewals()); n != 0 {
+		t.Fatalf("%d renewals before the time", n)
+	}
+	s.Pass(1)
+	if err := late(due + 1); !errors.Is(err, ledger.ErrNotDue) {
+		t.Errorf("for another time: %v", err)
+	}
+	s.until("all are refreshed", func() bool {
+		return s.State().KeyNamed("one").Number == 2 && s.State().KeyNamed("two").Number == 2
+	}, all...)
+	if err := late(due); !errors.Is(err, ledger.ErrNotDue) {
+		t.Errorf("once more: %v", err)
+	}
+	if next := s.State().RotationDue(); next < due+3600_000 {
+		t.Errorf("the next is due at %d, the last was at %d", next, due)
+	}
+	if s.State().RootKey().Number != 1 {
+		t.Error("the root key has turned over, too")
+	}
+	put(policy.Document{})
+	if due := s.State().RotationDue(); due != 0 {
+		t.Errorf("without a period one is due at %d", due)
 	}
 }

@@ -144,7 +144,7 @@ func (c *Cluster) Change(kind string, body []byte, base api.Digest) []byte {
 	c.mu.Unlock()
 	e := authority.NewChange(authority.Change{
 		Cluster: c.Genesis.Cluster, Kind: kind, Body: body, Base: base,
-		Nonce: [16]byte{byte(nonce), byte(nonce >> 8)}, NotAfter: Created + 1_000_000,
+		Nonce: [16]byte{byte(nonce), byte(nonce >> 8)}, NotAfter: c.State().Time() + 1_000_000,
 	})
 	for _, s := range c.Custodians[:2] {
 		c.must(authority.SignChange(rand.Reader, e, s))
