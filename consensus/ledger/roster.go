@@ -194,7 +194,7 @@ func (s *State) takeMembership(d *draft, index uint64, c *authority.Change, id a
 	}
 	finished := s.Settled() && s.custody.roll.Leaver == ""
 	switch {
-	case m.Undo && finished:
+	case m.Undo && (finished || s.custody.gone != ""): // who has left has no log to come back to
 		return ErrFinished
 	case m.Undo && m.Leaver == s.custody.roll.Newcomer:
 		if held := s.Holding(m.Leaver); len(held) > 0 {

@@ -296,3 +296,22 @@ func TestARecordNamesItsRoster(t *testing.T) {
 		t.Error("believed without the chain")
 	}
 }
+
+// R31: a change by which somebody has left is finished for whoever would take it back:
+// what comes back would have no log, and Raft may have let it go already.
+func TestWhoHasLeftIsNotBroughtBack(t *testing.T) {
+	w := newWorldOf(t, 5, 4, 3)
+	w.birth(w.rootOrder())
+	w.accept(w.sign(w.removing("n5"), 0, 1))
+	w.refuse(w.sign(w.undoing("n5"), 0, 1).Encode(), ledger.ErrFinished)
+	w.pathIs("n1 n2 n3 n4 n5", "n1 n2 n3 n4")
+	w.arrive("n1", "n2", "n3")
+	w.accept(w.sign(w.replacingNode("n6", "n4"), 0, 1))
+	w.arrive("n6", "n1", "n2")
+	w.pathIs("n1 n2 n3 n6 n4", "n1 n2 n3 n6")
+	w.refuse(w.sign(w.undoing("n6"), 0, 1).Encode(), ledger.ErrFinished)
+	if w.s.NodeByID("n4") != nil || w.s.NodeByID("n6") == nil {
+		t.Error("the roster went back")
+	}
+	decodedAnywhere(t, w, 2)
+}
