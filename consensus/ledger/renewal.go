@@ -291,6 +291,9 @@ func (s *State) outstanding(r *Renewal, most int) []*Key {
 	return out
 }
 
+// Fulfilled says whether an order concerns no key any more.
+func (s *State) Fulfilled(r *Renewal) bool { return len(s.outstanding(r, 1)) == 0 }
+
 // Batch is what the next run of an order is about: keys with the same holders, none
 // of which has two epochs at once. It is nil when there is nothing to do now.
 type Batch struct {
@@ -397,7 +400,7 @@ func (s *State) openRenewal(d *draft, index uint64, node string, r *Renewal, att
 			r = &freed
 		}
 	}
-	if len(s.outstanding(r, 1)) == 0 { // others have done it
+	if s.Fulfilled(r) { // others have done it
 		done := *r
 		done.Left, done.Ended, done.Attempt = 0, index, attempt
 		putRenewal(d, &done)

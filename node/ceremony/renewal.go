@@ -88,6 +88,7 @@ func (d *Driver) openNext(ctx context.Context, s *ledger.State, renewals []*ledg
 	for _, r := range renewals {
 		b := s.NextBatch(r)
 		if b == nil {
+			d.endDone(ctx, s, r)
 			continue
 		}
 		if place := b.Place(d.cfg.Node); place > 0 {
@@ -95,6 +96,20 @@ func (d *Driver) openNext(ctx context.Context, s *ledger.State, renewals []*ledg
 				authority.KindOpen, authority.Open{Order: r.Order, Attempt: r.Attempt + 1}))
 		}
 		return
+	}
+}
+
+// endDone ends an order whose keys other orders have given new shares meanwhile: to open
+// its next run does that, and any node may.
+func (d *Driver) endDone(ctx context.Context, s *ledger.State, r *ledger.Renewal) {
+	if !s.Fulfilled(r) {
+		return
+	}
+	for i, n := range s.Roster() {
+		if n.ID == d.cfg.Node {
+			d.heed(ctx, r.Order, r.Live, d.inTurn(ctx, fmt.Sprintf("end %s", r.Order), sharing.Index(i+1),
+				authority.KindOpen, authority.Open{Order: r.Order, Attempt: r.Attempt + 1}))
+		}
 	}
 }
 

@@ -221,6 +221,18 @@ func TestOneRefreshRunsAtATime(t *testing.T) {
 	}
 }
 
+// An order whose keys another one has given new shares meanwhile comes to its end.
+func TestAnOrderThatOthersHaveDoneEnds(t *testing.T) {
+	s := newStage(t)
+	s.bear("one")
+	s.order(authority.KindRefresh, authority.Renewal{})
+	s.order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{s.State().KeyNamed("one").ID}})
+	s.until("both are done", func() bool { return len(s.State().Renewals()) == 0 }, all...)
+	if n := s.State().KeyNamed("one").Number; n != 2 {
+		t.Errorf("its epoch is %d: one refresh does for both", n)
+	}
+}
+
 // What orders of new shares, and what nodes say of old epochs, is refused by name: old
 // shares go only by an entry after Activate, when enough have the new (R9).
 func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
