@@ -102,13 +102,24 @@ func (s *secrets) confirmBirth(ctx context.Context, now *ledger.State, ses *ledg
 }
 
 // putAll puts shares into the keyring. Those of an attempt that came to nothing, which
-// are of the same epoch, go first.
+// are of the same epoch, go first, also when the ledger has forgotten that attempt: of
+// two runs for one epoch of a key at most one is not over.
 func (s *secrets) putAll(ctx context.Context, now *ledger.State, ring *keyring.Keyring, made func() []keyring.Share) error {
-	err := ring.PutAll(made())
+	list := made()
+	var comes []keyring.Held
+	for _, x := range list {
+		comes = append(comes, keyring.Held{Key: x.Key, Version: x.Version, Epoch: x.Epoch, Session: x.Session})
+	}
+	err := ring.PutAll(list)
 	if !errors.Is(err, keyring.ErrAnother) {
 		return err
 	}
-	if _, err := ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return outlived(now, h) }); err != nil {
+	overtaken := func(h keyring.Held) bool {
+		return now.Session(h.Session) == nil && slices.ContainsFunc(comes, func(c keyring.Held) bool {
+			return h.Key == c.Key && h.Version == c.Version && h.Epoch == c.Epoch && h.Session != c.Session
+		})
+	}
+	if _, err := ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return outlived(now, h) || overtaken(h) }); err != nil {
 		return fmt.Errorf("erase the shares of an attempt that came to nothing: %w", err)
 	}
 	return ring.PutAll(made())
@@ -228,6 +239,26 @@ const (
 type erasures struct {
 	by     map[authority.LiveEpoch]keyring.Erasure
 	looked look // what was looked at last, and had nothing old
+
+	wanted []authority.LiveEpoch // when it was looked at last
+	since  uint64                // the entry from which on they have been wanted
+}
+
+// ready says whether this node can say of these epochs that they are erased: what was
+// over when they were first wanted is forgotten. A ceremony that dealt a share again has
+// it in its sealed state.
+func (e *erasures) ready(wanted []authority.LiveEpoch, at, forgotten uint64) bool {
+	if !slices.Equal(wanted, e.wanted) {
+		e.wanted, e.since = wanted, at
+	}
+	return forgotten >= e.since
+}
+
+// beyond leaves out the epochs of the root key from that of the root share on, which is
+// in use until another takes its place, whatever the keyring lets go.
+func beyond(wanted []authority.LiveEpoch, s *ledger.State, root uint64) []authority.LiveEpoch {
+	k := s.RootKey()
+	return slices.DeleteFunc(wanted, func(e authority.LiveEpoch) bool { return k != nil && e.Key == k.ID && e.Epoch >= root })
 }
 
 // look is a state of the ledger and a keyring, of which each share is asked for when
@@ -270,7 +301,10 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	if state != seal.Unsealed {
 		return nil
 	}
-	wanted := s.Unerased(n.cfg.Node, authority.MaxRetired)
+	wanted := beyond(s.Unerased(n.cfg.Node, authority.MaxRetired), s, ring.Root().Epoch)
+	if !e.ready(wanted, s.Position().Index, n.driver.Forgotten()) {
+		return nil
+	}
 	old := func(h keyring.Held) bool { return outlived(s, h) }
 	fresh := false
 	for _, of := range wanted {

@@ -120,3 +120,61 @@ func TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt(t *testing.T) {
 		t.Errorf("a sealed node erases: %v", err)
 	}
 }
+
+// A run may be over, and forgotten by the ledger, while its holder is away: the share that
+// it left does not keep the holder from the next run for that epoch.
+func TestAShareOfAForgottenAttemptMakesRoom(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	s := keeper(t, c)
+	named := c.BearKey("demo")
+	keep(t, c, s, named.Key.Session, named.Shares[0])
+	_, ring := s.current()
+	put := func(session api.Digest) error {
+		return s.putAll(t.Context(), c.State(), ring, func() []keyring.Share {
+			return []keyring.Share{{Key: named.Key.ID, Version: 1, Epoch: 2, Session: session, Index: 1, Scalar: group.SmallScalar(7)}}
+		})
+	}
+	for _, session := range []api.Digest{{1}, {2}, {2}} {
+		if err := put(session); err != nil {
+			t.Fatal(err)
+		}
+		if share, ok := ring.Share(named.Key.ID, 1, 2); !ok || share.Session != session {
+			t.Errorf("the share of the epoch is of the run %s", share.Session)
+		}
+		if _, ok := ring.Share(named.Key.ID, 1, 1); !ok {
+			t.Error("the share that is dealt again is gone")
+		}
+	}
+}
+
+// An old share is also what its holder dealt again: nothing is said to be erased before
+// the ceremonies that were over are forgotten.
+func TestAnErasureWaitsForCeremoniesToBeForgotten(t *testing.T) {
+	var e erasures
+	one := []authority.LiveEpoch{{Version: 1, Epoch: 1}}
+	two := append(one, authority.LiveEpoch{Version: 1, Epoch: 2})
+	for i, look := range []struct {
+		wanted        []authority.LiveEpoch
+		at, forgotten uint64
+		ready         bool
+	}{{nil, 10, 0, true}, {one, 11, 10, false}, {one, 15, 11, true}, {two, 16, 15, false}, {two, 20, 16, true}, {two, 21, 16, true}} {
+		if got := e.ready(look.wanted, look.at, look.forgotten); got != look.ready {
+			t.Errorf("look %d is ready: %v", i+1, got)
+		}
+	}
+}
+
+// A root share in use is not erased with what is in the keyring, whatever the ledger says
+// of its epoch: no receipt names it.
+func TestNoReceiptNamesARootShareInUse(t *testing.T) {
+	c := trial.New(t, 2, 3)
+	root := c.BearRoot().Key.ID
+	wanted := func() []authority.LiveEpoch {
+		return []authority.LiveEpoch{{Key: api.KeyID{}, Version: 1, Epoch: 5}, {Key: root, Version: 1, Epoch: 1}, {Key: root, Version: 1, Epoch: 2}}
+	}
+	for epoch, want := range map[uint64]int{1: 1, 2: 2, 3: 3} {
+		if got := beyond(wanted(), c.State(), epoch); len(got) != want {
+			t.Errorf("with the root share of epoch %d, erased are %v", epoch, got)
+		}
+	}
+}

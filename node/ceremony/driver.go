@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"warifu.dev/api"
@@ -65,6 +66,7 @@ type Driver struct {
 	cfg      Config
 	sessions map[api.Digest]*run
 	swept    bool                 // the token has no key of a session that is over
+	forgot   atomic.Uint64        // see Forgotten
 	since    map[string]time.Time // when something was first seen to be possible
 	sent     map[string]time.Time // when it was last posted
 }
@@ -336,9 +338,11 @@ func (d *Driver) forget(s *ledger.State) {
 	if s.Position().Index < d.cfg.Applied {
 		return // it may not show a session yet that runs
 	}
+	all := true
 	if !d.swept {
 		if err := d.sweep(s); err != nil {
 			d.cfg.Log.Error("look for keys of sessions that are over", "error", err)
+			all = false
 		}
 	}
 	for id := range ids {
@@ -347,9 +351,18 @@ func (d *Driver) forget(s *ledger.State) {
 		}
 		if err := d.destroy(id); err != nil {
 			d.cfg.Log.Error("end a session", "session", id, "error", err)
+			all = false
 		}
 	}
+	if all {
+		d.forgot.Store(s.Position().Index)
+	}
 }
+
+// Forgotten is the last entry up to which nothing is left here of any session that was
+// over by then: neither in memory nor under a key in the token. What dealt an old share
+// again has it as a constant term. It may be asked for while the driver steps.
+func (d *Driver) Forgotten() uint64 { return d.forgot.Load() }
 
 // sweep destroys, once, the HSM keys that a crash left without a file.
 func (d *Driver) sweep(s *ledger.State) error {

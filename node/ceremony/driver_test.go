@@ -61,10 +61,17 @@ type stage struct {
 	applied uint64
 }
 
-// breakable is a device whose Seal can fail.
+// breakable is a device whose Seal can fail, and that can keep keys.
 type breakable struct {
 	hsm.Device
-	broken bool
+	broken, keeps bool
+}
+
+func (b *breakable) DestroyKey(label string) error {
+	if b.keeps {
+		return hsm.ErrDevice
+	}
+	return b.Device.DestroyKey(label)
 }
 
 func (b *breakable) Seal(label string, plain secret.Bytes, aad []byte) ([]byte, error) {
@@ -478,6 +485,30 @@ func TestWhatACrashLeftOfAnEndedSessionGoes(t *testing.T) {
 		}
 		s.drivers["n2"].Step(t.Context(), s.State())
 		s.checkGone("n2")
+	}
+}
+
+// While the token keeps the key of a session that is over, its state can be opened: then
+// no node may say that an old share, the constant term there, is erased.
+func TestASessionIsForgottenWhenItsKeyIsDestroyed(t *testing.T) {
+	s := newStage(t)
+	s.devices["n2"].keeps = true
+	s.until("the root key is born", s.rootBorn, all...)
+	s.tick(all...)
+	at := s.State()
+	step := func(node string) uint64 {
+		s.drivers[node].Step(t.Context(), at)
+		return s.drivers[node].Forgotten()
+	}
+	if got := step("n1"); got != at.Position().Index {
+		t.Errorf("n1 has forgotten what was over at %d, it is %d", got, at.Position().Index)
+	}
+	if got := step("n2"); got >= at.RootKey().BornAt {
+		t.Errorf("n2 has forgotten what was over at %d, and keeps a session that was over at %d", got, at.RootKey().BornAt)
+	}
+	s.devices["n2"].keeps = false
+	if got := step("n2"); got != at.Position().Index {
+		t.Errorf("n2 has forgotten what was over at %d, it is %d", got, at.Position().Index)
 	}
 }
 
