@@ -76,9 +76,15 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 	return k, nil
 }
 
-// after says whether the record is a later one of the same version of a key.
+// after says whether the record is a later one of the same version of a key, and of no
+// earlier roster: those who have left it could go on signing records among themselves.
 func (k *Key) after(o *Key) bool {
-	return k.Version() == o.Version() && k.record.RecordVersion > o.record.RecordVersion
+	return k.Version() == o.Version() && k.record.RecordVersion > o.record.RecordVersion && !k.before(o)
+}
+
+// before says whether the record, or its roster, is of a lower version than the other's.
+func (k *Key) before(o *Key) bool {
+	return k.record.RecordVersion < o.record.RecordVersion || k.record.RosterVersion < o.record.RosterVersion
 }
 
 // sameKey holds a later record against this one: shares change, the key does not.

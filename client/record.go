@@ -120,12 +120,12 @@ func (c *Client) newer(ctx context.Context, k *Key) (*Key, error) {
 }
 
 // keep remembers a key, with the state that is known of it already where the new one
-// lacks it. It never goes back to an earlier record.
+// lacks it. It never goes back to an earlier record, or to one of an earlier roster.
 func (c *Client) keep(k *Key) *Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := keyVersion{k.ID(), k.Version()}
-	if before := c.keys[of]; before != nil && before.after(k) {
+	if before := c.keys[of]; before != nil && k.before(before) {
 		return before
 	}
 	newest := c.newest[k.ID()]
