@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"warifu.dev/api"
@@ -56,6 +57,10 @@ wrapped or opened with it before, by ledger time and by each node's own clock.`,
 				return err
 			}
 			given := c.Flags().Changed
+			here := slices.DeleteFunc(slices.Clone(o.Holders), func(h string) bool { return g.NodeByID(h) == nil })
+			if len(here) < len(o.Holders) && !given("holders") { // some have left since
+				o.Holders, o.F = here, defaultTolerate(c, tolerate, o.T, here)
+			}
 			if given("threshold") {
 				o.T = threshold
 			}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -116,50 +117,52 @@ func (s *State) Path() [][]Member {
 
 // Holding lists what keeps a node on the roster: the keys that have a share there, in an
 // epoch that can release, in one that is over and not known to be gone, or in a run that
-// is not over. The root key is not among them: a share of it opens nothing but, with its
-// node's own token and salt, that node's keyring, in which no share of these is left.
+// is not over.
 func (s *State) Holding(node string) []string {
 	var names []string
-	add := func(name string) {
-		if !slices.Contains(names, name) {
+	add := func(key api.KeyID) {
+		if name := s.nameOf(key); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	for _, k := range s.Keys() {
-		if k.Purpose != authority.PurposeRoot && k.IndexOf(node) != 0 {
-			add(k.Name)
+		if k.IndexOf(node) != 0 {
+			add(k.ID)
 		}
 	}
 	for _, o := range s.Overlapping() {
 		if o.IndexOf(node) != 0 {
-			add(s.nameOf(o.Key))
+			add(o.Key)
 		}
 	}
 	for _, e := range owed[*Erased](s, node, pathErased) {
 		if !e.Gone() {
-			add(s.nameOf(e.Key))
+			add(e.Key)
 		}
 	}
 	for _, o := range s.OrdersOf(node) {
-		if !o.Live.IsZero() && o.Order.Purpose != authority.PurposeRoot {
-			add(o.Order.Name)
+		if !o.Live.IsZero() {
+			names = append(names, cmp.Or(o.Order.Name, rootName))
 		}
 	}
 	for _, r := range s.Renewals() {
 		if ses := s.Session(r.Live); ses != nil && slices.Contains(ses.Participants, node) {
-			add(s.nameOf(ses.Keys[0].Key))
+			add(ses.Keys[0].Key)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
+
+// rootName is what the root key is called, which has no name.
+const rootName = "the root key"
 
 func (s *State) nameOf(key api.KeyID) string {
 	switch k := s.Key(key); {
 	case k == nil:
 		return key.String()
 	case k.Purpose == authority.PurposeRoot:
-		return "the root key"
+		return rootName
 	default:
 		return k.Name
 	}
@@ -175,8 +178,8 @@ func (s *State) survives(node string) error {
 				left++
 			}
 		}
-		if k.Purpose != authority.PurposeRoot && k.IndexOf(node) != 0 && left < int(k.T) {
-			return fmt.Errorf("%w: without %s, %d holders are left of %s, and it takes %d", ErrShares, node, left, k.Name, k.T)
+		if k.IndexOf(node) != 0 && left < int(k.T) {
+			return fmt.Errorf("%w: without %s, %d holders are left of %s, and it takes %d", ErrShares, node, left, s.nameOf(k.ID), k.T)
 		}
 	}
 	return nil
