@@ -199,6 +199,9 @@ type KeySummary struct {
 	Put       Digest            `cbor:"13,keyasint" json:"state_by"`                          // the change that put its state; zeros: none
 	Said      Digest            `cbor:"14,keyasint" json:"labels_by"`                         // the change that says owner, labels and expiry; zeros: none
 
+	Ends      Digest `cbor:"15,keyasint" json:"destroyed_by"`                           // the change that orders its destruction; zeros: none
+	EndsAfter int64  `cbor:"16,keyasint,omitempty" json:"destroyed_after_ms,omitempty"` // ledger time from which it is destroyed
+
 	Struck []string    `cbor:"20,keyasint,omitempty" json:"struck,omitempty"` // holders without a share of this epoch
 	Live   []uint64    `cbor:"21,keyasint,omitempty" json:"live,omitempty"`   // the epochs that release
 	Gone   []GoneEpoch `cbor:"22,keyasint,omitempty" json:"gone,omitempty"`   // those that are over, the newest last: at most [MaxGone]

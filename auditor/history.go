@@ -304,6 +304,7 @@ type InForce struct {
 	Denials  map[authority.Subject][]*Entry // revokes and seals in force
 	States   map[api.KeyID]*Entry           // the change that put a key's state
 	Said     map[api.KeyID]*Entry           // what says its owner, labels and expiry
+	Ends     map[api.KeyID]*Entry           // the order to destroy it
 	Grants   []*Entry                       // whatever their time, and whoever approved them
 	Doubts   []string                       // gaps that the entries themselves show
 }
@@ -312,7 +313,7 @@ type InForce struct {
 func (h *History) At(ms int64) *InForce {
 	s := &InForce{
 		CAs: map[string]*Entry{}, Orders: map[string]*authority.Order{}, Born: map[api.KeyID]*Entry{}, Denials: map[authority.Subject][]*Entry{},
-		States: map[api.KeyID]*Entry{}, Said: map[api.KeyID]*Entry{},
+		States: map[api.KeyID]*Entry{}, Said: map[api.KeyID]*Entry{}, Ends: map[api.KeyID]*Entry{},
 	}
 	byID := map[api.Digest]*Entry{}
 	for _, e := range h.Entries {
@@ -399,6 +400,8 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 			s.Denials[sub] = append(s.Denials[sub], e)
 		}
 		return err
+	case authority.KindKeyDestroy, authority.KindKeyKeep:
+		return s.applyEnd(e, follows)
 	case authority.KindKeyState, authority.KindKeyLabels:
 		return s.applyLife(e, follows)
 	case authority.KindLift:

@@ -37,6 +37,29 @@ func (s *InForce) applyLife(e *Entry, follows func(*Entry) error) error {
 	return nil
 }
 
+// applyEnd is what the ledger does with an order to destroy a key, or to keep it.
+func (s *InForce) applyEnd(e *Entry, follows func(*Entry) error) error {
+	if e.Kind == authority.KindKeyDestroy {
+		b, err := authority.ParseKeyDestroy(e.Change)
+		if err == nil && !e.sure {
+			err = errFewLogs
+		}
+		if err == nil {
+			s.Ends[b.Key] = e
+		}
+		return err
+	}
+	b, err := authority.ParseKeyKeep(e.Change)
+	if err != nil {
+		return err
+	}
+	if err := follows(s.Ends[b.Key]); err != nil {
+		return err
+	}
+	delete(s.Ends, b.Key)
+	return nil
+}
+
 // lifeOf is where a key stood, and what was said of it, from signed entries alone. o is
 // its order.
 func (s *InForce) lifeOf(key api.KeyID, o *authority.Order) (authority.Life, *authority.KeyLabels) {
@@ -57,6 +80,10 @@ func (s *InForce) lifeOf(key api.KeyID, o *authority.Order) (authority.Life, *au
 // judgeState asks whether anything could be opened where the key stood in its life.
 func (w *WhoCould) judgeState(s *InForce) {
 	if w.Order == nil || w.KeyID == nil {
+		return
+	}
+	if e := s.Ends[*w.KeyID]; e != nil {
+		w.nobody("the key was to be destroyed, or was, by %s, at %s", e.ID, instant(e.Time))
 		return
 	}
 	life, _ := s.lifeOf(*w.KeyID, w.Order)

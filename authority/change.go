@@ -31,12 +31,15 @@ const (
 
 	KindRefresh = "refresh" // [Renewal]: new shares for the holders of keys
 	KindReshare = "reshare" // [Renewal]: for other holders, or with another threshold
+
+	KindKeyDestroy = "key-destroy" // [KeyDestroy]
+	KindKeyKeep    = "key-keep"    // [KeyKeep]
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
 	return []string{
-		KindCA, KindCustodians, KindGenesis, KindKey, KindKeyLabels, KindKeyState, KindLift,
+		KindCA, KindCustodians, KindGenesis, KindKey, KindKeyDestroy, KindKeyKeep, KindKeyLabels, KindKeyState, KindLift,
 		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRefresh, KindReshare, KindRevoke, KindSeal,
 	}
 }
@@ -51,7 +54,7 @@ var ErrChange = errors.New("not a usable change")
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
 // KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody],
 // KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership],
-// KindRefresh and KindReshare a [Renewal].
+// KindRefresh and KindReshare a [Renewal], KindKeyDestroy a [KeyDestroy], KindKeyKeep a [KeyKeep].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`
@@ -112,7 +115,7 @@ func VerifyChange(g *Genesis, e *Entry) (*Change, error) {
 	if c.Cluster != g.Cluster {
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrChange, c.Cluster)
 	}
-	if err := countSignatures(g, e.Signatures, g.RequiredFor(c.Kind), tag.ChangeSignature, e.Body); err != nil {
+	if err := countSignatures(g, e.Signatures, g.RequiredForChange(c), tag.ChangeSignature, e.Body); err != nil {
 		return nil, fmt.Errorf("change of the kind %s: %w", c.Kind, err)
 	}
 	return c, nil

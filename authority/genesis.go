@@ -309,7 +309,8 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
 // many as any other kind does: who could replace them could sign everything. So it does
-// to change the roster. For a key's state and labels it takes as many as for its order.
+// to change the roster. For a key's state and labels, and to destroy or to keep it, it
+// takes as many as for its order; see also [Genesis.RequiredForChange].
 func (g *Genesis) RequiredFor(kind string) int {
 	most := 0
 	for _, r := range g.Required {
@@ -321,7 +322,7 @@ func (g *Genesis) RequiredFor(kind string) int {
 	switch {
 	case kind == KindCustodians, IsMembershipKind(kind):
 		return most
-	case kind == KindKeyState, kind == KindKeyLabels:
+	case kind == KindKeyState, kind == KindKeyLabels, kind == KindKeyDestroy, kind == KindKeyKeep:
 		return g.RequiredFor(KindKey)
 	}
 	return 0

@@ -18,7 +18,7 @@ const (
 	SubjectGrant       = "grant"       // a grant, by its id
 	SubjectNode        = "node"        // what one node releases, by node id; sealed, never revoked
 	SubjectCluster     = "cluster"     // what any node releases; sealed, never revoked
-	SubjectKeyState    = "key-state"   // a threshold key, by key id, while its state forbids releases; see [KeyStateChange]
+	SubjectKeyState    = "key-state"   // a threshold key, by key id, while its state, or its end, forbids releases; see [KeyStateChange] and [KeyDestroy]
 )
 
 // ErrRevoke is returned, wrapped, for a revoke, a lift or a seal that names nothing
@@ -62,7 +62,7 @@ type Lift struct {
 }
 
 // ParseDenial reads what a change of the kind [KindRevoke] or [KindSeal] denies, or one
-// of the kind [KindKeyState] that stops a key. Failures wrap [ErrRevoke].
+// of the kind [KindKeyState] that stops a key, or of the kind [KindKeyDestroy]. Failures wrap [ErrRevoke].
 func ParseDenial(c *Change) (Subject, error) {
 	var s Subject
 	switch c.Kind {
@@ -87,6 +87,12 @@ func ParseDenial(c *Change) (Subject, error) {
 			return Subject{}, fmt.Errorf("%w: a key that is %s releases", ErrRevoke, k.To)
 		}
 		s = Subject{Kind: SubjectKeyState, Name: k.Key.String()}
+	case KindKeyDestroy:
+		k, err := ParseKeyDestroy(c)
+		if err != nil {
+			return Subject{}, fmt.Errorf("%w: %w", ErrRevoke, err)
+		}
+		s = Subject{Kind: SubjectKeyState, Name: k.Key.String()}
 	default:
 		return Subject{}, fmt.Errorf("%w: a change of the kind %q denies nothing", ErrRevoke, c.Kind)
 	}
@@ -96,7 +102,7 @@ func ParseDenial(c *Change) (Subject, error) {
 	if sealed := s.Kind == SubjectNode || s.Kind == SubjectCluster; sealed != (c.Kind == KindSeal) {
 		return Subject{}, fmt.Errorf("%w: a %s of the kind %.20q", ErrRevoke, c.Kind, s.Kind)
 	}
-	if stops := s.Kind == SubjectKeyState; stops != (c.Kind == KindKeyState) {
+	if stops := s.Kind == SubjectKeyState; stops != (c.Kind == KindKeyState || c.Kind == KindKeyDestroy) {
 		return Subject{}, fmt.Errorf("%w: a %s of the kind %.20q", ErrRevoke, c.Kind, s.Kind)
 	}
 	return s, s.Check()

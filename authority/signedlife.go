@@ -14,7 +14,10 @@ type SignedLife struct {
 	StateAfter uint64   `cbor:"2,keyasint,omitempty"` // how many changes of custodians and roster there had been
 	Said       []byte   `cbor:"3,keyasint,omitempty"` // entry that says owner, labels and expiry; empty: none
 	SaidAfter  uint64   `cbor:"4,keyasint,omitempty"`
-	Succession [][]byte `cbor:"5,keyasint,omitempty"` // see [Follow]; up to the later of both
+	Succession [][]byte `cbor:"5,keyasint,omitempty"` // see [Follow]; up to the latest of them
+
+	Destroy      []byte `cbor:"6,keyasint,omitempty"` // entry of the order to destroy it; empty: none
+	DestroyAfter uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // Encode returns the canonical encoding.
@@ -36,6 +39,7 @@ type VerifiedLife struct {
 	Life
 	KeyLabels
 	Changed bool // its state was changed since its birth
+	Dying   bool // it is to be destroyed, or is: nothing more is to be wrapped under it
 }
 
 // Verify believes what is said of the key that this order bears, or says why not.
@@ -88,6 +92,20 @@ func (s *SignedLife) Verify(g *VerifiedGenesis, key api.KeyID, o *Order) (*Verif
 		}
 		v.KeyLabels = *said
 		v.Life.NotAfter = said.NotAfter
+	}
+	if len(s.Destroy) > 0 {
+		c, err := signed(s.Destroy, s.DestroyAfter)
+		if err != nil {
+			return nil, err
+		}
+		ends, err := ParseKeyDestroy(c)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKeyLife, err)
+		}
+		if ends.Key != key {
+			return nil, fmt.Errorf("%w: it destroys the key %s", ErrKeyLife, ends.Key)
+		}
+		v.Dying = true
 	}
 	return v, nil
 }

@@ -28,9 +28,10 @@ const (
 	KindErased   = "erased"   // [ErasureReceipt]
 	KindRepair   = "repair"   // [Repair]
 	KindStanding = "standing" // [Standing]
+	KindDestroy  = "destroy"  // [Destroy]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -79,6 +79,9 @@ func (k *Key) State(at time.Time) authority.KeyState {
 
 // mayWrap refuses with [ErrKeyState] where the state is known to forbid it.
 func (k *Key) mayWrap() error {
+	if l := k.life.verified; l != nil && l.Dying {
+		return fmt.Errorf("%w: nothing new is wrapped under the key %s, which is to be destroyed, or is", ErrKeyState, k.Name())
+	}
 	if s := k.State(time.Now()); !s.Wraps() {
 		return fmt.Errorf("%w: nothing new is wrapped under the key %s, which is %s", ErrKeyState, k.Name(), s)
 	}

@@ -151,6 +151,9 @@ func (n *Node) reroot(ctx context.Context, s *ledger.State, ring *keyring.Keyrin
 // retired, or another ceremony made the epoch of that number. Of what this state does
 // not know it says nothing: a node that catches up erases no share.
 func outlived(s *ledger.State, h keyring.Held) bool {
+	if s.Destroyed(h.Key) {
+		return false // goes by this node's clock as well: [Node.erasable]
+	}
 	if ses := s.Session(h.Session); ses != nil && s.Runs(ses) {
 		return false
 	}
@@ -168,7 +171,9 @@ func summariseEpochs(s *ledger.State, key *ledger.Key, k *api.KeySummary) {
 	if o := s.Older(key.ID, key.Version); o != nil {
 		k.Live = append(k.Live, o.Number)
 	}
-	k.Live = append(k.Live, key.Number)
+	if k.Live = append(k.Live, key.Number); s.Destroyed(key.ID) {
+		k.Live = nil
+	}
 	over := s.ErasedEpochs(key.ID, key.Version)
 	for i, e := range over {
 		if e.Gone() && i < len(over)-1 {
@@ -301,11 +306,11 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	if state != seal.Unsealed {
 		return nil
 	}
-	wanted := beyond(s.Unerased(n.cfg.Node, authority.MaxRetired), s, ring.Root().Epoch)
+	wanted, old := n.erasable(s)
+	wanted = beyond(wanted, s, ring.Root().Epoch)
 	if !e.ready(wanted, s.Position().Index, n.driver.Forgotten()) {
 		return nil
 	}
-	old := func(h keyring.Held) bool { return outlived(s, h) }
 	fresh := false
 	for _, of := range wanted {
 		_, done := e.by[of]

@@ -43,4 +43,7 @@ func sayLife(s *ledger.State, k *api.KeySummary, now int64) {
 	k.State = string(s.KeyState(k.ID, now))
 	k.Owner, k.Labels, k.NotBefore, k.NotAfter = l.Owner, l.Labels, l.NotBefore, l.NotAfter
 	k.Put, k.Said = l.State.Change, l.Said.Change
+	if l.Destroy != nil {
+		k.Ends, k.EndsAfter = l.Destroy.By.Change, l.Destroy.After
+	}
 }

@@ -76,6 +76,7 @@ type Node struct {
 	progress  progress
 
 	compactLate atomic.Bool // what should be gone from the log is there
+	paid        atomic.Bool // see [Node.paidUp]
 
 	began        time.Duration // of [Options.Boot]
 	sockets      []net.PacketConn

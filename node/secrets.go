@@ -236,7 +236,7 @@ func (n *Node) unsealed() *api.Error {
 	}
 	switch state, _ := n.secrets.current(); state {
 	case seal.Unsealed:
-		return nil
+		return n.paidUp()
 	case seal.Unborn:
 		return api.Retry(api.CodeUnborn, "the cluster's root key is not born yet")
 	case seal.Stranded:

@@ -623,7 +623,7 @@ var promises = []promise{
 			{
 				name: "what stops a key is forgotten with the log's end",
 				file: "consensus/ledger/deny.go",
-				old:  "&& e.Kind != authority.KindSeal && e.Kind != authority.KindKeyState {",
+				old:  "&& e.Kind != authority.KindSeal && e.Kind != authority.KindKeyState && e.Kind != authority.KindKeyDestroy {",
 				new:  "&& e.Kind != authority.KindSeal {",
 				room: "consensus/ledger", test: "TestDeniesTakesAStopAndNothingElseOfAKeysState", says: "neither a revoke nor a seal",
 			},

@@ -123,6 +123,7 @@ var exitBySentinel = []struct {
 	{client.ErrKeyPoints, exitInput},
 	{client.ErrKeyState, exitDenied},
 	{authority.ErrKeyLife, exitInput},
+	{authority.ErrDestroy, exitInput},
 	{authority.ErrKeyAt, exitInput},
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},

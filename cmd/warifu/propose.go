@@ -62,7 +62,9 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.liftCommand(), "", "lift", "lift"),
 		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"),
 		asProposal(a.keyLabelCommand(), "", "label", "key label"),
-		asProposal(a.keyRotateCommand(), "", "rotate", "key rotate"))
+		asProposal(a.keyRotateCommand(), "", "rotate", "key rotate"),
+		asProposal(a.keyDestroyCommand(), "", "destroy", "key destroy"),
+		asProposal(a.keyKeepCommand(), "", "keep", "key keep"))
 	g.AddCommand(states...)
 	return g
 }

@@ -38,6 +38,7 @@ type changeView struct {
 
 	KeyState  *keyStateView  `json:"key_state,omitempty"`
 	KeyLabels *keyLabelsView `json:"key_labels,omitempty"`
+	Destroys  *destroyView   `json:"destroys,omitempty"`
 	Renewal   *renewalView   `json:"renewal,omitempty"`
 
 	Membership *membershipView `json:"membership,omitempty"`
@@ -114,7 +115,7 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		if g.Cluster != c.Cluster {
 			return nil, fmt.Errorf("%w: it is for the cluster %s, the one known here is %s", authority.ErrChange, c.Cluster, g.Cluster)
 		}
-		v.Required = g.RequiredFor(c.Kind)
+		v.Required = g.RequiredForChange(c)
 		v.Missing = max(0, v.Required-countSigned(v.Signers))
 	}
 	switch c.Kind {
@@ -147,6 +148,8 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		v.KeyState, err = viewKeyState(c)
 	case authority.KindKeyLabels:
 		v.KeyLabels, err = viewKeyLabels(c)
+	case authority.KindKeyDestroy, authority.KindKeyKeep:
+		v.Destroys, err = viewDestroy(c)
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -332,6 +335,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.KeyState.words(w)
 	case v.KeyLabels != nil:
 		v.KeyLabels.words(w)
+	case v.Destroys != nil:
+		v.Destroys.words(w)
 	case v.Renewal != nil:
 		v.Renewal.words(a, w)
 	case v.Membership != nil:

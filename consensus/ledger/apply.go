@@ -148,6 +148,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Standing) error { return s.takeStanding(d, index, b, e.ID()) })
 	case authority.KindErased:
 		return takeBody(st, func(b *authority.ErasureReceipt) error { return s.takeErased(d, index, st.Node, b, e.ID(), raw) })
+	case authority.KindDestroy:
+		return takeBody(st, func(b *authority.Destroy) error { return s.takeDestroy(d, index, b) })
 	case authority.KindGrant:
 		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}
@@ -251,6 +253,14 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		}
 	case authority.KindKeyLabels:
 		if err := s.takeKeyLabels(d, c, id, raw); err != nil {
+			return err
+		}
+	case authority.KindKeyDestroy:
+		if err := s.takeKeyDestroy(d, index, c, id, raw); err != nil {
+			return err
+		}
+	case authority.KindKeyKeep:
+		if err := s.takeKeyKeep(d, index, c, id); err != nil {
 			return err
 		}
 	default:

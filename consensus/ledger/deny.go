@@ -88,7 +88,7 @@ func (s *State) Denies(entry []byte) (id api.Digest, sub authority.Subject, err 
 	if err != nil {
 		return api.Digest{}, authority.Subject{}, err
 	}
-	if e.Kind != authority.KindRevoke && e.Kind != authority.KindSeal && e.Kind != authority.KindKeyState {
+	if e.Kind != authority.KindRevoke && e.Kind != authority.KindSeal && e.Kind != authority.KindKeyState && e.Kind != authority.KindKeyDestroy {
 		return api.Digest{}, authority.Subject{}, fmt.Errorf("%w: %w", authority.ErrRevoke, ErrNoDenial)
 	}
 	c, err := authority.VerifyChange(s.Custody(), e)

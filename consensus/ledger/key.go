@@ -111,7 +111,7 @@ func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
 func (s *State) LiveEpochs() []authority.LiveEpoch {
 	var out []authority.LiveEpoch
 	for _, k := range s.Keys() {
-		if k.Purpose == authority.PurposeRoot {
+		if k.Purpose == authority.PurposeRoot || s.Destroyed(k.ID) {
 			continue
 		}
 		if o := s.Older(k.ID, k.Version); o != nil {

@@ -31,6 +31,7 @@ type Life struct {
 	Labels    map[string]string  `cbor:"6,keyasint,omitempty"`
 	NotAfter  int64              `cbor:"7,keyasint,omitempty"`
 	Said      Signed             `cbor:"8,keyasint"` // what says owner, labels and expiry
+	Destroy   *Destruction       `cbor:"9,keyasint,omitempty"`
 }
 
 // Signed is a change that is in force, as it was signed: whoever is shown it believes
@@ -57,7 +58,11 @@ func (s *State) Life(id api.KeyID) *Life {
 // each of them deactivates one.
 func (s *State) KeyState(id api.KeyID, now int64) authority.KeyState {
 	l := s.Life(id)
-	return authority.Life{Put: l.Put, NotBefore: l.NotBefore, NotAfter: l.NotAfter}.At(s.Time(), now)
+	at := authority.Life{Put: l.Put, NotBefore: l.NotBefore, NotAfter: l.NotAfter}.At(s.Time(), now)
+	if at == authority.Active && l.Destroy.Waits() {
+		return authority.Suspended
+	}
+	return at
 }
 
 // bear begins the life of a key that is not active from its birth.
@@ -88,6 +93,9 @@ func (s *State) takeKeyState(d *draft, index uint64, c *authority.Change, id api
 		return err
 	}
 	from := s.KeyState(to.Key, s.Time())
+	if l.Destroy != nil {
+		return ErrDying
+	}
 	if !authority.MayMove(from, to.To, authority.ByCustodians) {
 		return fmt.Errorf("%w: from %s to %s", ErrMove, from, to.To)
 	}
@@ -115,17 +123,37 @@ func (s *State) takeKeyState(d *draft, index uint64, c *authority.Change, id api
 // mayStop says why a change does not stop its key, if it does not: what the ledger
 // will refuse, no node has to keep.
 func (s *State) mayStop(c *authority.Change) error {
+	if c.Kind == authority.KindKeyDestroy {
+		return s.mayDestroy(c)
+	}
 	to, err := authority.ParseKeyState(c)
 	if err != nil {
 		return err
 	}
-	if _, err := s.namedKey(to.Key); err != nil {
+	l, err := s.namedKey(to.Key)
+	if err != nil {
 		return err
+	}
+	if l.Destroy != nil {
+		return ErrDying
 	}
 	if from := s.KeyState(to.Key, s.Time()); !authority.MayMove(from, to.To, authority.ByCustodians) {
 		return fmt.Errorf("%w: from %s to %s", ErrMove, from, to.To)
 	}
 	return nil
+}
+
+// mayDestroy is [State.mayStop] for an order to destroy a key.
+func (s *State) mayDestroy(c *authority.Change) error {
+	b, err := authority.ParseKeyDestroy(c)
+	if err != nil {
+		return err
+	}
+	l, err := s.namedKey(b.Key)
+	if err == nil && l.Destroy != nil {
+		err = ErrDying
+	}
+	return err
 }
 
 // endDenial ends what a change denies; by is the change that names it.
@@ -166,11 +194,15 @@ func (s *State) signed(id api.Digest, raw []byte) Signed {
 // signatures; or nil when it is as its order says.
 func (s *State) SignedLife(id api.KeyID) *authority.SignedLife {
 	l := s.Life(id)
-	if l.State.Change.IsZero() && l.Said.Change.IsZero() {
+	if l.State.Change.IsZero() && l.Said.Change.IsZero() && l.Destroy == nil {
 		return nil
 	}
-	return &authority.SignedLife{
+	signed := &authority.SignedLife{
 		State: l.State.Entry, StateAfter: l.State.Custody, Said: l.Said.Entry, SaidAfter: l.Said.Custody,
-		Succession: s.Succession(int(max(l.State.Custody, l.Said.Custody))),
 	}
+	if l.Destroy != nil {
+		signed.Destroy, signed.DestroyAfter = l.Destroy.By.Entry, l.Destroy.By.Custody
+	}
+	signed.Succession = s.Succession(int(max(signed.StateAfter, signed.SaidAfter, signed.DestroyAfter)))
+	return signed
 }

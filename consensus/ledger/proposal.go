@@ -110,8 +110,11 @@ var failures = []struct {
 	{ErrVersion, "version"},
 	{ErrRotating, "rotating"},
 	{ErrOver, "expired-key"},
+	{ErrDying, "dying"},
+	{ErrNoDestroy, "no-destroy"},
 	{ErrNoKey, "no-key"},
 	{authority.ErrKeyLife, "key-life"},
+	{authority.ErrDestroy, "destroy"},
 	{ErrTooManyRenewals, "too-many-renewals"},
 	{ErrUnfinished, "unfinished"},
 	{ErrFinished, "finished"},
@@ -246,7 +249,7 @@ func (s *State) takeVote(d *draft, index uint64, e *authority.Entry) error {
 // its count. A change that has its count is a signed change, and is taken as one; if
 // it is refused then, the proposal has failed, and says why by name.
 func (s *State) settle(d *draft, index uint64, p *Proposal) {
-	need := s.Custody().RequiredFor(p.Kind)
+	need := s.required(p)
 	end := func(state string) { p.State, p.Ended, p.Body = state, index, nil }
 	switch approvals := s.standing(p.Approvals); {
 	case len(s.standing(p.Cancels)) >= need:
@@ -267,6 +270,16 @@ func (s *State) settle(d *draft, index uint64, p *Proposal) {
 		end(ProposalPassed)
 	}
 	d.put(pathProposal+p.Change.String(), p)
+}
+
+// required is how many votes pass a proposal, or cancel it.
+func (s *State) required(p *Proposal) int {
+	if e, err := authority.ProposedEntry(p.Body, nil); err == nil {
+		if c, err := authority.ParseChange(e); err == nil {
+			return s.Custody().RequiredForChange(c)
+		}
+	}
+	return s.Custody().RequiredFor(p.Kind)
 }
 
 // standing are the signatures of votes whose custodians still are custodians.

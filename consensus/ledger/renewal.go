@@ -269,18 +269,7 @@ func (s *State) outstanding(r *Renewal, most int) []*Key {
 	var out []*Key
 	s.values.Root().WalkPrefix([]byte(pathKey), func(_ []byte, v value) bool {
 		k := v.(*Key)
-		done := k.Opened > r.Index
-		if r.Kind == authority.KindReshare {
-			done = k.Obeys >= r.Index
-		}
-		concerned := r.Body.Concerns(k.ID)
-		if k.Purpose == authority.PurposeRoot {
-			concerned = r.Body.Root
-		}
-		if r.For != "" {
-			concerned = slices.Contains(k.Struck, r.For)
-		}
-		if done || k.BornAt > r.Index || !concerned {
+		if !s.wants(r, k) || s.Life(k.ID).Destroy != nil {
 			return false
 		}
 		if out = append(out, k); k.Purpose == authority.PurposeRoot {
@@ -293,6 +282,23 @@ func (s *State) outstanding(r *Renewal, most int) []*Key {
 
 // Fulfilled says whether an order concerns no key any more.
 func (s *State) Fulfilled(r *Renewal) bool { return len(s.outstanding(r, 1)) == 0 }
+
+// wants says whether an order still concerns a key version. One that is to be destroyed
+// gets no new shares all the same.
+func (s *State) wants(r *Renewal, k *Key) bool {
+	done := k.Opened > r.Index
+	if r.Kind == authority.KindReshare {
+		done = k.Obeys >= r.Index
+	}
+	concerned := r.Body.Concerns(k.ID)
+	if k.Purpose == authority.PurposeRoot {
+		concerned = r.Body.Root
+	}
+	if r.For != "" {
+		concerned = slices.Contains(k.Struck, r.For)
+	}
+	return !done && k.BornAt <= r.Index && concerned
+}
 
 // Batch is what the next run of an order is about: keys with the same holders, none
 // of which has two epochs at once. It is nil when there is nothing to do now.
