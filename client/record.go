@@ -55,6 +55,9 @@ type keyVersion struct {
 // RecordOf is [Client.RecordByID] for one version of the key: the one that an envelope
 // names. What is known of the key's state is as new as the newest record at hand.
 func (c *Client) RecordOf(ctx context.Context, id api.KeyID, version uint32) (*Key, error) {
+	if version == 0 { // a request for it means the newest
+		return nil, fmt.Errorf("%w: it names key version 0, the first is 1", ErrEnvelope)
+	}
 	c.mu.Lock()
 	k := c.keys[keyVersion{id, version}]
 	c.mu.Unlock()
