@@ -1673,7 +1673,47 @@ var promises = []promise{
 			},
 		},
 	},
-	{name: "P7", sentence: "destruction is proven by a certificate"},
+	{
+		name: "P7", sentence: "a destroyed key is gone where enough holders signed so",
+		tried: "a destroy with a holder down; all directories, old and new, with today's tokens; the order too early, unsigned, taken back",
+		trials: []trial{
+			{"consensus/ledger", []string{
+				"TestAKeyIsDestroyedAfterItsWait", "TestAShortWaitTakesAllCustodians", "TestAKeyThatIsToBeDestroyedIsKept",
+				"TestAnOrderToDestroyDeniesWhereverItIsHandedIn", "TestNoVersionIsBornOfAKeyThatIsDestroyed",
+			}},
+			{"warifutest", []string{"TestADestroyedKeyIsErasedByEveryHolder", "TestNothingOpensOnceAKeyIsDestroyed"}},
+		},
+		faults: []fault{
+			{
+				name: "a destroyed key's shares are not erased, and a receipt says they are",
+				file: "node/epochs.go",
+				old:  "what, err := n.secrets.erase(ctx, s, old)",
+				new:  "what, err := keyring.Erasure{Generation: 1}, error(nil)",
+				room: "warifutest", test: "TestNothingOpensOnceAKeyIsDestroyed", says: "of a key that is destroyed",
+			},
+			{
+				name: "a key is destroyed before its wait is over",
+				file: "consensus/ledger/destroy.go",
+				old:  "case s.Time() < l.Destroy.After:",
+				new:  "case false:",
+				room: "consensus/ledger", test: "TestAKeyIsDestroyedAfterItsWait", says: "want the wait before the key is destroyed is not over",
+			},
+			{
+				name: "as few custodians as ever destroy a key at once",
+				file: "authority/destroy.go",
+				old:  "return len(g.Custodians)",
+				new:  "return g.RequiredFor(c.Kind)",
+				room: "consensus/ledger", test: "TestAShortWaitTakesAllCustodians", says: "--- FAIL: TestAShortWaitTakesAllCustodians",
+			},
+			{
+				name: "an epoch of a destroyed key is left living",
+				file: "consensus/ledger/destroy.go",
+				old:  "\t\ts.endEpoch(d, k, &k.Epoch)\n",
+				new:  "",
+				room: "consensus/ledger", test: "TestAKeyIsDestroyedAfterItsWait", says: "is asked for nothing",
+			},
+		},
+	},
 	{
 		name: "P8", sentence: "disk, backup or token alone gives nothing",
 		tried: "stolen disks, tokens and backups; altered files; whole nodes whose seals custodians open",
