@@ -160,11 +160,7 @@ func (s *State) endEpoch(d *draft, k *Key, e *Epoch) {
 func (s *State) endRunsOf(d *draft, id api.KeyID) error {
 	for _, r := range s.Renewals() {
 		left := *r
-		for _, k := range list[*Key](s, pathKey+id.String()+"/") {
-			if s.wants(r, k) {
-				left.Left -= min(left.Left, 1)
-			}
-		}
+		left.Left = uint32(len(s.outstanding(r, 0))) // among which it is not since it is to be destroyed
 		if ses := s.Session(r.Live); !r.Live.IsZero() && ses.concerns(id) {
 			if !s.Expired(ses) {
 				return ErrAnotherRun

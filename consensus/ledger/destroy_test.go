@@ -185,3 +185,22 @@ func TestNoVersionIsBornOfAKeyThatIsDestroyed(t *testing.T) {
 	w.refuse(w.say("n1", authority.KindOpen, authority.Open{Order: next.ID(), Attempt: 2}).Encode(), ledger.ErrOutOfTurn)
 	decodedAnywhere(t, w, 2)
 }
+
+// What was ordered while a key waited for its end never counted that key: its end takes
+// no other out of the order.
+func TestADestructionLeavesTheOtherKeysOfAnOrder(t *testing.T) {
+	w, id := born(t)
+	c := w.orderChange(w.order("photos"))
+	w.accept(w.sign(c, 0, 1))
+	photos := w.birth(authority.NewChange(c).ID())
+	w.accept(w.destroy(id, 0, 0, 1, 2))
+	r := w.sign(w.changeOf(authority.KindRefresh, authority.Renewal{PhaseSeconds: 30}), 0, 1)
+	w.accept(r)
+	w.accept(w.beginEnd(id))
+	if got := w.s.Renewal(r.ID()); got.Total != 1 || got.Left != 1 || len(w.s.Renewals()) != 1 {
+		t.Fatalf("%+v", got)
+	}
+	if b := w.s.NextBatch(w.s.Renewal(r.ID())); b == nil || len(b.Keys) != 1 || b.Keys[0].ID != photos.ID {
+		t.Errorf("the next run is about %+v", b)
+	}
+}
