@@ -300,8 +300,7 @@ func TestARecordNamesItsRoster(t *testing.T) {
 // R31: a change by which somebody has left is finished for whoever would take it back:
 // what comes back would have no log, and Raft may have let it go already.
 func TestWhoHasLeftIsNotBroughtBack(t *testing.T) {
-	w := newWorldOf(t, 5, 4, 3)
-	w.birth(w.rootOrder())
+	w := newWorldOf(t, 5, 4, 3) // and no key is born, so that nobody holds a share
 	w.accept(w.sign(w.removing("n5"), 0, 1))
 	w.refuse(w.sign(w.undoing("n5"), 0, 1).Encode(), ledger.ErrFinished)
 	w.pathIs("n1 n2 n3 n4 n5", "n1 n2 n3 n4")
