@@ -136,12 +136,14 @@ func (l *loot) takeShares(dir string, cluster api.ClusterID, key api.KeyID, devi
 	var shares struct {
 		Format uint32 `cbor:"1,keyasint"`
 		Shares []struct {
-			Key         api.KeyID `cbor:"1,keyasint"`
-			Version     uint32    `cbor:"2,keyasint"`
-			Epoch       uint64    `cbor:"3,keyasint"`
-			Index       uint32    `cbor:"4,keyasint"`
-			Scalar      []byte    `cbor:"5,keyasint"`
-			Endorsement []byte    `cbor:"6,keyasint"`
+			Key         api.KeyID  `cbor:"1,keyasint"`
+			Version     uint32     `cbor:"2,keyasint"`
+			Epoch       uint64     `cbor:"3,keyasint"`
+			Index       uint32     `cbor:"4,keyasint"`
+			Scalar      []byte     `cbor:"5,keyasint"`
+			Endorsement []byte     `cbor:"6,keyasint"`
+			Session     api.Digest `cbor:"7,keyasint"`
+			Opened      uint64     `cbor:"8,keyasint,omitempty"`
 		} `cbor:"2,keyasint,omitempty"`
 	}
 	if err := wire.Decode(ring, &shares); err != nil {
