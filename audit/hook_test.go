@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"warifu.dev/internal/disk"
 )
@@ -99,4 +102,39 @@ func TestAFullAndADeadDiskAreNamedStates(t *testing.T) {
 			mustAppend(t, again, numbered(1))
 		})
 	}
+}
+
+// A slow disk keeps those who write waiting, and nobody waits in a way that a simulated
+// clock cannot see: a checkpoint and a tile that is full come at the same time.
+func TestASlowDiskIsWaitedForOnTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig(filepath.Join(t.TempDir(), "log"))
+		cfg.Disk = func(disk.Op, string) error {
+			time.Sleep(time.Second)
+			return nil
+		}
+		l, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for range 3 {
+					if _, err := l.Checkpoint(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for i := range 5 * tileWidth / 128 {
+			batch := make([]Record, 128)
+			for k := range batch {
+				batch[k] = numbered(128*i + k)
+			}
+			mustAppend(t, l, batch...)
+		}
+		wg.Wait()
+	})
 }

@@ -84,8 +84,8 @@ type Log struct {
 	done   chan struct{} // closed when the writer has returned
 
 	closing sync.Once
-	signing sync.Mutex // one checkpoint at a time
-	tiling  sync.Mutex // one writer of tiles at a time
+	signing chan struct{} // has room for the one who signs a checkpoint: it waits for a disk
+	tiling  chan struct{} // has room for the one who writes tiles: likewise
 
 	mu       sync.Mutex
 	failure  error     // guarded by mu; why the log takes no more
@@ -153,6 +153,7 @@ func open(cfg Config) (_ *Log, err error) {
 	l := &Log{
 		cfg: cfg, signer: signer{verifier: v, sign: cfg.Signer}, lock: lock,
 		queue: make(chan *request, maxQueue), stop: make(chan struct{}), done: make(chan struct{}),
+		signing: make(chan struct{}, 1), tiling: make(chan struct{}, 1),
 	}
 	defer func() {
 		if err != nil {
@@ -354,8 +355,8 @@ func (l *Log) failed() error {
 // Checkpoint signs the size and root of the synced records, keeps the note in
 // the log's directory and returns it. A log that is broken signs nothing.
 func (l *Log) Checkpoint() ([]byte, error) {
-	l.signing.Lock()
-	defer l.signing.Unlock()
+	l.signing <- struct{}{}
+	defer func() { <-l.signing }()
 	l.mu.Lock()
 	tree, tiles, failure := l.tree.clone(), l.edge.partial(), l.failure
 	l.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 // not, so nothing waits for them, nothing syncs them, a disk that does not take
 // them is no reason to stop, and what is missing is made when the log is opened.
 func (l *Log) keepTiles(tiles []tile) {
-	l.tiling.Lock()
-	defer l.tiling.Unlock()
+	l.tiling <- struct{}{}
+	defer func() { <-l.tiling }()
 	for _, t := range tiles {
 		if err := failpoint.Step("audit/keep-tile", func() error { return writeTile(l.cfg.Disk, l.cfg.Dir, t) }); err != nil {
 			l.cfg.Log.Warn("cannot keep a tile of the audit log", "tile", t.path(), "error", err)
