@@ -40,8 +40,12 @@ func (n *Node) endorsement() consensus.Endorsement[*ledger.State] {
 		Gather:    n.gatherSignatures,
 		Verify: func(of *ledger.State, s consensus.Signature, index uint64, link api.Digest) error {
 			known := n.pins.known.Load()
-			if n.joined.Load() && !of.Known().Extends(known) { // this node's own, read at start, may be behind
+			switch {
+			case known == nil || !n.joined.Load() || of.Known().Extends(known): // this node's own, read at start, may be behind
+			case !known.Extends(of.Known()):
 				return fmt.Errorf("%w: its roster is not of the chain that is known here", authority.ErrMembership)
+			case known.Genesis.NodeByID(s.Node) == nil: // it was taken before the changes that are known here
+				return fmt.Errorf("%w: %s has left the roster that is known here", authority.ErrMembership, s.Node)
 			}
 			return verifyLink(of.Custody(), s, index, link)
 		},

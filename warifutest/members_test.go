@@ -128,6 +128,20 @@ func TestASixthNodeComesAndGoes(t *testing.T) {
 	})
 }
 
+// The log that a newcomer would read may be gone, and the snapshot in its place older than
+// the change that brought it.
+func TestASixthNodeComesByASnapshotOfBefore(t *testing.T) {
+	inHouse(t, func(h *house) {
+		time.Sleep(20 * time.Minute) // every node has compacted what it was born of
+		before := h.Installs()
+		h.add()
+		h.settled("stranded")
+		if h.Installs() == before {
+			h.Fatal("no snapshot was installed: this test shows nothing")
+		}
+	})
+}
+
 // The plan is in the ledger: whoever leads goes on with it, and a node that was away
 // learns of a newcomer that leads.
 func TestARosterChangesAcrossLeadersAndAbsence(t *testing.T) {
