@@ -39,6 +39,7 @@ type Node struct {
 	device    hsm.Device
 	disk      disk.Hook
 	policy    consensus.Policy
+	keepLog   bool
 	genesis   *authority.VerifiedGenesis
 	signer    *authority.Signer
 	audit     *audit.Log
@@ -126,6 +127,9 @@ type Options struct {
 	Disk disk.Hook
 	// Snapshots is when the ledger is written down whole; the zero value is warifud's.
 	Snapshots consensus.Policy
+	// KeepLog leaves the log as it is after a ceremony, for a judge who replays all of
+	// it; warifud never does.
+	KeepLog bool
 }
 
 // ErrNoGenesis means the directory was not given the genesis document yet.
@@ -168,7 +172,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.Device.Check(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, began: o.Boot(), memoryLocked: o.MemoryLocked, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
+	n := &Node{cfg: cfg, log: o.Log.With("node", cfg.Node), device: o.Device, dir: o.Dir, began: o.Boot(), memoryLocked: o.MemoryLocked, meters: ops.NewMeters(), disk: o.Disk, policy: o.Snapshots, keepLog: o.KeepLog, cap: gate.NewRefusalCap(), listen: o.Listen, now: o.Now, boot: o.Boot}
 	n.device, n.started = metered{o.Device, n.meters}, o.Now().UnixMilli()
 	if n.genesis, err = loadGenesis(o.Dir); err != nil {
 		return err
@@ -402,7 +406,9 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runErasures(ctx) })
 	loops.Go(func() { n.runMembers(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
-	loops.Go(func() { n.runCompaction(ctx) })
+	if !n.keepLog {
+		loops.Go(func() { n.runCompaction(ctx) })
+	}
 	loops.Go(func() { n.runLocks(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {

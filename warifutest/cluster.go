@@ -57,6 +57,9 @@ type Options struct {
 	// Snapshots is when the nodes write their ledgers down whole; the zero value is
 	// the daemon's, under which no test lives long enough to see one.
 	Snapshots consensus.Policy
+	// KeepLog is a cluster whose nodes do not compact after a ceremony, so that its
+	// history can be replayed from the first entry on.
+	KeepLog bool
 	// Sealed is a cluster whose seals custodians open: no node serves when the test
 	// begins.
 	Sealed bool
@@ -81,6 +84,7 @@ type Cluster struct {
 	trace   *trace
 	level   slog.Level
 	policy  consensus.Policy // of snapshots
+	keepLog bool             // see Options
 	members map[string]*member
 	clients []*client.Client // guarded by mu
 	mu      sync.Mutex
@@ -121,7 +125,7 @@ func Run(t *testing.T, o Options, f func(t *testing.T, c *Cluster)) {
 func newCluster(t testing.TB, b *birth, dir string, o Options) *Cluster {
 	c := &Cluster{t: t, birth: b, dir: dir, began: time.Now(), members: map[string]*member{}}
 	c.trace = &trace{began: c.began}
-	c.policy = o.Snapshots
+	c.policy, c.keepLog = o.Snapshots, o.KeepLog
 	c.level = slog.LevelInfo
 	if o.Verbose {
 		c.level = slog.LevelDebug

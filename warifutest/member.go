@@ -105,7 +105,7 @@ func (c *Cluster) Start(id string) error {
 		in.err = node.Run(ctx, node.Options{
 			Dir: m.dir, Device: dev, Log: c.trace.logger(c.level),
 			Listen: func(address string) (net.PacketConn, error) { return c.net.Listen(id, address) },
-			Now:    m.clock.now, Disk: in.before(&m.disk), Snapshots: c.policy,
+			Now:    m.clock.now, Disk: in.before(&m.disk), Snapshots: c.policy, KeepLog: c.keepLog,
 			Boot: func() time.Duration { return age + time.Since(c.began) },
 		})
 		in.err = errors.Join(in.err, dev.Close())

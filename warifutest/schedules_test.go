@@ -23,7 +23,7 @@ func TestSchedules(t *testing.T) {
 	for i := range *schedules {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			warifutest.Run(t, warifutest.Options{Seed: s, Verbose: *verbose}, func(t *testing.T, c *warifutest.Cluster) {
+			warifutest.Run(t, warifutest.Options{Seed: s, Verbose: *verbose, KeepLog: true}, func(t *testing.T, c *warifutest.Cluster) {
 				v, err := warifutest.Suffer(t.Context(), c, s, warifutest.Enough)
 				if err != nil {
 					t.Error(err)
