@@ -406,7 +406,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 	loops.Go(func() { n.runErasures(ctx) })
 	loops.Go(func() { n.runMembers(ctx) })
 	loops.Go(func() { n.runSeal(ctx) })
-	if !n.keepLog {
+	if !n.keepLog && !failpoint.Off("compaction") {
 		loops.Go(func() { n.runCompaction(ctx) })
 	}
 	loops.Go(func() { n.runLocks(ctx) })

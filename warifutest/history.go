@@ -63,6 +63,9 @@ func readLog(dir string, until uint64) (_ map[uint64]raft.Log, err error) {
 		return nil, err
 	}
 	logs := map[uint64]raft.Log{}
+	if last == 0 {
+		return logs, nil // a log that was compacted whole
+	}
 	for i := first; i <= min(last, until); i++ {
 		var l raft.Log
 		if err := w.GetLog(i, &l); err != nil {

@@ -51,7 +51,10 @@ func within(t *testing.T, d time.Duration) context.Context {
 // start makes a cluster with a key and a client that may unwrap with it.
 func start(t *testing.T, cfg cluster.Config) (*cluster.Cluster, *client.Key, *client.Client) {
 	t.Helper()
-	cfg.Dir, cfg.Bin = t.TempDir(), bin
+	cfg.Dir = t.TempDir()
+	if cfg.Bin == "" {
+		cfg.Bin = bin
+	}
 	if cfg.AuditReserve == 0 {
 		cfg.AuditReserve = 1 << 20
 	}

@@ -23,9 +23,9 @@ var (
 )
 
 // prepared is a cluster with what the load of warifutest needs.
-func prepared(t *testing.T) *cluster.Cluster {
+func prepared(t *testing.T, cfg cluster.Config) *cluster.Cluster {
 	t.Helper()
-	c, _, _ := start(t, cluster.Config{})
+	c, _, _ := start(t, cfg)
 	if err := c.PutPolicy(within(t, patience), warifutest.Policy(0, true)); err != nil {
 		t.Fatal(err)
 	}
@@ -33,13 +33,16 @@ func prepared(t *testing.T) *cluster.Cluster {
 }
 
 // Real processes are killed and stopped by the same schedules as the simulated
-// ones, and judged by the same judge.
+// ones, and judged by the same judge. He replays whole logs: these nodes keep theirs.
 func TestRealProcessesSuffer(t *testing.T) {
 	tally, acked, unwraps, refusals, violations := schedule.NewTally(nil), 0, 0, 0, 0
 	for i := range *runs {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			c := prepared(t)
+			c := prepared(t, cluster.Config{
+				Bin:         faultyBin(t),
+				Environment: func(string) []string { return []string{"WARIFU_FAILPOINT_OFF=compaction"} },
+			})
 			v, err := warifutest.Suffer(t.Context(), c, s, *faults, cluster.Kinds()...)
 			if err != nil {
 				t.Error(err)
@@ -79,7 +82,7 @@ func TestRevokesRaceUnwrapsOnRealProcesses(t *testing.T) {
 // What was acknowledged is in the ledger of every node, whoever was killed
 // meanwhile.
 func TestAcknowledgedChangesSurviveCrashes(t *testing.T) {
-	c := prepared(t)
+	c := prepared(t, cluster.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*changes)*50*time.Millisecond)
 	defer cancel()
 	r, err := c.Changes(ctx, cluster.ChangesConfig{Count: *changes, Carriers: 48, CrashEvery: *every, Seed: *seed})

@@ -11,5 +11,6 @@
 // the process ends itself by SIGKILL at the N-th such step since the file said so. A
 // step that fails by itself has not taken place, and is not counted among those that
 // persisted.
-// The file is read at each step, so that a running node can be armed.
+// The file is read at each step, so that a running node can be armed. Another variable
+// names a loop that is off.
 package failpoint
