@@ -86,6 +86,31 @@ func TestScalarsAgreeWithTheSlowOnes(t *testing.T) {
 	})
 }
 
+// The table gives what the constant-time multiplication gives, edges included.
+func TestMultiplesOfTheSecondGeneratorAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := toScalar(t, drawScalar(t, "s"))
+		if !MulSecondPublic(s).Equal(SecondGenerator().Mul(s)) {
+			t.Fatal("the table gives another multiple")
+		}
+	})
+	// Each digit of each window is looked up once, alone.
+	one := big.NewInt(1)
+	for bit := range 256 {
+		s := toScalar(t, new(big.Int).Mod(new(big.Int).Lsh(one, uint(bit)), slow.Q))
+		if !MulSecondPublic(s).Equal(SecondGenerator().Mul(s)) {
+			t.Errorf("2^%d", bit)
+		}
+	}
+	want := Identity()
+	for d := range int64(tableDigits + 2) {
+		if !MulSecondPublic(SmallScalar(uint64(d))).Equal(want) {
+			t.Errorf("%d", d)
+		}
+		want = want.Add(SecondGenerator())
+	}
+}
+
 func TestPointsAgreeWithTheSlowOnes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := drawScalar(t, "x"), drawScalar(t, "y")
@@ -368,6 +393,14 @@ func BenchmarkMul(b *testing.B) {
 	s, p := ScalarFromHash(bytes.Repeat([]byte{0x5a}, 32)), SecondGenerator()
 	for b.Loop() {
 		p.Mul(s)
+	}
+}
+
+func BenchmarkMulSecondPublic(b *testing.B) {
+	s, _ := RandomScalar(seeded("bench"))
+	MulSecondPublic(s)
+	for b.Loop() {
+		MulSecondPublic(s)
 	}
 }
 

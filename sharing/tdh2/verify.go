@@ -36,7 +36,7 @@ func (pk *PublicKey) Verify(e *Envelope, context []byte) (*VerifiedEnvelope, err
 	}
 	minusE := e.e.Neg()
 	w := group.BaseMul(e.f).Add(e.u.Mul(minusE))
-	wBar := group.SecondGenerator().Mul(e.f).Add(e.uBar.Mul(minusE))
+	wBar := group.MulSecondPublic(e.f).Add(e.uBar.Mul(minusE))
 	unproved := e.raw[:len(e.raw)-proofSize]
 	if !pk.challenge(context, unproved, w, wBar).Equal(e.e) {
 		return nil, fmt.Errorf("verify an envelope: %w", ErrEnvelopeProof)
