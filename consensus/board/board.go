@@ -210,6 +210,9 @@ func (b *Board) PastDeadline(author sharing.Index, phase dkg.Phase) (*Board, err
 	if err := b.session.CheckPlace(author); err != nil {
 		return nil, fmt.Errorf("take a statement about a deadline: %w", err)
 	}
+	if !b.session.States(author) {
+		return nil, fmt.Errorf("take a statement about a deadline of the owner of an import: %w", dkg.ErrRole)
+	}
 	if phase != b.phase || phase < dkg.PhaseJoin || phase > dkg.PhaseConfirm {
 		return nil, fmt.Errorf("take holder %d's statement that the %v phase is late, in the %v phase: %w", author, phase, b.phase, ErrPhase)
 	}
@@ -227,6 +230,9 @@ func (b *Board) PastDeadline(author sharing.Index, phase dkg.Phase) (*Board, err
 func (b *Board) Abandon(author sharing.Index) (*Board, error) {
 	if err := b.session.CheckPlace(author); err != nil {
 		return nil, fmt.Errorf("take a statement of abandonment: %w", err)
+	}
+	if !b.session.States(author) {
+		return nil, fmt.Errorf("take a statement of abandonment of the owner of an import: %w", dkg.ErrRole)
 	}
 	if b.phase > dkg.PhaseConfirm {
 		return nil, fmt.Errorf("take holder %d's statement of abandonment in the %v phase: %w", author, b.phase, ErrPhase)

@@ -32,6 +32,9 @@
 // An old holder that leaves has nothing to give a verdict on, or to confirm; a
 // newcomer does not commit or deal.
 //
+// In an import the owner of the key is the only dealer: it is out, or silent, and the
+// session is abandoned. Of its word no phase closes and no session ends.
+//
 // The caller has checked that a post's author signed it and stands at that place
 // in the order. What a post must look like is in sharing/dkg.
 package board // import "warifu.dev/consensus/board"

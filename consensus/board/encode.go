@@ -217,7 +217,13 @@ func restoreOld(e *encodedOld) (*dkg.Old, error) {
 			return nil, fmt.Errorf("%w: a key id of %d bytes", ErrEncoding, len(e.Keys[k].Key))
 		}
 	}
-	old, err := dkg.NewOld(e.T, e.H, e.Holders, keys)
+	var old *dkg.Old
+	var err error
+	if e.T == 1 && len(keys) == 1 {
+		old, err = dkg.NewImport(len(e.Holders)-1, keys[0].Key, keys[0].Y)
+	} else {
+		old, err = dkg.NewOld(e.T, e.H, e.Holders, keys)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"warifu.dev/internal/wire"
@@ -13,13 +14,16 @@ import (
 	"warifu.dev/sharing/group"
 )
 
-// everyBoard is a birth's boards, one after each entry, and then a reshare's.
+// everyBoard is a birth's boards, one after each entry, and then a reshare's and an
+// import's.
 func everyBoard(t *testing.T) []*Board {
 	birth := begin(t, session(2, 4, "encoded"))
 	birth.silent[4] = true
 	_, reshare := leavers(t, 2)
 	reshare.silent[4] = true
-	return append(boardsOf(birth), boardsOf(reshare)...)
+	owned, _ := imported(t, 2, 4, whole(t, []byte("whole")))
+	owned.silent[4] = true
+	return slices.Concat(boardsOf(birth), boardsOf(reshare), boardsOf(owned))
 }
 
 func boardsOf(c *ceremony) []*Board {

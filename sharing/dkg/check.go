@@ -16,11 +16,12 @@ var (
 	// ErrReceiveKeys means that a join does not carry one receive key per dealer, or
 	// that one who receives nothing carries any.
 	ErrReceiveKeys = errors.New("dkg: the join must hold one receive key per dealer, each its own")
-	// ErrRole means that one who deals nothing deals, or that one who receives nothing
-	// judges or confirms.
+	// ErrRole means that one who deals nothing deals, that one who receives nothing
+	// judges or confirms, or that the owner of an import speaks of time or abandonment.
 	ErrRole = errors.New("dkg: this is not the author's part in the ceremony")
-	// ErrKeyChanged means that what an old holder deals is not its old share: with it
-	// the new shares would be of another key.
+	// ErrKeyChanged means that what an old holder deals is not its old share, or what an
+	// owner deals not the key that was ordered: with it the new shares would be of
+	// another key.
 	ErrKeyChanged = errors.New("dkg: the dealing would change the key")
 	// ErrCommitment means that the revealed commitments are not the ones committed to.
 	ErrCommitment = errors.New("dkg: the deal does not match its commit")

@@ -18,6 +18,13 @@
 // nothing and receives like all others: a refresh repairs it. An old holder that
 // leaves only deals.
 //
+// An import shares a key that is whole before: one Feldman dealing (Feldman 1987) of its
+// owner, who stands above the new holders and only deals. To the machine the key is an
+// epoch of one share, [NewImport]: what the owner commits to as its constant term must
+// be the public key that the order says, and a complaint that is upheld leaves no dealer
+// and ends the session. The owner knows the key, and what it dealt; nothing here can
+// take that from it. The shares of the next refresh it does not know.
+//
 // One session serves a batch of keys of one shape, [MaxBatch] at most, in one round
 // of posts: a deal carries the commitments to one polynomial per key, and each of its
 // boxes one sub-share per key. A dealer that is wrong about one key of the batch is

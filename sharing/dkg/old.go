@@ -47,11 +47,15 @@ type Old struct {
 // NewOld checks what the ledger says of the old epoch. There must be at least t who
 // still hold a share, none twice; all keys of the batch have the same holders.
 func NewOld(t, h int, holders []sharing.Index, keys []OldKey) (*Old, error) {
-	o := &Old{T: t, H: h, Holders: slices.Clone(holders), Keys: slices.Clone(keys)}
-	p := sharing.Params{T: t, H: h}
-	if err := p.Validate(); err != nil {
+	if err := (sharing.Params{T: t, H: h}).Validate(); err != nil {
 		return nil, fmt.Errorf("take up an old epoch: %w: %w", ErrOld, err)
 	}
+	return newOld(t, h, holders, keys)
+}
+
+func newOld(t, h int, holders []sharing.Index, keys []OldKey) (*Old, error) {
+	o := &Old{T: t, H: h, Holders: slices.Clone(holders), Keys: slices.Clone(keys)}
+	p := sharing.Params{T: t, H: h}
 	if len(holders) > MaxParticipants {
 		return nil, fmt.Errorf("take up an old epoch: %d participants, at most %d: %w", len(holders), MaxParticipants, ErrOld)
 	}

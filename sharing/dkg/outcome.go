@@ -45,8 +45,8 @@ func ClosedHash(s Session, phase Phase, previous [32]byte, posts []*[32]byte) [3
 // old indices. Y is its constant term and Y_i its value at i. deals has an entry for
 // each participant; those of qual, at least [Session.MinDealers] and ascending, must
 // be there. closed is the hash of the closed verdict list. A polynomial that gives
-// the identity anywhere, which no dealer can bring about on purpose, is
-// [ErrOutcome]; one that is of another key than the old epoch's, [ErrKeyChanged].
+// the identity anywhere, which nobody but the only dealer of an import can bring about
+// on purpose, is [ErrOutcome]; one that is of another key than the old epoch's, [ErrKeyChanged].
 func NewOutcome(s Session, qual []sharing.Index, deals []*Dealing, closed [32]byte) (*Outcome, error) {
 	if err := checkQual(s, qual); err != nil {
 		return nil, fmt.Errorf("add up the dealings: %w", err)

@@ -32,7 +32,7 @@ var (
 //
 // Those who take part stand at the places 1..[Session.Participants]. The places
 // 1..H are the indices of the shares that will be. Above H stand old holders who
-// leave: they deal, and receive nothing.
+// leave: they deal, and receive nothing. So does the owner of an import.
 type Session struct {
 	ID      [32]byte // names this attempt; that of a failed one is never used again (R15, R17)
 	Cluster [32]byte
@@ -40,7 +40,7 @@ type Session struct {
 	H       int  // how many holders there will be
 	F       int  // how many of them may be in an attacker's hands
 	N       int  // how many keys, 1..MaxBatch; all of them have these T, H and F
-	Old     *Old // the epoch whose shares are dealt again, or nil for a birth
+	Old     *Old // the epoch whose shares are dealt again, the key of an import, or nil for a birth
 }
 
 // Validate holds 2 <= t <= h <= 16, 1 <= n <= 100 and 1 <= f <= min(h-t, t-1), where
@@ -73,6 +73,9 @@ func (s Session) Validate() error {
 		if index == 0 {
 			return fmt.Errorf("check the session's shape: place %d neither deals nor receives: %w", s.H+k+1, ErrOld)
 		}
+	}
+	if s.Old.Imported() && len(s.Old.Holders) != s.H+1 {
+		return fmt.Errorf("check the session's shape: the owner of an import is no holder: %w", ErrOld)
 	}
 	return nil
 }
@@ -109,6 +112,13 @@ func (s Session) Deals(i sharing.Index) bool {
 
 // Receives reports whether the participant at place i will hold shares.
 func (s Session) Receives(i sharing.Index) bool { return s.params().CheckIndex(i) == nil }
+
+// States reports whether the participant at place i may say that a phase is late, or
+// that the session is to be abandoned: everyone but the owner of an import. Of the nodes
+// fewer than t are bad; the owner is none of them, and need not be good.
+func (s Session) States(i sharing.Index) bool {
+	return s.CheckPlace(i) == nil && (!s.Old.Imported() || s.Receives(i))
+}
 
 // sendsBox reports whether dealer seals sub-shares for recipient.
 func (s Session) sendsBox(dealer, recipient sharing.Index) bool {
