@@ -16,10 +16,11 @@
 // nodes show it: nothing is wrapped under a key that is known not to be active, and a
 // state that cannot follow the one that is known is not taken.
 //
-// How it unwraps. The envelope's proof is checked here first, so that a wrong
-// context never leaves the machine. Then the t nearest holders are asked in
-// parallel, under one random request id that stands in the audit of each; when
-// one refuses, is down or slow, the next is asked. A holder's index is its place
+// How it unwraps. The t nearest holders are asked in parallel, under one random
+// request id that stands in the audit of each; when one refuses, is down or slow, the
+// next is asked. Each holder checks the envelope's proof; here it is checked when one
+// refuses it or the envelope does not open, which is then nobody's lie. [Key.Check]
+// finds a wrong context before it leaves the machine. A holder's index is its place
 // in the order, and an answer that says otherwise is false. Partials of different
 // epochs are never combined. Opening is optimistic: only when the commitment in
 // the envelope does not match are share proofs asked for, and then a holder whose

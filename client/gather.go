@@ -33,7 +33,8 @@ type partial struct {
 
 // pending is one envelope on its way. Owned by the gathering.
 type pending struct {
-	envelope *tdh2.VerifiedEnvelope
+	envelope *tdh2.AddressedEnvelope
+	verified bool // its proof has been checked here
 	wire     api.UnwrapItem
 	partials map[string]partial // by node, all of one epoch: never mixed (R10)
 	reasons  []NodeReason
@@ -100,6 +101,9 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 		if errors.Is(outer.Err(), context.Canceled) {
 			p.result.Err = fmt.Errorf("unwrap: %w", outer.Err())
 			continue
+		}
+		if g.verify(p); p.done {
+			continue // holders may have told it less plainly
 		}
 		p.result.Err = &QuorumError{
 			Need: g.key.Threshold(), Got: len(p.partials), Key: g.key.ID(), Request: id,
@@ -308,6 +312,9 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		if it.Refusal != nil {
 			g.refuse([]*pending{p}, reasonOf(node, it.Refusal))
 			p.offered(it)
+			if it.Refusal.Code == api.CodeEnvelope {
+				g.verify(p)
+			}
 			if it.Refusal.Code == api.CodeEpoch {
 				g.ahead = max(g.ahead, it.Current)
 			}
@@ -381,10 +388,25 @@ func (g *gathering) try(ctx context.Context, p *pending) {
 	}
 }
 
+// verify checks the proof of an envelope, once, when a holder refuses it or it does not
+// open: one that fails is nobody's lie, and no further holder is asked.
+func (g *gathering) verify(p *pending) {
+	if p.verified {
+		return
+	}
+	p.verified = true
+	if err := g.key.verify(p.envelope.Envelope(), p.wire.Context); err != nil {
+		p.done, p.result.Err = true, err
+	}
+}
+
 // settle asks for the proof of each of the t partials that did not open the
 // envelope. A holder that proves another partial, proves nothing, or does not
 // answer in time, is set aside. If all t are proven the envelope is corrupt.
 func (g *gathering) settle(ctx context.Context, p *pending) {
+	if g.verify(p); p.done {
+		return
+	}
 	proof, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
 	type proven struct {

@@ -168,25 +168,36 @@ func NamedIn(envelope []byte) (api.KeyID, uint32, error) {
 	return e.KeyID(), e.Version(), nil
 }
 
-// verify reads an envelope and checks that it was made for this key and context.
-func (k *Key) verify(envelope []byte, context api.Context) (*tdh2.VerifiedEnvelope, error) {
+// address takes a parsed envelope as one of this key and context. Its proof is not
+// checked: see [Key.verify].
+func (k *Key) address(e *tdh2.Envelope, context api.Context) (*tdh2.AddressedEnvelope, error) {
 	if err := context.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	e, err := tdh2.Parse(envelope)
+	a, err := k.public.Address(e, context.Canonical())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	v, err := k.public.Verify(e, context.Canonical())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	return a, nil
+}
+
+// verify checks that an envelope was made for this key and context, unaltered.
+func (k *Key) verify(e *tdh2.Envelope, context api.Context) error {
+	if _, err := k.public.Verify(e, context.Canonical()); err != nil {
+		return fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	return v, nil
+	return nil
 }
 
 // Check says whether the envelope was made for this key and context, unaltered,
 // offline. Failures are [ErrEnvelope].
 func (k *Key) Check(envelope []byte, context api.Context) error {
-	_, err := k.verify(envelope, context)
-	return err
+	if err := context.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	e, err := tdh2.Parse(envelope)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	return k.verify(e, context)
 }

@@ -79,8 +79,7 @@ func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item
 	return results
 }
 
-// prepare finds the key of an envelope and checks the envelope's proof, here,
-// before anybody is asked.
+// prepare finds the key of an envelope, before any holder is asked.
 func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	e, err := tdh2.Parse(it.Envelope)
 	if err != nil {
@@ -93,12 +92,12 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := key.verify(it.Envelope, it.Context)
+	a, err := key.address(e, it.Context)
 	if err != nil {
 		return nil, nil, err
 	}
 	return key, &pending{
-		envelope: v,
+		envelope: a,
 		wire:     api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
 		partials: map[string]partial{},
 	}, nil

@@ -153,22 +153,18 @@ func TestANodeThatIsBackAtOnceAnswers(t *testing.T) {
 	}
 }
 
+// What a look at the envelope tells is said before anybody is asked.
 func TestALocalCheckComesFirst(t *testing.T) {
 	c := newFakeCluster(t)
 	cl := c.client(t)
 	envelope := c.wrapped(t, cl)
-	altered := slices.Clone(envelope)
-	altered[240] ^= 1
 	other := dealt.New(t, 3, "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1")
 	foreign, err := tdh2.Wrap(rand.Reader, other.Deal("payroll", 3, "n1", "n2", "n3").Public, testContext.Canonical(), testDEK)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, it := range map[string]client.Item{
-		"another context":     {Envelope: envelope, Context: api.Context{"app": "payroll", "row": "43"}},
-		"no context":          {Envelope: envelope},
-		"one byte altered":    {Envelope: altered, Context: testContext},
-		"truncated":           {Envelope: envelope[:len(envelope)-1], Context: testContext},
+		"truncated":           {Envelope: envelope[:tdh2.MinEnvelope-1], Context: testContext},
 		"empty":               {Context: testContext},
 		"another cluster's":   {Envelope: foreign, Context: testContext},
 		"an unusable context": {Envelope: envelope, Context: api.Context{"": "x"}},
@@ -182,6 +178,72 @@ func TestALocalCheckComesFirst(t *testing.T) {
 		if len(n.requests()) != 0 {
 			t.Errorf("%s was asked", n.id)
 		}
+	}
+}
+
+// An envelope whose proof fails is named as that, by the client's own check, whatever
+// holders say of it, and no further holder is asked. One that says so of a good
+// envelope only costs the way to another.
+func TestAnEnvelopeWhoseProofFailsIsNobodysLie(t *testing.T) {
+	refuse := func(e *api.Error) func(*api.UnwrapRequest, *api.UnwrapAnswer) error {
+		return func(_ *api.UnwrapRequest, a *api.UnwrapAnswer) error {
+			a.Items[0] = api.ItemAnswer{Refusal: e}
+			return nil
+		}
+	}
+	denied := refuse(api.Refuse(api.CodeDenied, "the request is not permitted"))
+	for said, twist := range map[string]func(*api.UnwrapRequest, *api.UnwrapAnswer) error{
+		"what it is":  nil,
+		"only denied": denied,
+		// A point: of the generator, so that it decodes.
+		"a partial all the same": func(r *api.UnwrapRequest, a *api.UnwrapAnswer) error {
+			a.Items[0] = api.ItemAnswer{Epoch: 1, Partial: group.Generator().Bytes()}
+			return nil
+		},
+	} {
+		c := newFakeCluster(t)
+		cl := c.client(t)
+		envelope := c.wrapped(t, cl)
+		altered := slices.Clone(envelope)
+		altered[240] ^= 1
+		for id, n := range c.nodes {
+			n.with(func() {
+				n.twist = func(r *api.UnwrapRequest, a *api.UnwrapAnswer) error {
+					if twist == nil {
+						return nil
+					}
+					err := twist(r, a)
+					a.Items[0].Index = uint32(c.key.Places[id])
+					return err
+				}
+			})
+		}
+		for name, it := range map[string]client.Item{
+			"another context":  {Envelope: envelope, Context: api.Context{"app": "payroll", "row": "43"}},
+			"no context":       {Envelope: envelope},
+			"one byte altered": {Envelope: altered, Context: testContext},
+		} {
+			_, err := cl.Unwrap(t.Context(), it.Envelope, it.Context, "test")
+			if !errors.Is(err, client.ErrEnvelope) || !errors.Is(err, tdh2.ErrEnvelopeProof) {
+				t.Errorf("holders say %s, %s: %v", said, name, err)
+			}
+		}
+		asked := 0
+		for _, n := range c.nodes {
+			asked += len(n.requests())
+		}
+		if said != "only denied" && asked > 3*3 {
+			t.Errorf("holders say %s: they were asked %d times for three envelopes", said, asked)
+		}
+	}
+
+	c := newFakeCluster(t)
+	cl := c.client(t)
+	envelope := c.wrapped(t, cl)
+	c.nodes["n1"].with(func() { c.nodes["n1"].twist = refuse(api.Refuse(api.CodeEnvelope, "no")) })
+	dek, err := cl.Unwrap(t.Context(), envelope, testContext, "test")
+	if err != nil || !dek.Equal(testDEK) {
+		t.Fatalf("one holder refuses a good envelope: %v", err)
 	}
 }
 

@@ -44,8 +44,9 @@ func Endorse(key secret.Bytes, node string, pk *PublicKey, context []byte, e *En
 // of whatever kind, is false: it means a full check, never an error.
 func CheckEndorsement(key secret.Bytes, node string, pk *PublicKey, context []byte, e *Envelope, endorsement []byte) (*VerifiedEnvelope, bool) {
 	want := Endorse(key, node, pk, context, e)
-	if !hmac.Equal(want[:], endorsement) || pk.addressed(e) != nil {
+	a, err := pk.Address(e, context)
+	if err != nil || !hmac.Equal(want[:], endorsement) {
 		return nil, false
 	}
-	return &VerifiedEnvelope{e: e, pk: pk, label: pk.label(context)}, true
+	return &VerifiedEnvelope{*a}, true
 }

@@ -30,8 +30,9 @@ var (
 // the caller wipes. Which epoch they are of is the caller's to hold: bare partials
 // do not say. Errors are [ErrPartials], [ErrNotOpened], [ErrCorruptEnvelope], and
 // those of an envelope for another key.
-func (pk *PublicKey) Open(v *VerifiedEnvelope, partials map[sharing.Index]*group.Point) (secret.Bytes, error) {
-	if err := pk.addressed(v.e); err != nil {
+func (pk *PublicKey) Open(o Opening, partials map[sharing.Index]*group.Point) (secret.Bytes, error) {
+	a := o.addressed()
+	if err := pk.names(a.e); err != nil {
 		return secret.Bytes{}, err
 	}
 	if len(partials) != pk.T {
@@ -53,22 +54,22 @@ func (pk *PublicKey) Open(v *VerifiedEnvelope, partials map[sharing.Index]*group
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w: %w", ErrPartials, err)
 	}
-	return v.open(point)
+	return a.open(point)
 }
 
 // open unwraps with the KEM point. The commitment is compared first; once it
 // matches, the point is the one that was wrapped with, and any further failure is
 // the envelope's own.
-func (v *VerifiedEnvelope) open(point *group.Point) (secret.Bytes, error) {
+func (a *AddressedEnvelope) open(point *group.Point) (secret.Bytes, error) {
 	if point.IsIdentity() {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w", ErrNotOpened)
 	}
-	kek, commitment := deriveKEK(point, v.label, v.e.raw[offU:offUBar], v.pk.W)
+	kek, commitment := deriveKEK(point, a.label, a.e.raw[offU:offUBar], a.pk.W)
 	defer clear(kek)
-	if subtle.ConstantTimeCompare(commitment, v.e.commitment()) != 1 {
+	if subtle.ConstantTimeCompare(commitment, a.e.commitment()) != 1 {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w", ErrNotOpened)
 	}
-	dek, err := newAEAD(kek).Open(nil, nil, v.e.wrapped(), tag.List(tag.EnvelopeAAD, v.label[:]))
+	dek, err := newAEAD(kek).Open(nil, nil, a.e.wrapped(), tag.List(tag.EnvelopeAAD, a.label[:]))
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w", ErrCorruptEnvelope)
 	}
@@ -79,11 +80,11 @@ func (v *VerifiedEnvelope) open(point *group.Point) (secret.Bytes, error) {
 // all of this envelope and one epoch. It settles the blame: since the partials
 // are right, a failure is [ErrCorruptEnvelope]. [ErrPublicShares] means that the
 // Y_i the proofs were checked against are not of this key, so that they prove nothing.
-func (pk *PublicKey) OpenProven(v *VerifiedEnvelope, proven []VerifiedPartial) (secret.Bytes, error) {
+func (pk *PublicKey) OpenProven(o Opening, proven []VerifiedPartial) (secret.Bytes, error) {
 	if len(proven) != pk.T {
 		return secret.Bytes{}, fmt.Errorf("open an envelope with %d proven partials where %d are needed: %w", len(proven), pk.T, ErrPartials)
 	}
-	hash := v.e.Hash()
+	hash := o.addressed().e.Hash()
 	partials := make(map[sharing.Index]*group.Point, len(proven))
 	quorum := make([]sharing.Index, len(proven))
 	publicShares := make([]*group.Point, len(proven))
@@ -101,7 +102,7 @@ func (pk *PublicKey) OpenProven(v *VerifiedEnvelope, proven []VerifiedPartial) (
 	if !w.Equal(pk.W) {
 		return secret.Bytes{}, fmt.Errorf("open an envelope: %w", ErrPublicShares)
 	}
-	dek, err := pk.Open(v, partials)
+	dek, err := pk.Open(o, partials)
 	if errors.Is(err, ErrNotOpened) {
 		return secret.Bytes{}, fmt.Errorf("open an envelope with %d proven partials: %w", len(proven), ErrCorruptEnvelope)
 	}

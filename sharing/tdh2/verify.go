@@ -19,19 +19,43 @@ var (
 	ErrWrongVersion = errors.New("tdh2: the envelope is for another version of the key")
 )
 
-// VerifiedEnvelope is an envelope whose proof holds for one key and one context.
-// Only [PublicKey.Verify] and [CheckEndorsement] make one.
-type VerifiedEnvelope struct {
+// AddressedEnvelope is an envelope that says it is for one key, with the context it
+// is to be opened under. Its proof has not been checked: holders do that before they
+// give a partial, and for who combines partials the commitment tells whether they fit.
+type AddressedEnvelope struct {
 	e     *Envelope
 	pk    *PublicKey
 	label [32]byte
+}
+
+// VerifiedEnvelope is an envelope whose proof holds for one key and one context.
+// Only [PublicKey.Verify] and [CheckEndorsement] make one.
+type VerifiedEnvelope struct {
+	AddressedEnvelope
+}
+
+// Opening is what partials open: an [AddressedEnvelope], verified or not.
+type Opening interface {
+	addressed() *AddressedEnvelope
+}
+
+func (a *AddressedEnvelope) addressed() *AddressedEnvelope { return a }
+
+// Address takes an envelope as one to be opened under this key and context. Errors are
+// [ErrWrongCluster], [ErrWrongKey] and [ErrWrongVersion].
+func (pk *PublicKey) Address(e *Envelope, context []byte) (*AddressedEnvelope, error) {
+	if err := pk.names(e); err != nil {
+		return nil, err
+	}
+	return &AddressedEnvelope{e: e, pk: pk, label: pk.label(context)}, nil
 }
 
 // Verify checks the proof of e: that u and ū have one logarithm r, known to the
 // one who chose label, context and every other byte of the envelope. Errors are
 // [ErrWrongCluster], [ErrWrongKey], [ErrWrongVersion] and [ErrEnvelopeProof].
 func (pk *PublicKey) Verify(e *Envelope, context []byte) (*VerifiedEnvelope, error) {
-	if err := pk.addressed(e); err != nil {
+	a, err := pk.Address(e, context)
+	if err != nil {
 		return nil, err
 	}
 	minusE := e.e.Neg()
@@ -41,11 +65,11 @@ func (pk *PublicKey) Verify(e *Envelope, context []byte) (*VerifiedEnvelope, err
 	if !pk.challenge(context, unproved, w, wBar).Equal(e.e) {
 		return nil, fmt.Errorf("verify an envelope: %w", ErrEnvelopeProof)
 	}
-	return &VerifiedEnvelope{e: e, pk: pk, label: pk.label(context)}, nil
+	return &VerifiedEnvelope{*a}, nil
 }
 
-// addressed tells whether e says it is for this key.
-func (pk *PublicKey) addressed(e *Envelope) error {
+// names tells whether e names this key.
+func (pk *PublicKey) names(e *Envelope) error {
 	switch {
 	case e.Cluster() != pk.Cluster:
 		return fmt.Errorf("verify an envelope: %w", ErrWrongCluster)
@@ -57,8 +81,8 @@ func (pk *PublicKey) addressed(e *Envelope) error {
 	return nil
 }
 
-// Envelope returns the envelope that was verified.
-func (v *VerifiedEnvelope) Envelope() *Envelope { return v.e }
+// Envelope returns the envelope that is to be opened.
+func (a *AddressedEnvelope) Envelope() *Envelope { return a.e }
 
 // Partial returns D_i = x_i·u in constant time. It is what a node releases.
 func (v *VerifiedEnvelope) Partial(share *group.Scalar) *group.Point { return v.e.u.Mul(share) }
