@@ -303,7 +303,7 @@ var promises = []promise{
 				"TestAPermittedRequestIsReleasedAndAQuorumsPartialsOpenIt", "TestEachStepRefusesByNameAndIsRecorded",
 				"TestWithoutItsStepTheSpoiledRequestIsReleased", "TestTheStepsComeInTheOrderOfTheContract", "TestBothStatesMustSayYes",
 				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld", "TestWhatIsPastAfterASlowSyncIsWithheld",
-				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestManyAtOnce",
+				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestAReleasedEnvelopeIsRemembered", "TestManyAtOnce",
 				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
 				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestOneEnvelopeTakesOneUse", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
 				"TestADenyOfAGrantBetweenRecordAndRelease", "TestAUseIsForgottenByLedgerTime", "TestSlotsThatAreGone", "TestSlotsAreBounded", "TestOnePrincipalHasItsPartOfTheSlots",
@@ -330,6 +330,20 @@ var promises = []promise{
 			}},
 		},
 		faults: []fault{
+			{
+				name: "an envelope is remembered before its proof is verified",
+				file: "node/gate/gate.go",
+				old:  "\tv, err := pk.Verify(it.envelope, canonical)",
+				new:  "\tg.checked.remember(it.endorsed)\n\tv, err := pk.Verify(it.envelope, canonical)",
+				room: "node/gate", test: "TestAReleasedEnvelopeIsRemembered", says: "remembered of what was refused",
+			},
+			{
+				name: "the label is left out of what is remembered",
+				file: "sharing/tdh2/endorse.go",
+				old:  "label[:], e.raw)",
+				new:  "label[:0], e.raw)",
+				room: "node/gate", test: "TestAReleasedEnvelopeIsRemembered", says: "another context, once the envelope is remembered",
+			},
 			{
 				name: "one principal uses up every node's room for uses of grants",
 				file: "node/gate/slots.go",

@@ -68,6 +68,7 @@ type Gate struct {
 	cfg     Config
 	steps   []step
 	publics sync.Map // versionID → *tdh2.PublicKey; as many as the ledger has keys
+	checked checked
 
 	mu   sync.Mutex
 	uses map[api.KeyID]usage // guarded by mu
@@ -101,6 +102,7 @@ type item struct {
 	back     func() // gives the share back
 	public   *tdh2.PublicKey
 	verified *tdh2.VerifiedEnvelope
+	endorsed [tdh2.EndorsementSize]byte // goes out with a release, never without
 	rules    []string
 	grant    *authority.Grant // that it is asked by, and that meets an approval of both policies; or nil
 	spent    bool             // its rates are charged
@@ -401,7 +403,8 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 	return nil
 }
 
-// checkEnvelope accepts an endorsement of this node, or verifies the proof.
+// checkEnvelope accepts an endorsement of this node, given or remembered, or verifies
+// the proof.
 func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
 	pk, err := g.publicKey(a.committed, it.key)
 	if err != nil {
@@ -409,8 +412,13 @@ func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
 	}
 	it.public = pk
 	canonical := it.request.Context.Canonical()
-	if len(it.request.Endorsement) > 0 {
-		if v, ok := tdh2.CheckEndorsement(it.share.Endorsement, g.cfg.Node, pk, canonical, it.envelope, it.request.Endorsement); ok {
+	it.endorsed = tdh2.Endorse(it.share.Endorsement, g.cfg.Node, pk, canonical, it.envelope)
+	given := it.request.Endorsement
+	if g.checked.has(it.endorsed) {
+		given = it.endorsed[:]
+	}
+	if len(given) > 0 {
+		if v, ok := tdh2.CheckEndorsement(it.share.Endorsement, g.cfg.Node, pk, canonical, it.envelope, given); ok {
 			it.verified = v
 			return nil
 		}
@@ -546,10 +554,10 @@ func (g *Gate) release(it *item) api.ItemAnswer {
 	}
 	g.used(it.key.ID)
 	partial := it.verified.Partial(it.share.Scalar)
-	endorsement := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, it.public, it.request.Context.Canonical(), it.envelope)
+	g.checked.remember(it.endorsed)
 	a := api.ItemAnswer{
 		Epoch: it.epoch.Number, Index: it.share.Index,
-		Partial: partial.Bytes(), Endorsement: endorsement[:],
+		Partial: partial.Bytes(), Endorsement: it.endorsed[:],
 	}
 	if it.request.Prove {
 		id := tdh2.ShareID{

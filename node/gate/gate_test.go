@@ -629,6 +629,45 @@ func TestAnEndorsementCountsForItsOwnContextOnly(t *testing.T) {
 	}
 }
 
+// What was released once is not verified again, whoever asks; what was refused is; and
+// a memory of context A opens nothing under context B.
+func TestAReleasedEnvelopeIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	item := w.item(t)
+	stranger := item
+	stranger.Context = api.Context{"file": "b"}
+	for range 2 {
+		if a := w.one(t, app, stranger); a.Refusal == nil || a.Refusal.Code != api.CodeEnvelope {
+			t.Fatalf("another context: %+v", a)
+		}
+		if n := w.remembered(); n != 0 {
+			t.Fatalf("%d remembered of what was refused", n)
+		}
+	}
+	for range 2 {
+		if a := w.one(t, app, item); a.Refusal != nil || !w.gate.checked.has([tdh2.EndorsementSize]byte(a.Endorsement)) {
+			t.Fatalf("released and not remembered: %+v", a)
+		}
+		if n := w.remembered(); n != 1 {
+			t.Fatalf("%d remembered of one envelope", n)
+		}
+	}
+	if a := w.one(t, app, stranger); a.Refusal == nil || a.Refusal.Code != api.CodeEnvelope {
+		t.Fatalf("another context, once the envelope is remembered: %+v", a)
+	}
+	// The endorsement's key is of the epoch: another one forgets all.
+	w.share.Endorsement = secret.New(bytes.Repeat([]byte{8}, keyring.SaltSize))
+	altered := item
+	altered.Envelope = bytes.Clone(item.Envelope)
+	altered.Envelope[len(altered.Envelope)-1] ^= 1
+	if a := w.one(t, app, altered); a.Refusal == nil {
+		t.Fatal("an altered envelope was released")
+	}
+	if a := w.one(t, app, item); a.Refusal != nil || w.remembered() != 2 {
+		t.Fatalf("in another epoch: %+v, %d remembered", a, w.remembered())
+	}
+}
+
 func TestABatchIsAnsweredItemByItemAndRecordedOnce(t *testing.T) {
 	w := newWorld(t)
 	good, wrong, junk := w.item(t), w.item(t), api.UnwrapItem{Envelope: []byte("junk")}

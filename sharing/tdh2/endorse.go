@@ -26,8 +26,8 @@ const verifierVersion = 1
 // under an empty key everybody could endorse. context is the one the gate decides on; the label is
 // recomputed from it, or a stolen envelope of context A would open under B.
 //
-// Call it only after [PublicKey.Verify] and together with a release. The same
-// bytes key the node's cache of checked envelopes.
+// It may leave the node only after [PublicKey.Verify] and together with a release. The
+// same bytes key the node's cache of checked envelopes.
 func Endorse(key secret.Bytes, node string, pk *PublicKey, context []byte, e *Envelope) [EndorsementSize]byte {
 	if key.Len() != EndorsementKeySize {
 		panic("tdh2: endorse with a key that is not of 32 bytes")
