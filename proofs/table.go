@@ -178,7 +178,7 @@ var promises = []promise{
 				name: "a receipt needs no share",
 				file: "sharing/dkg/check.go",
 				old:  "if err := sharing.VerifySchnorr(tag.Receipt, o.Keys[k].YI[author-1], proof, receiptBinding(s, author, o.Transcript, k)...); err != nil {",
-				new:  "if err := error(nil); err != nil {",
+				new:  "if err := error(nil); len(proof) == 0 {",
 				room: "consensus/ledger", test: "TestABirthSurvivesEachMisbehaviour", says: "--- FAIL: TestABirthSurvivesEachMisbehaviour/another_holder's_receipt",
 			},
 			{
@@ -1182,7 +1182,7 @@ var promises = []promise{
 			},
 			{
 				name: "what a member submits has no bound",
-				file: "node/server.go", old: "if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) {", new: "if p.n.relayed == nil {",
+				file: "node/server.go", old: "if !p.n.relayed.allow(caller.PeerID, len(body), p.n.now()) {", new: "if p.n == nil {",
 				room: "node", test: "TestAMemberThatSubmitsWithoutEndStallsNobody", says: "0 turned away",
 			},
 			{
@@ -1916,7 +1916,7 @@ var promises = []promise{
 			},
 			{
 				name: "the old generation is not destroyed",
-				file: "node/keyring/keyring.go", old: "if old >= g {", new: "if old > 0 {",
+				file: "node/keyring/keyring.go", old: "if err := dev.DestroyKey(label); !errors.Is(err, hsm.ErrNoKey) {", new: "if err := error(nil); errors.Is(err, hsm.ErrNoKey) {",
 				room: "node/keyring", test: "TestDiskOrTokenAloneGivesNothing", says: "an old backup with today's token: <nil>",
 			},
 		},
