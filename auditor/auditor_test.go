@@ -641,6 +641,27 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 			t.Errorf("nodes in %s: %s, %v", tt.region, says(could), err)
 		}
 	}
+	// What the order of a key says of it holds until the first change that replaces it.
+	{
+		w := newWorld(t)
+		w.put(authority.KindCA, w.ca("trial"), api.Digest{})
+		w.put(authority.KindPolicy, document(`@id("prod") permit (principal == Warifu::Principal::"spiffe://trial/alice", action, resource) when { resource.hasTag("env") && resource.getTag("env") == "prod" };`), api.Digest{})
+		key := w.key("payroll", func(o *authority.Order) { o.Labels = map[string]string{"env": "prod"} })
+		born := w.clock
+		e, err := authority.ParseEntry(key.Record.Order)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tick(time.Minute)
+		w.put(authority.KindKeyLabels, authority.KeyLabels{Key: key.Record.Key}, e.ID())
+		f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0, key)
+		for at, want := range map[int64]bool{born: true, w.clock: false} {
+			could, _, err := f.WhoCould(Given{}, "payroll", at)
+			if err != nil || strings.Contains(says(could), "alice yes") != want || strings.Contains(strings.Join(could.NotKnown, ";"), "missing") {
+				t.Errorf("labels of the order, at %d: %s, %v, %v", at-born, says(could), could.NotKnown, err)
+			}
+		}
+	}
 	could, _, err := f.WhoCould(Given{}, "payroll", times[2])
 	if err != nil {
 		t.Fatal(err)

@@ -388,6 +388,9 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 			err = errFewLogs
 		}
 		if err == nil {
+			if first := s.Orders[o.Name]; first != nil && o.Key != nil { // what was said at its birth is of all versions
+				o.Owner, o.Labels, o.NotAfter = first.Owner, first.Labels, first.NotAfter
+			}
 			s.Orders[o.Name] = o
 		}
 		return err
@@ -403,7 +406,7 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 	case authority.KindKeyDestroy, authority.KindKeyKeep:
 		return s.applyEnd(e, follows)
 	case authority.KindKeyState, authority.KindKeyLabels:
-		return s.applyLife(e, follows)
+		return s.applyLife(e, byID, follows)
 	case authority.KindLift:
 		id, err := authority.ParseLift(e.Change)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // applyLife is what the ledger does with a change of a key's state, or of what is said
 // of a key.
-func (s *InForce) applyLife(e *Entry, follows func(*Entry) error) error {
+func (s *InForce) applyLife(e *Entry, byID map[api.Digest]*Entry, follows func(*Entry) error) error {
 	if e.Kind == authority.KindKeyLabels {
 		said, err := authority.ParseKeyLabels(e.Change)
 		if err != nil {
@@ -18,7 +18,7 @@ func (s *InForce) applyLife(e *Entry, follows func(*Entry) error) error {
 		if !e.sure {
 			return errFewLogs
 		}
-		err = follows(s.Said[said.Key])
+		err = follows(s.saidBefore(said.Key, e, byID))
 		s.Said[said.Key] = e
 		return err
 	}
@@ -33,6 +33,18 @@ func (s *InForce) applyLife(e *Entry, follows func(*Entry) error) error {
 	s.States[to.Key] = e
 	if !e.Change.Base.IsZero() {
 		return follows(before)
+	}
+	return nil
+}
+
+// saidBefore is what was said of a key before an entry that replaces it. At its birth its
+// order says it, which does not know its id.
+func (s *InForce) saidBefore(key api.KeyID, e *Entry, byID map[api.Digest]*Entry) *Entry {
+	if before := s.Said[key]; before != nil {
+		return before
+	}
+	if o := byID[e.Change.Base]; o != nil && o.Kind == authority.KindKey {
+		return o
 	}
 	return nil
 }
@@ -63,7 +75,10 @@ func (s *InForce) applyEnd(e *Entry, follows func(*Entry) error) error {
 // lifeOf is where a key stood, and what was said of it, from signed entries alone. o is
 // its order.
 func (s *InForce) lifeOf(key api.KeyID, o *authority.Order) (authority.Life, *authority.KeyLabels) {
-	life, said := authority.BornAs(o), &authority.KeyLabels{Key: key}
+	life, said := authority.BornAs(o), o.Says(key)
+	if said == nil {
+		said = &authority.KeyLabels{Key: key}
+	}
 	if e := s.States[key]; e != nil {
 		if to, err := authority.ParseKeyState(e.Change); err == nil {
 			life.Put = to.To

@@ -225,12 +225,16 @@ func (w *world) ca(name string) authority.CA {
 }
 
 // key orders a key and lets it be born, and returns its record.
-func (w *world) key(name string) *authority.SignedRecord {
+func (w *world) key(name string, alter ...func(*authority.Order)) *authority.SignedRecord {
 	w.t.Helper()
 	g := &w.genesis.Genesis
-	order := w.sign(authority.KindKey, wire.Encode(authority.Order{
+	o := authority.Order{
 		Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: name, T: 3, F: 1, Holders: w.ids(), PhaseSeconds: 60,
-	}), api.Digest{})
+	}
+	for _, a := range alter {
+		a(&o)
+	}
+	order := w.sign(authority.KindKey, wire.Encode(o), api.Digest{})
 	w.take(order)
 	w.tick(time.Minute)
 	link := api.Digest{7}

@@ -77,10 +77,14 @@ func ParseKeyKeep(c *Change) (*KeyKeep, error) {
 }
 
 // RequiredForChange is how many custodians must sign this change: all of them when a key
-// is destroyed without the whole wait, else as many as [Genesis.RequiredFor] its kind.
+// is destroyed without the whole wait; what is said of a key in its order takes no fewer
+// than it would later; else as many as [Genesis.RequiredFor] its kind.
 func (g *Genesis) RequiredForChange(c *Change) int {
 	if k, err := ParseKeyDestroy(c); err == nil && k.Wait < DestroyWait {
 		return len(g.Custodians)
+	}
+	if o, err := ParseOrder(c); err == nil && o.Says(api.KeyID{}) != nil {
+		return max(g.RequiredFor(KindKey), g.RequiredFor(KindKeyLabels))
 	}
 	return g.RequiredFor(c.Kind)
 }

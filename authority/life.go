@@ -199,9 +199,15 @@ func ParseKeyLabels(c *Change) (*KeyLabels, error) {
 
 // Check holds what is said of a key against its bounds. Failures wrap [ErrKeyLife].
 func (k *KeyLabels) Check() error {
-	switch {
-	case k.Key == (api.KeyID{}):
+	if k.Key == (api.KeyID{}) {
 		return fmt.Errorf("%w: it names no key", ErrKeyLife)
+	}
+	return k.checkWords()
+}
+
+// checkWords holds what is said against its bounds, of whatever key it is said.
+func (k *KeyLabels) checkWords() error {
+	switch {
 	case len(k.Owner) > MaxOwner || !printable(k.Owner):
 		return fmt.Errorf("%w: an owner is printable text of at most %d bytes", ErrKeyLife, MaxOwner)
 	case len(k.Labels) > MaxLabels:

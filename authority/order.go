@@ -43,6 +43,11 @@ type Order struct {
 	// Key and Version are given when it is the next version of a key that there is.
 	Key     *api.KeyID `cbor:"21,keyasint,omitempty"`
 	Version uint32     `cbor:"22,keyasint,omitempty"` // from 2
+
+	// What custodians say of a new key from its birth on: see [Order.Says].
+	Owner    string            `cbor:"23,keyasint,omitempty"`
+	Labels   map[string]string `cbor:"24,keyasint,omitempty"`
+	NotAfter int64             `cbor:"25,keyasint,omitempty"` // Unix milliseconds; 0: it does not expire
 }
 
 // Bears is the key, and the version of it, that a session of this order bears.
@@ -82,6 +87,9 @@ func (o *Order) Check() error {
 		if err := api.CheckName(o.Name); err != nil {
 			return fmt.Errorf("%w: %w", ErrOrder, err)
 		}
+	}
+	if err := o.checkSaid(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOrder, err)
 	}
 	return checkShape(o.T, o.F, o.Holders, o.PhaseSeconds)
 }

@@ -12,7 +12,7 @@ import (
 type SignedLife struct {
 	State      []byte   `cbor:"1,keyasint,omitempty"` // entry of the last change of its state; empty: none
 	StateAfter uint64   `cbor:"2,keyasint,omitempty"` // how many changes of custodians and roster there had been
-	Said       []byte   `cbor:"3,keyasint,omitempty"` // entry that says owner, labels and expiry; empty: none
+	Said       []byte   `cbor:"3,keyasint,omitempty"` // entry that says owner, labels and expiry, the order of its birth if nothing came later; empty: none
 	SaidAfter  uint64   `cbor:"4,keyasint,omitempty"`
 	Succession [][]byte `cbor:"5,keyasint,omitempty"` // see [Follow]; up to the latest of them
 
@@ -46,6 +46,9 @@ type VerifiedLife struct {
 // Failures wrap [ErrKeyLife].
 func (s *SignedLife) Verify(g *VerifiedGenesis, key api.KeyID, o *Order) (*VerifiedLife, error) {
 	v := &VerifiedLife{Life: BornAs(o)}
+	if said := o.Says(key); said != nil {
+		v.KeyLabels = *said
+	}
 	signed := func(entry []byte, after uint64) (*Change, error) {
 		if after > uint64(len(s.Succession)) {
 			return nil, fmt.Errorf("%w: it lacks the custodians who signed it", ErrKeyLife)
@@ -83,12 +86,9 @@ func (s *SignedLife) Verify(g *VerifiedGenesis, key api.KeyID, o *Order) (*Verif
 		if err != nil {
 			return nil, err
 		}
-		said, err := ParseKeyLabels(c)
+		said, err := parseSaid(c, key, o.Name)
 		if err != nil {
 			return nil, err
-		}
-		if said.Key != key {
-			return nil, fmt.Errorf("%w: it is said of the key %s", ErrKeyLife, said.Key)
 		}
 		v.KeyLabels = *said
 		v.Life.NotAfter = said.NotAfter
@@ -112,8 +112,9 @@ func (s *SignedLife) Verify(g *VerifiedGenesis, key api.KeyID, o *Order) (*Verif
 
 // BornAs is where the key of an order stands from its birth on.
 func BornAs(o *Order) Life {
+	l := Life{Put: Active, NotBefore: o.NotBefore, NotAfter: o.NotAfter}
 	if o.NotBefore != 0 {
-		return Life{Put: PreActive, NotBefore: o.NotBefore}
+		l.Put = PreActive
 	}
-	return Life{Put: Active}
+	return l
 }

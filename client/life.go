@@ -62,6 +62,9 @@ func (k *Key) Life() []byte { return append([]byte(nil), k.life.signed...) }
 // Said is what custodians have said of the key, as far as this client knows.
 func (k *Key) Said() authority.KeyLabels {
 	if k.life.verified == nil {
+		if said := k.record.Order().Says(k.ID()); said != nil {
+			return *said
+		}
 		return authority.KeyLabels{Key: k.ID()}
 	}
 	return k.life.verified.KeyLabels

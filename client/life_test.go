@@ -61,6 +61,16 @@ func TestNothingIsWrappedUnderAKeyThatIsKnownNotToBeActive(t *testing.T) {
 	if err := wraps(pre); !errors.Is(err, client.ErrKeyState) || pre.State(time.Now()) != authority.PreActive {
 		t.Error(err)
 	}
+	o = c.Order("short", 3, all...) // what its order says needs no node
+	o.Owner, o.NotAfter = "ops", now-1
+	short := c.DealOrder(o, c.SignOrder(o, c.Custodians[:2]...))
+	over, err := client.ParseKey(c.Genesis, c.Sign(short.Record, all...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wraps(over); !errors.Is(err, client.ErrKeyState) || over.State(time.Now()) != authority.Deactivated || over.Said().Owner != "ops" {
+		t.Error(err, over.Said())
+	}
 
 	for sentence, b := range map[string][]byte{
 		"junk":           []byte("junk"),

@@ -30,15 +30,20 @@ func (a *app) keyCreateCommand() *cobra.Command {
 	var f changeFlags
 	var threshold, tolerate, phase uint32
 	var holders []string
-	var notBefore string
+	var notBefore, owner, expires string
+	var labels []string
 	c := &cobra.Command{
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
 		Long: `Writes a change that orders the birth of a key, for custodians to sign, and says
 what its numbers mean: who can be lost, and who may lie. What is not given is as
 for the cluster's root key. With --not-before the key is born pre-active: nothing is
-wrapped or opened with it before, by ledger time and by each node's own clock.`,
+wrapped or opened with it before, by ledger time and by each node's own clock.
+
+--label, --owner and --not-after say of the key from its birth on what key label says
+later; policies see the labels.`,
 		Example: `  warifu key create photos --out photos.change
+  warifu key create photos --label env=prod --owner web@example.jp --not-after 2028-04-01 --out photos.change
   warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,6 +60,16 @@ wrapped or opened with it before, by ledger time and by each node's own clock.`,
 			}
 			if o.NotBefore, err = parseDate("--not-before", notBefore); err != nil {
 				return err
+			}
+			if o.NotAfter, err = parseDate("--not-after", expires); err != nil {
+				return err
+			}
+			if o.NotAfter != 0 && o.NotAfter <= now().UnixMilli() {
+				return fail(exitUsage, "--not-after: %s is past", instant(o.NotAfter))
+			}
+			o.Owner = owner
+			if o.Labels, err = api.ParseContext(labels); err != nil {
+				return misused("--label", err)
 			}
 			given := c.Flags().Changed
 			here := slices.DeleteFunc(slices.Clone(o.Holders), func(h string) bool { return g.NodeByID(h) == nil })
@@ -93,6 +108,9 @@ wrapped or opened with it before, by ledger time and by each node's own clock.`,
 	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
 	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
 	c.Flags().Uint32Var(&phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	c.Flags().StringArrayVar(&labels, "label", nil, "a label NAME=VALUE that policies see; may be repeated")
+	c.Flags().StringVar(&owner, "owner", "", "who answers for it: a person, a team, an address")
+	c.Flags().StringVar(&expires, "not-after", "", "when it expires, as 2028-04-01 or 2028-04-01T09:00:00+09:00 (default: never)")
 	c.Flags().StringVar(&notBefore, "not-before", "", "when it becomes active, as 2027-04-01 or 2027-04-01T09:00:00+09:00 (default: at its birth)")
 	return c
 }

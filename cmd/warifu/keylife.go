@@ -244,6 +244,7 @@ rewrapping nothing: rotate-shares.`,
 			}
 			id, o := k.ID(), *k.Record().Order() // threshold and holders are those of the newest reshare
 			o.NotBefore, o.Key, o.Version = 0, &id, k.Version()+1
+			o.Owner, o.Labels, o.NotAfter = "", nil, 0 // what was said at its birth is of all versions
 			if err := o.Check(); err != nil {
 				return err
 			}

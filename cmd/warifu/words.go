@@ -92,6 +92,10 @@ type orderView struct {
 	PhaseSeconds uint32   `json:"phase_seconds"`
 	NotBefore    int64    `json:"not_before_ms,omitempty"` // it is born pre-active
 
+	Owner    string            `json:"owner,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	NotAfter int64             `json:"not_after_ms,omitempty"` // when it expires
+
 	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
 	Version uint32     `json:"version,omitempty"`
 
@@ -244,7 +248,7 @@ func viewCA(body []byte) (*caView, error) {
 func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	v := &orderView{
 		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds, NotBefore: o.NotBefore,
-		Rotates: o.Key, Version: o.Version,
+		Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, Rotates: o.Key, Version: o.Version,
 	}
 	h, t, f := int(o.H()), int(o.T), int(o.F)
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
@@ -261,6 +265,9 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	}
 	if o.NotBefore != 0 {
 		say("it is not used before %s, unless custodians enable it", instant(o.NotBefore))
+	}
+	if o.NotAfter != 0 {
+		say("it expires at %s, unless custodians put that off: then it opens what there is, and wraps nothing new", instant(o.NotAfter))
 	}
 	if g == nil {
 		return v
@@ -408,8 +415,17 @@ func (v *orderView) words(a *app, w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
 	}
-	facts(w, "  name", v.Name, "  purpose", v.Purpose, "  threshold", fmt.Sprintf("%d of %d", v.Threshold, len(v.Holders)),
-		"  holders", strings.Join(v.Holders, ", "), "  a phase lasts", fmt.Sprintf("at most %d s", v.PhaseSeconds))
+	pairs := []string{
+		"  name", v.Name, "  purpose", v.Purpose, "  threshold", fmt.Sprintf("%d of %d", v.Threshold, len(v.Holders)),
+		"  holders", strings.Join(v.Holders, ", "), "  a phase lasts", fmt.Sprintf("at most %d s", v.PhaseSeconds),
+	}
+	if v.Owner != "" {
+		pairs = append(pairs, "  owner", v.Owner)
+	}
+	if len(v.Labels) > 0 {
+		pairs = append(pairs, "  labels", strings.Join(labelled(v.Labels), " "))
+	}
+	facts(w, pairs...)
 	for _, m := range v.Means {
 		fmt.Fprintf(w, "  - %s\n", m)
 	}

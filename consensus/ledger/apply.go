@@ -474,7 +474,7 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 		key.Record.YI = append(key.Record.YI, yi.Bytes())
 	}
 	d.put(keyPath(id, version), key)
-	d.bear(id, &o.Order)
+	d.bear(id, o)
 	if version > 1 {
 		d.remove(pathRotation + id.String())
 	}

@@ -30,7 +30,7 @@ type Life struct {
 	Owner     string             `cbor:"5,keyasint,omitempty"`
 	Labels    map[string]string  `cbor:"6,keyasint,omitempty"`
 	NotAfter  int64              `cbor:"7,keyasint,omitempty"`
-	Said      Signed             `cbor:"8,keyasint"` // what says owner, labels and expiry
+	Said      Signed             `cbor:"8,keyasint"` // what says owner, labels and expiry; it may be its order
 	Destroy   *Destruction       `cbor:"9,keyasint,omitempty"`
 }
 
@@ -65,10 +65,17 @@ func (s *State) KeyState(id api.KeyID, now int64) authority.KeyState {
 	return at
 }
 
-// bear begins the life of a key that is not active from its birth.
-func (d *draft) bear(id api.KeyID, o *authority.Order) {
-	if o.NotBefore != 0 {
-		d.put(pathLife+id.String(), &Life{Key: id, Put: authority.PreActive, NotBefore: o.NotBefore})
+// bear begins the life of a key that is not active from its birth, or of which its order
+// says something.
+func (d *draft) bear(id api.KeyID, o *Ordered) {
+	born := authority.BornAs(&o.Order)
+	l := Life{Key: id, Put: born.Put, NotBefore: born.NotBefore}
+	if said := o.Order.Says(id); said != nil {
+		l.Owner, l.Labels, l.NotAfter = said.Owner, said.Labels, said.NotAfter
+		l.Said = Signed{Change: o.Hash, Entry: o.Entry, Custody: o.Custody}
+	}
+	if l.Put != authority.Active || !l.Said.Change.IsZero() {
+		d.put(pathLife+id.String(), &l)
 	}
 }
 
