@@ -302,7 +302,7 @@ var promises = []promise{
 			{"node/gate", []string{
 				"TestAPermittedRequestIsReleasedAndAQuorumsPartialsOpenIt", "TestEachStepRefusesByNameAndIsRecorded",
 				"TestWithoutItsStepTheSpoiledRequestIsReleased", "TestTheStepsComeInTheOrderOfTheContract", "TestBothStatesMustSayYes",
-				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld", "TestWhatIsPastAfterASlowSyncIsWithheld",
+				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld", "TestWhatIsPastAfterASlowSyncIsWithheld", "TestWhatAClockEndsDuringTheRecordIsWithheld",
 				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestAReleasedEnvelopeIsRemembered", "TestManyAtOnce",
 				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
 				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestOneEnvelopeTakesOneUse", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
@@ -364,6 +364,13 @@ var promises = []promise{
 				old:  "g.cfg.Now().Unix()/60 != a.at.Unix()/60",
 				new:  "a == nil",
 				room: "node/gate", test: "TestWhatIsPastAfterASlowSyncIsWithheld", says: "got {",
+			},
+			{
+				name: "what a node's clock ends during a slow sync is released",
+				file: "node/gate/gate.go",
+				old:  "{\"epoch\", g.findEpoch, always},",
+				new:  "{\"epoch\", g.findEpoch, ifMoved},",
+				room: "node/gate", test: "TestWhatAClockEndsDuringTheRecordIsWithheld", says: "released",
 			},
 			{
 				name: "in a cluster that suffers, the gate asks committed only",
@@ -609,8 +616,8 @@ var promises = []promise{
 			{
 				name: "the gate does not ask where the key stands in its life",
 				file: "node/gate/gate.go",
-				old:  "if err := g.checkState(a, it); err != nil {",
-				new:  "if err := g.checkState(a, it); err != nil && err.Retryable {",
+				old:  "\treturn g.checkState(a, it)\n",
+				new:  "\tif err := g.checkState(a, it); err != nil && err.Retryable {\n\t\treturn err\n\t}\n\treturn nil\n",
 				room: "node/gate", test: "TestAKeyThatIsStoppedIsRefusedByName", says: "suspended, committed: <nil>",
 			},
 			{
@@ -1384,6 +1391,7 @@ var promises = []promise{
 			}},
 			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed"}},
+			{"node/gate", []string{"TestAnOverlapEndsByThisNodesClock"}},
 			{"bench/cluster", []string{"TestANodeMayDieWhenOldSharesGo"}},
 		},
 		faults: []fault{
@@ -1407,6 +1415,13 @@ var promises = []promise{
 				old:  "case s.Time() < o.Until:",
 				new:  "case false:",
 				room: "node/ceremony", test: "TestWhatRefreshesAndResharesAreRefused", says: "to retire an epoch in its overlap: got",
+			},
+			{
+				name: "an old epoch releases for as long as ledger time is held back",
+				file: "consensus/ledger/renewal.go",
+				old:  "now >= o.Until+OverlapGrace {",
+				new:  "now < 0 {",
+				room: "node/gate", test: "TestAnOverlapEndsByThisNodesClock", says: "the old epoch releases when its time is over",
 			},
 			{
 				name: "a node rotates shares whenever it likes",

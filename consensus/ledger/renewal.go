@@ -18,6 +18,12 @@ import (
 // does a request that was under way.
 const Overlap = 60_000
 
+// OverlapGrace is how far a node's clock may be ahead of ledger time before it ends an
+// overlap by itself, in milliseconds: anchors come each ten seconds meanwhile, and clocks
+// differ. Whoever keeps anchors or a Retire out of the log makes no overlap longer than
+// both together.
+const OverlapGrace = 60_000
+
 // MaxRenewals bounds the orders of refreshes and reshares that are not done yet: each
 // is looked through for every run that is opened.
 const MaxRenewals = 64
@@ -150,6 +156,15 @@ func (s *State) EpochOf(k *Key, number uint64) *Epoch {
 		return &o.Epoch
 	}
 	return nil
+}
+
+// Releases is [State.EpochOf] at a node whose clock says now, in Unix milliseconds: the
+// older of two epochs ends there by that clock as well, whether or not its Retire comes.
+func (s *State) Releases(k *Key, number uint64, now int64) *Epoch {
+	if o := s.Older(k.ID, k.Version); o != nil && o.Number == number && now >= o.Until+OverlapGrace {
+		return nil
+	}
+	return s.EpochOf(k, number)
 }
 
 // Believable returns the newest epoch of a key whose record a client believes: right

@@ -253,6 +253,8 @@ func (g *Gate) contract() []step {
 		{"unsealed", func(*asked, *item) *api.Error { return g.cfg.Unsealed() }, always},
 		{"fresh", func(*asked, *item) *api.Error { return g.cfg.Fresh() }, always},
 		{"key", g.findKey, ifMoved},
+		{"epoch", g.findEpoch, always},
+		{"share", g.findShare, ifMoved},
 		{"principal", g.checkPrincipal, always},
 		{"policy", g.checkPolicy, ifLater},
 		{"budgets", g.checkBudgets, ifMoved},
@@ -271,9 +273,8 @@ func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
 	return it
 }
 
-// findKey reads the envelope's head and finds the key, not revoked in either
-// state, that its state lets it release, and this node's share. That a key exists is not
-// said to one who may not use it (R28).
+// findKey reads the envelope's head and finds the key, not revoked in either state.
+// That a key exists is not said to one who may not use it (R28).
 func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
@@ -296,34 +297,40 @@ func (g *Gate) findKey(a *asked, it *item) *api.Error {
 			return denied()
 		}
 	}
-	return g.findShare(a, it)
+	return nil
 }
 
-// findShare takes the epoch that the client asks for, if both states have it live, and
-// this node's share in it. With none asked for it is the current one.
-func (g *Gate) findShare(a *asked, it *item) *api.Error {
+// findEpoch takes the epoch that the client asks for, if both states have it live, and
+// asks whether the key may release where it stands in its life. With none asked for it
+// is the current one. Both depend on the time: this node's clock ends an overlap and
+// begins a key's life as well as the ledger's.
+func (g *Gate) findEpoch(a *asked, it *item) *api.Error {
 	k := it.key
 	number := it.request.Epoch
 	if number == 0 {
 		number = k.Number
 	}
-	e, t := a.committed.EpochOf(k, number), a.tail.KeyVersion(k.ID, k.Version)
+	now := g.cfg.Now().UnixMilli()
+	e, t := a.committed.Releases(k, number, now), a.tail.KeyVersion(k.ID, k.Version)
 	if e != nil {
 		it.epoch = e
 	}
-	if e == nil || t == nil || a.tail.EpochOf(t, number) == nil {
+	if e == nil || t == nil || a.tail.Releases(t, number, now) == nil {
 		refusal := g.toPermitted(a, it, api.Retry(api.CodeEpoch, "epoch %d of the key does not release here, its current one is %d", number, k.Number))
 		if refusal.Code == api.CodeEpoch {
 			it.current = k.Number
 		}
 		return refusal
 	}
-	if err := g.checkState(a, it); err != nil {
-		return err
-	}
+	return g.checkState(a, it)
+}
+
+// findShare takes this node's share in the epoch.
+func (g *Gate) findShare(a *asked, it *item) *api.Error {
+	k, number := it.key, it.epoch.Number
 	share, back, ok := g.cfg.Share(k.ID, k.Version, number)
 	it.give(share, back)
-	index := e.IndexOf(g.cfg.Node)
+	index := it.epoch.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index {
 		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of epoch %d of the key", number))
 	}

@@ -92,16 +92,21 @@ var base = sync.OnceValue(func() *world {
 	c := trial.New(theTest{}, 2, 3)
 	c.BearRoot()
 	w := &world{Cluster: c, born: c.BearKey("demo"), other: c.BearKey("other")}
-	y, err := group.DecodePoint(w.born.Key.Record.Y)
-	if err != nil {
-		panic(err)
-	}
-	if w.public, err = tdh2.NewPublicKey(c.Genesis.Cluster, w.born.Key.ID, 1, 2, 3, y); err != nil {
-		panic(err)
-	}
+	w.publish(theTest{})
 	w.committed = w.policy(c.State(), permit)
 	return w
 })
+
+// publish makes the public key of the key that is the world's.
+func (w *world) publish(t testing.TB) {
+	y, err := group.DecodePoint(w.born.Key.Record.Y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.public, err = tdh2.NewPublicKey(w.Genesis.Cluster, w.born.Key.ID, 1, 2, 3, y); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // theTest fails by panicking: it serves what several tests share.
 type theTest struct{ testing.TB }
@@ -268,7 +273,8 @@ var spoiled = []struct {
 }{
 	{"unsealed", func(w *world, _ *api.UnwrapItem, _ *string) { w.unsealed = api.Retry(api.CodeSealed, "sealed") }, api.CodeSealed, true},
 	{"fresh", func(w *world, _ *api.UnwrapItem, _ *string) { w.fresh = api.Retry(api.CodeStale, "stale") }, api.CodeStale, true},
-	{"key", func(w *world, _ *api.UnwrapItem, _ *string) { w.share = nil }, api.CodeNoShare, true},
+	{"epoch", func(_ *world, i *api.UnwrapItem, _ *string) { i.Epoch = 2 }, api.CodeEpoch, true},
+	{"share", func(w *world, _ *api.UnwrapItem, _ *string) { w.share = nil }, api.CodeNoShare, true},
 	{"principal", func(w *world, _ *api.UnwrapItem, _ *string) {
 		w.standing = func(*ledger.State, time.Time) error { return errors.New("expired") }
 	}, api.CodeDenied, false},
@@ -329,8 +335,8 @@ func TestThePolicySeesEachPartOfTheRequest(t *testing.T) {
 // Each rule with its fault planted: without the step, the spoiled request is released.
 func TestWithoutItsStepTheSpoiledRequestIsReleased(t *testing.T) {
 	for _, tt := range spoiled {
-		if tt.step == "key" || tt.step == "envelope" {
-			continue // they find what the release is made of: without them there is nothing to release
+		if tt.step == "epoch" || tt.step == "share" || tt.step == "envelope" {
+			continue // they find what the release is made of: without them there is nothing to release, or something else
 		}
 		t.Run(tt.step, func(t *testing.T) {
 			w := newWorld(t)
@@ -351,7 +357,7 @@ func TestTheStepsComeInTheOrderOfTheContract(t *testing.T) {
 	for _, s := range w.gate.steps {
 		names = append(names, s.name)
 	}
-	if got := strings.Join(names, " "); got != "unsealed fresh key principal policy budgets envelope" {
+	if got := strings.Join(names, " "); got != "unsealed fresh key epoch share principal policy budgets envelope" {
 		t.Fatal(got)
 	}
 	for i := range spoiled {
@@ -361,7 +367,7 @@ func TestTheStepsComeInTheOrderOfTheContract(t *testing.T) {
 			tt.spoil(w, &item, &principal)
 		}
 		want := spoiled[i].code
-		if spoiled[i].step == "key" {
+		if spoiled[i].step == "epoch" || spoiled[i].step == "share" {
 			want = api.CodeDenied // a stranger to the key does not hear that it exists (R28)
 		}
 		if a := w.one(t, principal, item); a.Refusal.Code != want {

@@ -205,11 +205,23 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 	first := o.Order.Holders[0]
 	c.must(c.Say(first, authority.KindOpen, authority.Open{Order: o.Hash, Attempt: o.Attempt + 1}))
 	id := c.State().OrderByHash(o.Hash).Live
-	participants := make([]*dkg.Participant, len(o.Order.Holders))
-	born := &Born{Shares: make([]*group.Scalar, len(participants))}
+	shares := c.run(id, o.Order.Holders, nil)
+	return &Born{Key: c.State().Key(authority.KeyIDOf(id)), Shares: shares}
+}
+
+// run takes a session to its end with honest participants, who may have an old share of
+// the one key that it is about.
+func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) []*group.Scalar {
+	c.TB.Helper()
+	participants := make([]*dkg.Participant, len(nodes))
+	shares := make([]*group.Scalar, len(nodes))
 	for i := range participants {
+		var before []*group.Scalar
+		if old != nil {
+			before = []*group.Scalar{old[i].Add(group.SmallScalar(0))}
+		}
 		var err error
-		participants[i], err = dkg.NewParticipant(c.State().Session(id).Board.Session(), sharing.Index(i+1), nil, rand.Reader)
+		participants[i], err = dkg.NewParticipant(c.State().Session(id).Board.Session(), sharing.Index(i+1), before, rand.Reader)
 		c.must(err)
 	}
 	for !c.State().Session(id).Board.ReadyToActivate() {
@@ -218,14 +230,23 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 			ready, err := p.Step(view, rand.Reader)
 			c.must(err)
 			if ready.Shares != nil {
-				born.Shares[i] = ready.Shares[0]
+				shares[i] = ready.Shares[0]
 			}
-			c.must(c.Say(o.Order.Holders[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
+			c.must(c.Say(nodes[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
 		}
 	}
-	c.must(c.Say(first, authority.KindActivate, authority.Activate{Session: id}))
-	born.Key = c.State().Key(authority.KeyIDOf(id))
-	return born
+	c.must(c.Say(nodes[0], authority.KindActivate, authority.Activate{Session: id}))
+	return shares
+}
+
+// Refresh gives every holder of a key a new share of it; the epoch before overlaps.
+func (c *Cluster) Refresh(b *Born) *Born {
+	c.TB.Helper()
+	c.must(c.Apply(c.Renewal(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{b.Key.ID}})).Err)
+	r := c.State().Renewals()[0]
+	c.must(c.Say(b.Key.Holders[0], authority.KindOpen, authority.Open{Order: r.Order, Attempt: 1}))
+	shares := c.run(c.State().Renewal(r.Order).Live, b.Key.Holders, b.Shares)
+	return &Born{Key: c.State().Key(b.Key.ID), Shares: shares}
 }
 
 // BearRoot bears the root key.
