@@ -134,6 +134,19 @@ func (s *Succession) VersionAt(n int) uint64 {
 	return s.rosters[n-1]
 }
 
+// RosterMadeBy is the change that made a version of the roster, zero for that of genesis,
+// and whether there was such a version.
+func (s *Succession) RosterMadeBy(version uint64) (change api.Digest, is bool) {
+	if version == 1 {
+		return api.Digest{}, true
+	}
+	i, is := slices.BinarySearch(s.rosters, version)
+	if !is {
+		return api.Digest{}, false
+	}
+	return s.ids[i], true
+}
+
 // Entries are the changes, oldest first.
 func (s *Succession) Entries() [][]byte { return s.entries }
 
@@ -181,6 +194,21 @@ func Follow(g *VerifiedGenesis, entries [][]byte) (*Succession, error) {
 		s = next
 	}
 	return s, nil
+}
+
+// Continue is the longer of a chain that is known and one that was shown, when either goes
+// on from the other. Failures wrap what [Follow] says, or [ErrCustody].
+func Continue(g *VerifiedGenesis, known *Succession, entries [][]byte) (*Succession, error) {
+	shown, err := Follow(g, entries)
+	switch {
+	case err != nil:
+		return nil, err
+	case shown.Extends(known):
+		return shown, nil
+	case known.Extends(shown):
+		return known, nil
+	}
+	return nil, fmt.Errorf("%w: the chain of changes that is shown parts from the one that is known", ErrCustody)
 }
 
 // Next is the succession with one more entry. Failures wrap what [ParseEntry],

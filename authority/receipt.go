@@ -24,6 +24,8 @@ type RevokeReceipt struct {
 	Subject Subject       `cbor:"4,keyasint"` // what it denies
 	Index   uint64        `cbor:"5,keyasint"` // Raft index where this node has it committed; 0: kept, and not committed here
 	Keys    api.Digest    `cbor:"6,keyasint"` // [LiveKeys] as this node has them committed
+	Roster  uint64        `cbor:"7,keyasint"` // version of the roster as this node has it committed
+	Roll    api.Digest    `cbor:"8,keyasint"` // the change that made it, or zero
 }
 
 // SignedReceipt is a receipt with its node's signature.
@@ -53,18 +55,26 @@ func ParseSignedReceipt(b []byte) (*SignedReceipt, error) {
 	return &s, nil
 }
 
-// Verify checks that a node of g's roster gave this receipt, for g's cluster and
-// about the change id.
-func (s *SignedReceipt) Verify(g *Genesis, id api.Digest) error {
-	r := &s.Receipt
+// ErrRosterUnknown is returned, wrapped, for a receipt that was given under a roster to
+// which no change leads that is known here. It also wraps [ErrReceipt].
+var ErrRosterUnknown = fmt.Errorf("%w: it was given under a roster that is not known here", ErrReceipt)
+
+// Verify checks that a node of the known roster gave this receipt, under that roster or
+// an earlier one of its chain, for its cluster and about the change id. Under a later one
+// other nodes may hold shares: whoever counts needs the changes that lead there. A
+// receipt of an earlier one stands, since it is true until a lift is committed.
+func (s *SignedReceipt) Verify(known *Succession, id api.Digest) error {
+	r, g := &s.Receipt, known.Genesis
 	n := g.NodeByID(r.Node)
-	switch {
+	switch made, is := known.RosterMadeBy(r.Roster); {
 	case r.Cluster != g.Cluster:
 		return fmt.Errorf("%w: it is for the cluster %s", ErrReceipt, r.Cluster)
 	case n == nil:
 		return fmt.Errorf("%w: %.64q is not on the roster", ErrReceipt, r.Node)
 	case r.Revoke != id:
 		return fmt.Errorf("%w: it is about the change %s", ErrReceipt, r.Revoke)
+	case !is || made != r.Roll:
+		return fmt.Errorf("%w: of %s, version %d; known is %d", ErrRosterUnknown, r.Node, r.Roster, known.Roll.Version)
 	}
 	if err := r.Subject.Check(); err != nil {
 		return fmt.Errorf("%w: of %s: %w", ErrReceipt, r.Node, err)

@@ -149,13 +149,14 @@ func FuzzParseLift(f *testing.F) {
 func TestAReceiptIsItsNodesAndAboutOneChange(t *testing.T) {
 	w := newWorld(t)
 	r := RevokeReceipt{
-		Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}, Index: 9, Keys: api.Digest{8},
+		Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}, Index: 9, Keys: api.Digest{8}, Roster: 1,
 	}
 	good, err := SignReceipt(nil, w.nodes[0], r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := good.Verify(&w.doc, api.Digest{7}); err != nil {
+	known := Begin(w.verified())
+	if err := good.Verify(known, api.Digest{7}); err != nil {
 		t.Fatal(err)
 	}
 	for sentence, alter := range map[string]func(*SignedReceipt){
@@ -166,16 +167,19 @@ func TestAReceiptIsItsNodesAndAboutOneChange(t *testing.T) {
 		"another subject": func(s *SignedReceipt) { s.Receipt.Subject.Name = "more" },
 		"no subject":      func(s *SignedReceipt) { s.Receipt.Subject = Subject{} },
 		"another index":   func(s *SignedReceipt) { s.Receipt.Index++ },
+		"another roster":  func(s *SignedReceipt) { s.Receipt.Roster = 2 },
+		"no roster":       func(s *SignedReceipt) { s.Receipt.Roster = 0 },
+		"made otherwise":  func(s *SignedReceipt) { s.Receipt.Roll = api.Digest{1} },
 		"other keys":      func(s *SignedReceipt) { s.Receipt.Keys[0] ^= 1 },
 		"unsigned":        func(s *SignedReceipt) { s.Signature = Signature{} },
 	} {
 		s := *good
 		alter(&s)
-		if err := s.Verify(&w.doc, api.Digest{7}); !errors.Is(err, ErrReceipt) {
+		if err := s.Verify(known, api.Digest{7}); !errors.Is(err, ErrReceipt) {
 			t.Errorf("%s: %v", sentence, err)
 		}
 	}
-	if err := good.Verify(&w.doc, api.Digest{8}); !errors.Is(err, ErrReceipt) {
+	if err := good.Verify(known, api.Digest{8}); !errors.Is(err, ErrReceipt) {
 		t.Errorf("asked about another change: %v", err)
 	}
 }
@@ -183,11 +187,12 @@ func TestAReceiptIsItsNodesAndAboutOneChange(t *testing.T) {
 // FuzzParseSignedReceipt reaches SignedReceipt.Verify.
 func FuzzParseSignedReceipt(f *testing.F) {
 	w := newWorld(f)
-	good, err := SignReceipt(nil, w.nodes[0], RevokeReceipt{Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}})
+	good, err := SignReceipt(nil, w.nodes[0], RevokeReceipt{Cluster: w.doc.Cluster, Node: "n1", Revoke: api.Digest{7}, Subject: Subject{SubjectCA, "apps"}, Roster: 1})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good.Encode())
+	known := Begin(w.verified())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseSignedReceipt(b)
 		if err != nil {
@@ -199,7 +204,7 @@ func FuzzParseSignedReceipt(f *testing.F) {
 		if !bytes.Equal(s.Encode(), b) {
 			t.Fatal("a second encoding was read")
 		}
-		if s.Verify(&w.doc, api.Digest{7}) == nil && s.Receipt != good.Receipt {
+		if s.Verify(known, api.Digest{7}) == nil && s.Receipt != good.Receipt {
 			t.Fatal("a receipt that nobody signed")
 		}
 	})

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -66,7 +67,10 @@ func (c *Client) receiptOf(ctx context.Context, l *link, id api.Digest, method u
 	}
 	s, err := authority.ParseSignedReceipt(a.Receipt)
 	if err == nil {
-		err = s.Verify(c.conf.Known.Genesis, id)
+		err = s.Verify(c.conf.Known, id)
+	}
+	if errors.Is(err, authority.ErrRosterUnknown) {
+		return nil, api.Retry(api.CodeNoReceipt, "it was given under version %d of the roster, known here is version %d", s.Receipt.Roster, c.conf.Known.Roll.Version)
 	}
 	if err == nil && s.Receipt.Node != l.node.ID {
 		err = fmt.Errorf("%w: it is of %s", authority.ErrReceipt, s.Receipt.Node)

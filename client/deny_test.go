@@ -19,14 +19,14 @@ func TestAReceiptIsBelievedOfTheNodeThatWasAsked(t *testing.T) {
 		Cluster: c.Genesis.Cluster, Kind: authority.KindRevoke, NotAfter: 1 << 50,
 		Body: wire.Encode(authority.Revoke{Subject: authority.Subject{Kind: authority.SubjectCA, Name: "apps"}}),
 	})
-	receipt := func(key, node string, id api.Digest) []byte {
+	receipt := func(key, node string, id api.Digest, roster uint64) []byte {
 		t.Helper()
 		s, err := authority.NewSigner(c.Keys[key])
 		if err != nil {
 			t.Fatal(err)
 		}
 		r, err := authority.SignReceipt(rand.Reader, s, authority.RevokeReceipt{
-			Cluster: c.Genesis.Cluster, Node: node, Revoke: id, Subject: authority.Subject{Kind: authority.SubjectCA, Name: "apps"},
+			Cluster: c.Genesis.Cluster, Node: node, Revoke: id, Subject: authority.Subject{Kind: authority.SubjectCA, Name: "apps"}, Roster: roster,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -34,10 +34,11 @@ func TestAReceiptIsBelievedOfTheNodeThatWasAsked(t *testing.T) {
 		return r.Encode()
 	}
 	for node, r := range map[string][]byte{
-		"n1": receipt("n1", "n1", e.ID()),
-		"n2": receipt("n1", "n1", e.ID()),        // another's
-		"n3": receipt("n3", "n3", api.Digest{9}), // about another change
-		"n4": receipt("n1", "n4", e.ID()),        // signed by another
+		"n1": receipt("n1", "n1", e.ID(), 1),
+		"n2": receipt("n1", "n1", e.ID(), 1),        // another's
+		"n3": receipt("n3", "n3", api.Digest{9}, 1), // about another change
+		"n4": receipt("n1", "n4", e.ID(), 1),        // signed by another
+		"n5": receipt("n5", "n5", e.ID(), 2),        // under a roster that is not known here
 	} {
 		c.nodes[node].with(func() { c.nodes[node].receipt = r })
 	}

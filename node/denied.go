@@ -57,7 +57,7 @@ const (
 // receipt signs that what an id denies is in force and durable here, when it is.
 func (n *Node) receipt(id api.Digest) (*api.ReceiptAnswer, error) {
 	s := n.consensus.Committed()
-	r := authority.RevokeReceipt{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Revoke: id, Keys: s.LiveKeys()}
+	r := authority.RevokeReceipt{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Revoke: id, Keys: s.LiveKeys(), Roster: s.RosterVersion(), Roll: s.Roll().Change}
 	denial, kept := s.DenialBy(id), n.consensus.Kept().Entries[id]
 	switch {
 	case s.LiftOf(id) != nil:

@@ -314,7 +314,7 @@ func TestARevokeHandedOverDirectlyActsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := receipt.Verify(&r.Genesis.Genesis, id); err != nil || receipt.Receipt.Index != 0 || receipt.Receipt.Subject != sub || receipt.Receipt.Node != "n1" {
+	if err := receipt.Verify(authority.Begin(r.Genesis), id); err != nil || receipt.Receipt.Index != 0 || receipt.Receipt.Subject != sub || receipt.Receipt.Node != "n1" {
 		t.Errorf("%+v, %v", receipt.Receipt, err)
 	}
 	if who, err := n.classOf(s); who != classRevoked || err != nil {

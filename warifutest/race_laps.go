@@ -117,7 +117,7 @@ func (r *race) revoke(ctx context.Context, l *lane) (id api.Digest, done bool) {
 			for _, s := range got {
 				list = append(list, s)
 			}
-			count, err := authority.CountReceipts(&r.Genesis().Genesis, id, 0, list)
+			count, err := authority.CountReceipts(authority.Begin(r.Genesis()), id, 0, list)
 			if err != nil {
 				r.say(Violation{Revoked, fmt.Sprintf("%s: receipts that do not belong together: %v", l.name, err)})
 				continue
@@ -143,7 +143,7 @@ func (r *race) receiptOf(ctx context.Context, l *lane, id api.Digest, node strin
 		return nil
 	}
 	s, err := authority.ParseSignedReceipt(a.Receipt)
-	if err != nil || s.Verify(&r.Genesis().Genesis, id) != nil || s.Receipt.Node != node || s.Receipt.Subject != l.subject {
+	if err != nil || s.Verify(authority.Begin(r.Genesis()), id) != nil || s.Receipt.Node != node || s.Receipt.Subject != l.subject {
 		r.say(Violation{Revoked, fmt.Sprintf("%s: the receipt of %s is not believable", l.name, node)})
 		return nil
 	}

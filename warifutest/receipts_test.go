@@ -57,7 +57,7 @@ func (s *stage) receipt(node string, id api.Digest, entry []byte) *authority.Sig
 	}
 	r, err := authority.ParseSignedReceipt(a.Receipt)
 	s.must(err)
-	s.must(r.Verify(&s.Genesis().Genesis, id))
+	s.must(r.Verify(authority.Begin(s.Genesis()), id))
 	return r
 }
 
@@ -75,7 +75,7 @@ func (s *stage) receipts(id api.Digest, entry []byte) (list []*authority.SignedR
 // count is P4's, of the receipts of all nodes.
 func (s *stage) count(id api.Digest) *authority.RevokeCount {
 	s.Helper()
-	c, err := authority.CountReceipts(&s.Genesis().Genesis, id, 0, s.receipts(id, nil))
+	c, err := authority.CountReceipts(authority.Begin(s.Genesis()), id, 0, s.receipts(id, nil))
 	s.must(err)
 	return c
 }

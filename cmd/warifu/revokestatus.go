@@ -24,6 +24,7 @@ type revokeView struct {
 	Nodes   []string          `json:"nodes"` // whose receipts count
 	Need    int               `json:"need"`
 	F       int               `json:"tolerate"`
+	Roster  uint64            `json:"roster"`            // version of the roster under which they are counted
 	Missing map[string]string `json:"missing,omitempty"` // the others, and why
 }
 
@@ -43,7 +44,8 @@ n-t+1+f of the n nodes have signed, for then fewer than t could release, whateve
 liars do; otherwise it is pending: ask again. f nodes may also stay silent, so it
 surely comes to an end only if 2f is at most t-1. Nodes hear that it is committed a
 moment after the leader: with --wait they are asked until it is done. With --out the receipts are kept;
-with --from they are counted again, by anybody who has the genesis document.`,
+with --from they are counted again, by anybody who has the genesis document: the file
+carries the changes of the roster since.`,
 		Example: "  warifu revoke status 6b1f... --tolerate 1 --out app.receipts\n  warifu revoke status 6b1f... --from app.receipts",
 		Args:    exactly("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,27 +53,27 @@ with --from they are counted again, by anybody who has the genesis document.`,
 			if err != nil {
 				return err
 			}
-			g, list, missing, err := a.receipts(c.Context(), id, from, genesis)
+			known, list, missing, err := a.receipts(c.Context(), id, from, genesis)
 			if err != nil {
 				return err
 			}
-			count, err := authority.CountReceipts(g, id, tolerate, list)
+			count, err := authority.CountReceipts(known, id, tolerate, list)
 			for end := time.Now().Add(wait); err == nil && !count.Done() && from == "" && time.Now().Before(end); {
 				time.Sleep(askAgain)
-				if g, list, missing, err = a.receipts(c.Context(), id, from, genesis); err != nil {
+				if known, list, missing, err = a.receipts(c.Context(), id, from, genesis); err != nil {
 					return err
 				}
-				count, err = authority.CountReceipts(g, id, tolerate, list)
+				count, err = authority.CountReceipts(known, id, tolerate, list)
 			}
 			if err != nil {
 				return fail(exitInput, "%w", err)
 			}
 			if out != "" {
-				if err := writeNew(out, modePublic, authority.EncodeReceipts(id, list)); err != nil {
+				if err := writeNew(out, modePublic, authority.EncodeReceipts(id, list, known.Entries())); err != nil {
 					return err
 				}
 			}
-			v := revokeView{Revoke: id, State: "pending", Index: count.Index, Nodes: count.Nodes, Need: count.Need, F: tolerate, Missing: missing}
+			v := revokeView{Revoke: id, State: "pending", Index: count.Index, Nodes: count.Nodes, Need: count.Need, F: tolerate, Roster: count.Roster, Missing: missing}
 			if len(list) > 0 {
 				v.Denies = count.Subject.String()
 			}
@@ -94,7 +96,7 @@ with --from they are counted again, by anybody who has the genesis document.`,
 }
 
 // receipts reads receipts from a file, or asks every node for its own.
-func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string) (*authority.Genesis, []*authority.SignedReceipt, map[string]string, error) {
+func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string) (*authority.Succession, []*authority.SignedReceipt, map[string]string, error) {
 	if from == "" {
 		_, cluster, err := a.rosterInForce(ctx) // whom a change has brought may hold shares
 		var silent *client.NodesError
@@ -115,35 +117,48 @@ func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string)
 				missing[r.Node] = string(why.Reasons[0].Code) + ": " + why.Reasons[0].Sentence
 			}
 		}
-		return cluster.Known().Genesis, list, missing, nil
+		return cluster.Known(), list, missing, nil
 	}
 	b, err := readSmall(from)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	about, list, err := authority.ParseReceipts(b)
+	about, list, chain, err := authority.ParseReceipts(b)
 	if err == nil && about != id {
 		err = fmt.Errorf("%w: they are about the change %s", authority.ErrReceipt, about)
 	}
 	if err != nil {
 		return nil, nil, nil, fail(exitInput, "%s: %w", from, err)
 	}
+	g, known, err := a.pinned(genesis)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if known, err = authority.Continue(g, known, chain); err != nil {
+		return nil, nil, nil, fail(exitInput, "%s: %w", from, err)
+	}
+	return known, list, nil, nil
+}
+
+// pinned is the document of --genesis, or the one pinned at home with the changes that are
+// known there.
+func (a *app) pinned(genesis string) (*authority.VerifiedGenesis, *authority.Succession, error) {
 	if genesis == "" {
 		h, err := a.loadHome()
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
-		return h.Custody.Genesis, list, nil, nil
+		return h.Genesis, h.Custody, nil
 	}
 	s, _, err := readGenesis(genesis)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	g, err := s.Verify()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	return &g.Genesis, list, nil, nil
+	return g, authority.Begin(g), nil
 }
 
 func (v revokeView) words(w io.Writer) {
