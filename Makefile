@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills bench bench-keys timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-keys timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -18,6 +18,7 @@ help:
 	@echo "make prove-long  the same with every count at full length; writes docs/proofs/"
 	@echo "make revokes     2,000 revokes race 20,000 unwraps while nodes and networks suffer"
 	@echo "make kills       each node killed at each step of a new and of a running cluster"
+	@echo "make turnover    ten refreshes, reshares, nodes that come, go and are replaced, a new version, under load"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
 	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
@@ -81,6 +82,10 @@ revokes:
 kills:
 	@script/deps --test
 	go test -count=1 -timeout 2h -v -run EachStepMayBeTheLast ./bench/cluster -every-node -running
+
+turnover:
+	@script/deps --test
+	go test -count=1 -timeout 1h -v -run '^TestNoRequestFailsWhileSharesTurnOver$$' ./bench/cluster -refreshes 10
 
 prove-long:
 	@script/deps --test

@@ -17,7 +17,7 @@ const addressWait = time.Second
 // takes over those that verify. It says whether some node has moved. Only the
 // nodes that are missed make it worth asking: see [Client.nearest].
 func (c *Client) askAddresses(ctx context.Context) (moved bool) {
-	for _, l := range c.links {
+	for _, l := range c.links() {
 		if s := l.standing(); s.rtt == 0 || s.shunned {
 			continue
 		}

@@ -17,23 +17,23 @@ import (
 func (c *Client) Anchors(ctx context.Context) ([]*authority.VerifiedAnchor, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	answers := make([]*api.AnchorsAnswer, len(c.links))
-	errs := make([]error, len(c.links))
+	links, g := c.links(), c.Known().Genesis
+	answers := make([]*api.AnchorsAnswer, len(links))
+	errs := make([]error, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() { answers[i], errs[i] = ask[api.AnchorsAnswer](ctx, l, api.MethodAnchors, nil) })
 	}
 	all.Wait()
-	g := c.conf.Known.Genesis
 	newest := map[string]*authority.VerifiedAnchor{}
 	failed := &NodesError{Doing: "fetch the anchors"}
 	for i, a := range answers {
 		err := errs[i]
-		if err == nil && len(a.Entries) > len(c.links) {
-			err = fmt.Errorf("%w: %d anchors of %d nodes", ErrAnswer, len(a.Entries), len(c.links))
+		if err == nil && len(a.Entries) > len(links) {
+			err = fmt.Errorf("%w: %d anchors of %d nodes", ErrAnswer, len(a.Entries), len(links))
 		}
 		if err != nil {
-			failed.Reasons = append(failed.Reasons, reasonOf(c.links[i].node.ID, err))
+			failed.Reasons = append(failed.Reasons, reasonOf(links[i].node.ID, err))
 			continue
 		}
 		for _, entry := range a.Entries {
@@ -46,7 +46,7 @@ func (c *Client) Anchors(ctx context.Context) ([]*authority.VerifiedAnchor, erro
 			}
 		}
 	}
-	if len(failed.Reasons) == len(c.links) {
+	if len(failed.Reasons) == len(links) {
 		return nil, failed
 	}
 	var list []*authority.VerifiedAnchor

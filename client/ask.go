@@ -21,9 +21,10 @@ type NodeStatus struct {
 func (c *Client) Status(ctx context.Context) []NodeStatus {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list := make([]NodeStatus, len(c.links))
+	links := c.links()
+	list := make([]NodeStatus, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() {
 			answer, err := ask[api.StatusAnswer](ctx, l, api.MethodStatus, nil)
 			list[i] = NodeStatus{Node: l.node.ID, Answer: answer}
@@ -106,7 +107,10 @@ func (c *Client) AuditTail(ctx context.Context, node string, n int) (*api.AuditT
 // ask makes one call and reads its answer. Failures are a *[api.Error], an error
 // that wraps [ErrAnswer], or the connection's.
 func ask[A any](ctx context.Context, l *link, method uint16, body []byte) (*A, error) {
-	b, err := l.call(ctx, method, body)
+	return answered[A](l.call(ctx, method, body))
+}
+
+func answered[A any](b []byte, err error) (*A, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +134,13 @@ func firstOf[A any](ctx context.Context, c *Client, doing string, get func(conte
 		answer *A
 		err    error
 	}
-	queue := c.nearest(ctx, c.links, 1)
+	links := c.links()
+	queue := c.nearest(ctx, links, 1)
 	outcomes := make(chan outcome, len(queue))
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
-	failure := &NodesError{Doing: doing, Nodes: len(c.links)}
+	failure := &NodesError{Doing: doing, Nodes: len(links)}
 	waiting := map[string]bool{}
 	next := func() {
 		if len(queue) == 0 {
@@ -167,7 +172,7 @@ func firstOf[A any](ctx context.Context, c *Client, doing string, get func(conte
 			if err := outer.Err(); err == context.Canceled {
 				return nil, fmt.Errorf("%s: %w", doing, err)
 			}
-			for _, l := range c.links {
+			for _, l := range links {
 				if waiting[l.node.ID] {
 					failure.Reasons = append(failure.Reasons, reasonOf(l.node.ID, ctx.Err()))
 				}

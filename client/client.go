@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warifu.dev/api"
@@ -26,7 +28,7 @@ type Config struct {
 	// Genesis is the document of the cluster.
 	Genesis *authority.VerifiedGenesis
 	// Known is how the custodians and the roster have changed since, as far as it is
-	// known here; nil means not at all. Nodes that came later are not called.
+	// known here; nil means not at all.
 	Known *authority.Succession
 	// Certificate is the application's, from a client CA that the ledger names;
 	// or a custodian's or a node's, self-signed.
@@ -63,7 +65,8 @@ func (c *Config) validate() error {
 // Client talks to one cluster. Its methods are safe for concurrent use.
 type Client struct {
 	conf      Config
-	links     []*link // in the roster's order; never changed
+	nodes     atomic.Pointer[nodes]
+	meeting   chan struct{} // holds one while the roster is asked for
 	histories histories
 
 	ctx    context.Context // ends with Close
@@ -71,6 +74,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	closed bool                // guarded by mu
+	left   []*link             // of nodes that are on the roster no more; guarded by mu
 	names  map[string]*Key     // the newest version known; guarded by mu; at most maxKeys
 	newest map[api.KeyID]*Key  // likewise
 	keys   map[keyVersion]*Key // guarded by mu; at most maxKeys
@@ -94,14 +98,15 @@ func New(conf Config) (*Client, error) {
 	if conf.Known == nil {
 		conf.Known = authority.Begin(conf.Genesis)
 	}
-	c := &Client{conf: conf, names: map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{}}
-	for _, n := range conf.Known.Genesis.Roster {
-		l, err := newLink(c, n)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		c.links = append(c.links, l)
+	c := &Client{
+		conf: conf, meeting: make(chan struct{}, 1),
+		names: map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{},
 	}
+	first, err := c.nodesOf(conf.Known)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c.nodes.Store(first)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -114,7 +119,7 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.cancel()
 	c.work.Wait()
-	for _, l := range c.links {
+	for _, l := range slices.Concat(c.links(), c.left) {
 		l.close()
 	}
 }
@@ -132,20 +137,6 @@ func (c *Client) goes(f func()) bool {
 
 // Genesis returns the document this client was given.
 func (c *Client) Genesis() *authority.VerifiedGenesis { return c.conf.Genesis }
-
-// Known returns how the custodians and the roster have changed since genesis, as it
-// was known when the client was made.
-func (c *Client) Known() *authority.Succession { return c.conf.Known }
-
-// link returns the way to a node by its id.
-func (c *Client) link(id string) (*link, error) {
-	for _, l := range c.links {
-		if l.node.ID == id {
-			return l, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: %q", ErrUnknownNode, printable(id))
-}
 
 // bounded is ctx with the client's own timeout.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -20,18 +20,29 @@ const custodyWait = time.Second
 // custodians signed who had been replaced. It is the longest chain; of chains that part,
 // that which t nodes follow beyond the parting, one of them honest. It fails with
 // [ErrParted] when there is none such, and with a *[NodesError] when nobody answers.
+// From then on this client calls the nodes of that roster, if it goes on from the one
+// that it knew.
 func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
+	chain, err := c.custody(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return chain, c.learn(chain)
+}
+
+func (c *Client) custody(ctx context.Context) (*authority.Succession, error) {
 	ctx, cancel := c.bounded(ctx)
 	type outcome struct {
 		link  *link
 		chain *authority.Succession
 		err   error
 	}
-	outcomes := make(chan outcome, len(c.links))
+	links := c.links()
+	outcomes := make(chan outcome, len(links))
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
-	for _, l := range c.links {
+	for _, l := range links {
 		asked.Go(func() {
 			a, err := ask[api.ClusterAnswer](ctx, l, api.MethodCluster, nil)
 			if err != nil {
@@ -47,8 +58,8 @@ func (c *Client) Custody(ctx context.Context) (*authority.Succession, error) {
 	}
 	var chains []*authority.Succession
 	var late <-chan time.Time
-	failed := &NodesError{Doing: "ask who the custodians are", Nodes: len(c.links)}
-	for range c.links {
+	failed := &NodesError{Doing: "ask who the custodians are", Nodes: len(links)}
+	for range links {
 		select {
 		case o := <-outcomes:
 			if o.err != nil {

@@ -39,9 +39,10 @@ func (c *Client) Receipts(ctx context.Context, id api.Digest) []NodeReceipt {
 func (c *Client) receipts(ctx context.Context, id api.Digest, method uint16, body []byte) []NodeReceipt {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list := make([]NodeReceipt, len(c.links))
+	links := c.links()
+	list := make([]NodeReceipt, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() {
 			list[i] = NodeReceipt{Node: l.node.ID}
 			r, err := c.receiptOf(ctx, l, id, method, body)
@@ -67,10 +68,10 @@ func (c *Client) receiptOf(ctx context.Context, l *link, id api.Digest, method u
 	}
 	s, err := authority.ParseSignedReceipt(a.Receipt)
 	if err == nil {
-		err = s.Verify(c.conf.Known, id)
+		err = s.Verify(c.Known(), id)
 	}
 	if errors.Is(err, authority.ErrRosterUnknown) {
-		return nil, api.Retry(api.CodeNoReceipt, "it was given under version %d of the roster, known here is version %d", s.Receipt.Roster, c.conf.Known.Roll.Version)
+		return nil, api.Retry(api.CodeNoReceipt, "it was given under version %d of the roster, known here is version %d", s.Receipt.Roster, c.Known().Roll.Version)
 	}
 	if err == nil && s.Receipt.Node != l.node.ID {
 		err = fmt.Errorf("%w: it is of %s", authority.ErrReceipt, s.Receipt.Node)

@@ -12,6 +12,11 @@
 // is only a hint. What single nodes say (Status, Keys, Policy, AuditTail) is
 // handed on as what that node says.
 //
+// Whom it calls. The roster of [Config.Known], and each later one that goes on from it:
+// when a key record is of a later roster, or names a holder that is not known here, all
+// nodes are asked for the changes that custodians have signed, see [Client.Custody]. So
+// a client that is never started anew outlives the nodes that it began with.
+//
 // Where a key stands in its life is believed of the custodians who signed it, as far as
 // nodes show it: nothing is wrapped under a key that is known not to be active, and a
 // state that cannot follow the one that is known is not taken.
@@ -25,7 +30,8 @@
 // epochs are never combined. Opening is optimistic: only when the commitment in
 // the envelope does not match are share proofs asked for, and then a holder whose
 // partial is unproven is named, set aside, and replaced. If all t proofs hold, the
-// envelope is corrupt, and nobody is blamed.
+// envelope is corrupt, and nobody is blamed. [Result.Retries] counts every question that
+// was asked beyond the first t.
 //
 // By a grant. Where the policy demands that people approve, [Granted] names what they
 // approved. Each envelope takes one of its uses, and each holder keeps its own count:

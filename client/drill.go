@@ -19,8 +19,8 @@ import (
 func (c *Client) Drill(ctx context.Context, s *authority.Signer, opens age.Identity) (node string, answer api.SubmitAnswer, err error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	failure := &NodesError{Doing: "drill", Nodes: len(c.links)}
-	for _, l := range c.nearest(ctx, c.links, 1) {
+	failure := &NodesError{Doing: "drill", Nodes: len(c.links())}
+	for _, l := range c.nearest(ctx, c.links(), 1) {
 		a, err := c.drillWith(ctx, l, s, opens)
 		if err == nil {
 			return l.node.ID, *a, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warifu.dev/api"
@@ -51,6 +52,8 @@ type gathering struct {
 	id        api.RequestID
 	reason    string
 	items     []*pending
+	holders   []*link         // those that the record names and that are known
+	strange   []string        // those that are not
 	queue     []*link         // holders not asked yet, the nearest first
 	asking    map[string]bool // holders asked, and not answered yet
 	falsified map[string]bool // holders that gave a false partial
@@ -59,6 +62,7 @@ type gathering struct {
 	slow      time.Duration   // the slowest distance of those asked
 	ahead     uint64          // an epoch that a holder names, above the one of the record at hand
 	looked    bool            // a newer record has been asked for
+	asked     *atomic.Int64   // questions to holders, of all epochs
 }
 
 // maxEpochs bounds how many epochs one request goes through: a refresh takes longer
@@ -86,16 +90,20 @@ type holderAnswer struct {
 func (c *Client) gather(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
 	ctx, cancel := c.bounded(outer)
 	defer cancel()
-	g := c.gathering(key, items, id, reason)
+	var asked atomic.Int64
+	g := c.gathering(key, items, id, reason, &asked)
 	for range maxEpochs {
 		newer := g.run(ctx)
 		if newer == nil {
 			break
 		}
-		g = c.gathering(newer, items, id, reason)
+		g = c.gathering(newer, items, id, reason, &asked)
 		for _, p := range g.open() {
 			p.partials, p.reasons = map[string]partial{}, nil
 		}
+	}
+	for _, p := range items {
+		p.result.Retries = max(0, int(asked.Load())-g.key.Threshold())
 	}
 	for _, p := range g.open() {
 		if errors.Is(outer.Err(), context.Canceled) {
@@ -112,9 +120,9 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 	}
 }
 
-func (c *Client) gathering(key *Key, items []*pending, id api.RequestID, reason string) *gathering {
+func (c *Client) gathering(key *Key, items []*pending, id api.RequestID, reason string, asked *atomic.Int64) *gathering {
 	return &gathering{
-		client: c, key: key, id: id, reason: reason, items: items,
+		client: c, key: key, id: id, reason: reason, items: items, asked: asked,
 		asking: map[string]bool{}, falsified: map[string]bool{},
 	}
 }
@@ -124,17 +132,15 @@ func (c *Client) gathering(key *Key, items []*pending, id api.RequestID, reason 
 func (g *gathering) run(outer context.Context) (newer *Key) {
 	ctx, cancel := context.WithCancel(outer)
 	c, key := g.client, g.key
-	var holders []*link
 	for _, h := range key.record.Order().Holders {
-		l, err := c.link(h)
-		if err != nil {
-			g.refuse(g.items, reasonOf(h, err))
-			continue
+		if l, err := c.link(h); err == nil {
+			g.holders = append(g.holders, l)
+		} else {
+			g.strange = append(g.strange, h)
 		}
-		holders = append(holders, l)
 	}
-	g.queue = c.nearest(ctx, holders, key.Threshold())
-	answers := make(chan holderAnswer, 2*len(g.queue)) // each may be asked again elsewhere
+	g.queue = c.nearest(ctx, g.holders, key.Threshold())
+	answers := make(chan holderAnswer, 2*len(key.Holders())) // each may be asked again elsewhere
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
@@ -166,7 +172,7 @@ func (g *gathering) run(outer context.Context) (newer *Key) {
 			}
 		}
 		if len(g.asking) == 0 {
-			if g.follow(ctx) {
+			if g.meet(ctx) || g.follow(ctx) {
 				continue
 			}
 			break
@@ -180,7 +186,7 @@ func (g *gathering) run(outer context.Context) (newer *Key) {
 				ask()
 			}
 		case <-ctx.Done():
-			for _, l := range holders {
+			for _, l := range g.holders {
 				if g.asking[l.node.ID] {
 					g.refuse(g.open(), reasonOf(l.node.ID, ctx.Err()))
 				}
@@ -246,13 +252,14 @@ func (g *gathering) missing() int {
 
 // ask asks one holder for its partials of some items.
 func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bool) (*api.UnwrapAnswer, error) {
+	g.asked.Add(1)
 	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason, Region: l.client.conf.Region}
 	for _, p := range items {
 		it := p.wire
 		it.Prove, it.Epoch = prove, g.key.Epoch()
 		request.Items = append(request.Items, it)
 	}
-	answer, err := ask[api.UnwrapAnswer](ctx, l, api.MethodUnwrap, wire.Encode(request))
+	answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, wire.Encode(request), func() { g.asked.Add(1) }))
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +267,25 @@ func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bo
 		return nil, fmt.Errorf("%w: %d answers for %d items", ErrAnswer, len(answer.Items), len(items))
 	}
 	return answer, nil
+}
+
+// meet looks, before there are too few, for the holders that are not on the roster which
+// this client knows: they have come since. It says whether there are any now.
+func (g *gathering) meet(ctx context.Context) bool {
+	if len(g.strange) == 0 || ctx.Err() != nil {
+		return false
+	}
+	g.client.meet(ctx, g.key.record.RosterVersion)
+	for _, h := range g.strange {
+		l, err := g.client.link(h)
+		if err != nil {
+			g.refuse(g.open(), reasonOf(h, err))
+			continue
+		}
+		g.holders, g.queue = append(g.holders, l), append(g.queue, l)
+	}
+	g.strange = nil
+	return len(g.queue) > 0
 }
 
 // follow looks once, before there are too few, whether holders that were not there
@@ -415,7 +441,7 @@ func (g *gathering) settle(ctx context.Context, p *pending) {
 		err     error
 	}
 	var links []*link
-	for _, l := range g.client.links {
+	for _, l := range g.holders {
 		if _, gave := p.partials[l.node.ID]; gave {
 			links = append(links, l)
 		}

@@ -83,16 +83,17 @@ func (c *Client) Grants(ctx context.Context) (list []GrantAtNode, more int, err 
 func (c *Client) GrantEverywhere(ctx context.Context, id api.Digest) ([]GrantAtNode, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	failure := &NodesError{Doing: "find the grant " + id.String(), Nodes: len(c.links)}
-	answers := make([]*found, len(c.links))
-	errs := make([]error, len(c.links))
+	links := c.links()
+	failure := &NodesError{Doing: "find the grant " + id.String(), Nodes: len(links)}
+	answers := make([]*found, len(links))
+	errs := make([]error, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() { answers[i], errs[i] = l.grants(ctx, id) })
 	}
 	all.Wait()
 	var out []GrantAtNode
-	for i, l := range c.links {
+	for i, l := range links {
 		switch {
 		case errs[i] != nil:
 			failure.Reasons = append(failure.Reasons, reasonOf(l.node.ID, errs[i]))

@@ -22,9 +22,10 @@ type NodeHealth struct {
 func (c *Client) Health(ctx context.Context) []NodeHealth {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list := make([]NodeHealth, len(c.links))
+	links := c.links()
+	list := make([]NodeHealth, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() {
 			sent := time.Now()
 			answer, err := ask[api.HealthAnswer](ctx, l, api.MethodHealth, nil)

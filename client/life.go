@@ -123,9 +123,10 @@ func (c *Client) KeyAt(ctx context.Context, nameOrID string) ([]NodeKey, error) 
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	body := wire.Encode(q)
-	list := make([]NodeKey, len(c.links))
+	links := c.links()
+	list := make([]NodeKey, len(links))
 	var all sync.WaitGroup
-	for i, l := range c.links {
+	for i, l := range links {
 		all.Go(func() {
 			list[i] = NodeKey{Node: l.node.ID}
 			err := func() error {

@@ -164,6 +164,11 @@ func (c *Client) open(ctx context.Context, addr string, pin transport.SPKI) (*op
 // call asks the node. A connection that turns out to have died since it was last
 // used is replaced once: every request of the client may be repeated.
 func (l *link) call(ctx context.Context, method uint16, body []byte) ([]byte, error) {
+	return l.repeat(ctx, method, body, func() {})
+}
+
+// repeat is call; it says so when it asks once more.
+func (l *link) repeat(ctx context.Context, method uint16, body []byte, again func()) ([]byte, error) {
 	for {
 		conn, fresh, err := l.connect(ctx)
 		if err != nil {
@@ -180,6 +185,7 @@ func (l *link) call(ctx context.Context, method uint16, body []byte) ([]byte, er
 			l.measured(time.Since(began), len(body))
 			return nil, refusalOf(err)
 		case errors.Is(err, transport.ErrClosed) && !fresh:
+			again()
 			continue
 		case errors.Is(err, transport.ErrClosed):
 			l.fail(err)

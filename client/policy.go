@@ -25,22 +25,23 @@ func (c *Client) Policy(ctx context.Context) (*api.PolicyAnswer, error) {
 		answer *api.PolicyAnswer
 		err    error
 	}
-	outcomes := make(chan outcome, len(c.links))
+	links := c.links()
+	outcomes := make(chan outcome, len(links))
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
-	for _, l := range c.links {
+	for _, l := range links {
 		asked.Go(func() {
 			a, err := ask[api.PolicyAnswer](ctx, l, api.MethodPolicy, nil)
 			outcomes <- outcome{l, a, err}
 		})
 	}
 	liars := int(c.Genesis().Root.F)
-	enough := len(c.links)/2 + 1
+	enough := len(links)/2 + 1
 	var answers []*api.PolicyAnswer
 	var late <-chan time.Time
-	failed := &NodesError{Doing: "fetch the policy", Nodes: len(c.links)}
-	for range c.links {
+	failed := &NodesError{Doing: "fetch the policy", Nodes: len(links)}
+	for range links {
 		select {
 		case o := <-outcomes:
 			if o.err != nil {
@@ -58,7 +59,7 @@ func (c *Client) Policy(ctx context.Context) (*api.PolicyAnswer, error) {
 		return nil, failed
 	}
 	if len(answers) < enough {
-		c.conf.Log.Warn("fewer than a majority of the nodes show the policy: it may have been replaced", "shown", len(answers), "nodes", len(c.links))
+		c.conf.Log.Warn("fewer than a majority of the nodes show the policy: it may have been replaced", "shown", len(answers), "nodes", len(links))
 	}
 	return newestPolicy(answers, liars), nil
 }

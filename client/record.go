@@ -103,6 +103,9 @@ func (c *Client) fetch(ctx context.Context, doing string, request api.KeyRecordR
 	if err != nil {
 		return nil, err
 	}
+	if of := k.record.RosterVersion; of > c.Known().Roll.Version {
+		c.goes(func() { c.meet(c.ctx, of) })
+	}
 	return c.keep(k), nil
 }
 

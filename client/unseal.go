@@ -26,7 +26,7 @@ type NodeSeal struct {
 func (c *Client) Seals(ctx context.Context, nodes ...string) []NodeSeal {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	asked := slices.DeleteFunc(slices.Clone(c.links), func(l *link) bool {
+	asked := slices.DeleteFunc(slices.Clone(c.links()), func(l *link) bool {
 		return len(nodes) > 0 && !slices.Contains(nodes, l.node.ID)
 	})
 	list := make([]NodeSeal, len(asked))

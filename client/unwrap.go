@@ -21,6 +21,10 @@ type Item struct {
 type Result struct {
 	DEK secret.Bytes
 	Err error
+	// Retries is how many questions went to holders beyond the t that open an envelope,
+	// for the request that this item went with: in the place of those who refused, were
+	// down or slow, on a new connection, or of another epoch.
+	Retries int
 }
 
 // maxFrameBody bounds the items of one request, in bytes: with the frame around

@@ -48,6 +48,11 @@ var campaigns = []campaign{
 		says: regexp.MustCompile(`(?m)^[0-9]+ deaths at [0-9]+ steps of 5 nodes, each node started again, and all agreed$`),
 	},
 	{
+		name: "turnover", what: "shares, members and versions turn over on real processes, under half of the peak load",
+		command: []string{"make", "turnover"}, patient: time.Hour,
+		says: regexp.MustCompile(`(?m)^(\| .* \||turnover: .* 0 failed, .*)$`),
+	},
+	{
 		name: "flood", what: "strangers, applications, another cluster's custodians and replays flood running ceremonies",
 		command: []string{"go", "test", "-v", "-count=1", "-timeout=1h", "-run=^TestACeremonyEndsUnderAFlood$", "./bench/cluster", "-flood=25000", "-flood-timed"}, patient: time.Hour,
 		says: regexp.MustCompile(`(?m)^flood: 100000 calls, each refused by name; .*$`),

@@ -3,6 +3,7 @@ package warifutest_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -167,6 +168,123 @@ func TestARosterChangesAcrossLeadersAndAbsence(t *testing.T) {
 		h.must(h.Start("sg-1"))
 		h.settled("stranded") // it has no share of the root key
 	})
+}
+
+// A node that holds shares is replaced: it stays until they are dealt to others and the
+// old ones are erased, and then it is gone. What was wrapped before opens after, for a
+// client that knew the roster of genesis and has learned the rest.
+func TestANodeIsReplaced(t *testing.T) {
+	inHouse(t, func(h *house) {
+		app, key, err := h.Application(warifutest.AppA)
+		h.must(err)
+		const leaver = "jp-west-2"
+		line, err := h.Init(warifutest.Node{ID: sixth, Region: "jp-east"})
+		h.must(err)
+		known := h.change(authority.KindNodeReplace, authority.Membership{Newcomer: &line, Leaver: leaver})
+		h.must(h.Join(sixth, known))
+		h.must(h.Start(sixth))
+		h.comes(5*time.Minute, "what it waits for", func() (string, bool) {
+			w := h.unfinished()
+			return w, strings.Contains(w, leaver+" has shares of "+warifutest.KeyName+", the root key")
+		})
+		e, err := h.Desk().Sign(authority.KindReshare, wire.Encode(authority.Renewal{
+			Root: true, T: 3, F: 1, Holders: []string{"jp-east-1", "jp-east-2", "jp-west-1", sixth, "sg-1"}, PhaseSeconds: 30,
+		}), api.Digest{})
+		h.must(err)
+		_, err = h.asks.Submit(h.Context(), e.Encode())
+		h.must(err)
+		h.comes(15*time.Minute, "the end of the replacement", func() (string, bool) {
+			opens(h.T, app, key)
+			w := h.unfinished()
+			return w, w == ""
+		})
+		h.comes(5*time.Minute, "the newcomer serves, and who was replaced knows nothing any more", func() (string, bool) {
+			opens(h.T, app, key)
+			var serves, left bool
+			for _, s := range h.asks.Status(h.Context()) {
+				switch s.Node {
+				case sixth:
+					serves = s.Err == nil && s.Answer.State == "serving"
+				case leaver:
+					left = s.Err != nil || s.Answer.FreshFor <= 0
+				}
+			}
+			return fmt.Sprintf("serves %v, left %v", serves, left), serves && left
+		})
+		h.must(h.Stop(leaver))
+		opens(h.T, app, key)
+		if g := app.Known().Genesis; g.NodeByID(sixth) == nil {
+			h.Error("the application does not know the newcomer")
+		}
+	})
+}
+
+// R10: the shares of a key go from 3-of-5 to 4-of-7, two of them nodes that have just
+// come, while a client that knows nothing of them unwraps. No request fails, and when
+// three of the nodes that it began with are gone, the two are asked.
+func TestSharesGoToNewNodesUnderLoad(t *testing.T) {
+	inHouse(t, func(h *house) {
+		app, key, err := h.Application(warifutest.AppA)
+		h.must(err)
+		holders := h.IDs()
+		for _, n := range []warifutest.Node{{ID: sixth, Region: "jp-east"}, {ID: "sg-7", Region: "sg"}} {
+			line, err := h.Init(n)
+			h.must(err)
+			known := h.change(authority.KindNodeAdd, authority.Membership{Newcomer: &line})
+			h.must(h.Join(n.ID, known))
+			h.must(h.Start(n.ID))
+			h.settled("stranded")
+			holders = append(holders, n.ID)
+		}
+		e, err := h.Desk().Sign(authority.KindReshare, wire.Encode(authority.Renewal{Root: true, T: 4, F: 1, Holders: holders, PhaseSeconds: 30}), api.Digest{})
+		h.must(err)
+		_, err = h.asks.Submit(h.Context(), e.Encode())
+		h.must(err)
+		h.comes(15*time.Minute, "the old shares are gone", func() (string, bool) {
+			opens(h.T, app, key)
+			keys, err := h.asks.Keys(h.Context())
+			return fmt.Sprintf("%+v, %v", keys, err), err == nil && len(keys) == 1 && keys[0].T == 4 && len(keys[0].Live) == 1 && len(keys[0].Gone) == 1 && len(keys[0].Gone[0].Await) == 0
+		})
+		for _, id := range holders[:3] {
+			h.must(h.Crash(id))
+		}
+		opens(h.T, app, key)
+		opens(h.T, app, key)
+	})
+}
+
+// unfinished is what the nodes that answer say of a change of the roster that goes on.
+func (h *house) unfinished() string {
+	h.Helper()
+	heard := false
+	for _, s := range h.asks.Status(h.Context()) {
+		if s.Err != nil || s.Answer.State != "serving" {
+			continue
+		}
+		heard = true
+		for _, w := range s.Answer.Warnings {
+			if strings.Contains(w, "roster") {
+				return w
+			}
+		}
+	}
+	if !heard {
+		return "no node that serves answers"
+	}
+	return ""
+}
+
+// comes waits until something has come, and says what there was in its place.
+func (h *house) comes(within time.Duration, what string, look func() (string, bool)) {
+	h.Helper()
+	var last string
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(time.Second) {
+		var come bool
+		if last, come = look(); come {
+			return
+		}
+	}
+	h.Fatalf("%s has not come after %v: %s", what, within, last)
 }
 
 // opens has an application wrap something, and open it.

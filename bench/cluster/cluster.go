@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,11 +105,15 @@ type Cluster struct {
 	cfg     Config
 	module  string // of the tokens
 	parent  *parent
-	nodes   map[string]*member
 	desk    *desk
 	genesis *authority.VerifiedGenesis
 	key     *client.Key // the last one created; set before [Cluster.Load]
 	held    holds
+
+	mu    sync.RWMutex
+	nodes map[string]*member    // those that left too; guarded by mu
+	ids   []string              // of those on the roster, in its order; guarded by mu
+	known *authority.Succession // guarded by mu
 }
 
 // member is one node with its process.
@@ -145,10 +151,10 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 	}
 	for _, n := range cfg.Nodes {
-		c.nodes[n.ID] = &member{Node: n, dir: filepath.Join(cfg.Dir, "nodes", n.ID)}
-	}
-	if err := c.choosePorts(); err != nil {
-		return nil, err
+		if _, err := c.place(n); err != nil {
+			return nil, err
+		}
+		c.ids = append(c.ids, n.ID)
 	}
 	if err := c.each(func(m *member) error { return c.makeNode(ctx, m) }); err != nil {
 		return nil, err
@@ -171,14 +177,22 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	return c, c.WaitServing(ctx)
 }
 
-// each does one thing for all nodes at a time.
+// each does one thing for all nodes of the roster at a time.
 func (c *Cluster) each(do func(*member) error) error {
-	errs := make([]error, len(c.cfg.Nodes))
+	var members []*member
+	for _, id := range c.IDs() {
+		members = append(members, c.at(id))
+	}
+	return eachOf(members, do)
+}
+
+func eachOf(members []*member, do func(*member) error) error {
+	errs := make([]error, len(members))
 	var all sync.WaitGroup
-	for i, n := range c.cfg.Nodes {
+	for i, m := range members {
 		all.Go(func() {
-			if err := do(c.nodes[n.ID]); err != nil {
-				errs[i] = fmt.Errorf("node %s: %w", n.ID, err)
+			if err := do(m); err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", m.ID, err)
 			}
 		})
 	}
@@ -186,20 +200,31 @@ func (c *Cluster) each(do func(*member) error) error {
 	return errors.Join(errs...)
 }
 
-// choosePorts chooses where the nodes listen, and holds each port until its node runs.
-func (c *Cluster) choosePorts() error {
-	for _, m := range c.nodes {
-		m.listens = map[Channel]string{}
-		for _, channel := range []Channel{ToClients, ToPeers} {
-			socket, err := ports.Listen("127.0.0.1")
-			if err != nil {
-				return err
-			}
-			m.held = append(m.held, socket)
-			m.listens[channel] = socket.LocalAddr().String()
-		}
+// place chooses where a node is, and where it listens: each port is held until it runs.
+func (c *Cluster) place(n Node) (*member, error) {
+	m := &member{Node: n, dir: filepath.Join(c.cfg.Dir, "nodes", n.ID), listens: map[Channel]string{}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nodes[n.ID] != nil {
+		return nil, fmt.Errorf("there is a node %s, or was", n.ID)
 	}
-	return nil
+	c.nodes[n.ID] = m // so that Close lets its ports go
+	for _, channel := range []Channel{ToClients, ToPeers} {
+		socket, err := ports.Listen("127.0.0.1")
+		if err != nil {
+			return nil, err
+		}
+		m.held = append(m.held, socket)
+		m.listens[channel] = socket.LocalAddr().String()
+	}
+	return m, nil
+}
+
+// at is a node by its id, which there must be.
+func (c *Cluster) at(id string) *member {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.nodes[id]
 }
 
 // letGo makes a node's ports free for it; m.mu is held.
@@ -281,32 +306,30 @@ func (c *Cluster) hide(m *member) error {
 // Genesis is the cluster's document.
 func (c *Cluster) Genesis() *authority.VerifiedGenesis { return c.genesis }
 
-// IDs are the nodes, in the order of their indices.
+// IDs are the nodes on the roster, in its order: that of their indices, at first.
 func (c *Cluster) IDs() []string {
-	var ids []string
-	for _, n := range c.cfg.Nodes {
-		ids = append(ids, n.ID)
-	}
-	return ids
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.ids)
 }
 
 // NodeDir is where everything of a node is: data, token and log.
-func (c *Cluster) NodeDir(id string) string { return c.nodes[id].dir }
+func (c *Cluster) NodeDir(id string) string { return c.at(id).dir }
 
 // Dir is a node's own directory, the argument of warifud.
-func (c *Cluster) Dir(id string) string { return filepath.Join(c.nodes[id].dir, "data") }
+func (c *Cluster) Dir(id string) string { return filepath.Join(c.at(id).dir, "data") }
 
 // TokenDir is the directory of a node's SoftHSM token.
-func (c *Cluster) TokenDir(id string) string { return filepath.Join(c.nodes[id].dir, "token") }
+func (c *Cluster) TokenDir(id string) string { return filepath.Join(c.at(id).dir, "token") }
 
 // LogPath is the file with what a node's process printed.
-func (c *Cluster) LogPath(id string) string { return filepath.Join(c.nodes[id].dir, "log") }
+func (c *Cluster) LogPath(id string) string { return filepath.Join(c.at(id).dir, "log") }
 
 // PIN is the PIN of a node's token.
-func (c *Cluster) PIN(id string) string { return c.nodes[id].pin }
+func (c *Cluster) PIN(id string) string { return c.at(id).pin }
 
 // Address is where a node says it listens for clients.
-func (c *Cluster) Address(id string) string { return c.nodes[id].line.Claim.Client }
+func (c *Cluster) Address(id string) string { return c.at(id).line.Claim.Client }
 
 // statusEvery is how often nodes are asked while something is waited for.
 const statusEvery = 200 * time.Millisecond
@@ -358,7 +381,10 @@ func (c *Cluster) Custodian() (*client.Client, error) {
 
 // Close kills what still runs and returns when it is gone. The directory stays.
 func (c *Cluster) Close() error {
-	err := c.each(func(m *member) error {
+	c.mu.RLock()
+	all := slices.Collect(maps.Values(c.nodes))
+	c.mu.RUnlock()
+	err := eachOf(all, func(m *member) error {
 		err := c.signalAndWait(m, killed)
 		m.mu.Lock()
 		m.letGo()

@@ -80,8 +80,8 @@ func (c *Cluster) bear() error {
 		}
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: uint32(count)})
 	}
-	for _, n := range c.cfg.Nodes {
-		g.Roster = append(g.Roster, c.nodes[n.ID].line)
+	for _, id := range c.IDs() {
+		g.Roster = append(g.Roster, c.at(id).line)
 	}
 	g.Root = authority.Order{
 		Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: uint32(c.cfg.T), F: uint32(c.cfg.F),
@@ -98,8 +98,11 @@ func (c *Cluster) bear() error {
 	}
 	var err error
 	c.desk = d
-	c.genesis, err = s.Verify()
-	return err
+	if c.genesis, err = s.Verify(); err != nil {
+		return err
+	}
+	c.known = authority.Begin(c.genesis)
+	return nil
 }
 
 // CustodianKeys are the private keys of all custodians.
@@ -238,9 +241,10 @@ func (c *Cluster) NewIdentity(uri string) (tls.Certificate, error) {
 	return certify(&x509.Certificate{URIs: []*url.URL{name}}, nil, c.desk.ca, c.desk.caKey)
 }
 
-// Client makes a client that shows a certificate. The caller closes it.
+// Client makes a client that shows a certificate, and knows the roster of now. The
+// caller closes it.
 func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
-	return client.New(client.Config{Genesis: c.genesis, Certificate: cert, Log: c.cfg.Log})
+	return client.New(client.Config{Genesis: c.genesis, Known: c.roster(), Certificate: cert, Log: c.cfg.Log})
 }
 
 // Unseal has as many custodians as are required hand their pieces to every node

@@ -4,6 +4,7 @@
 //	Start ──▶ tokens, warifud init, custodians, genesis, warifud join, warifud run
 //	       ──▶ every node says "serving"
 //	Furnish ──▶ a CA, a policy, a key         Stop, Kill, Pause, Restart ──▶ what breaks
+//	Add, Replace, Remove ──▶ another roster   Turnover ──▶ all of it under a load of unwraps
 //
 // Inflict takes the faults of package warifutest/schedule that processes can be made
 // to suffer, so that the same random stories are told of both, and judged alike.

@@ -133,8 +133,8 @@ func (c *Cluster) run(m *member) error {
 }
 
 func (c *Cluster) member(id string) (*member, error) {
-	m, ok := c.nodes[id]
-	if !ok {
+	m := c.at(id)
+	if m == nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownNode, id)
 	}
 	return m, nil
