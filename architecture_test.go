@@ -23,7 +23,7 @@ var rooms = []struct {
 	may  []string
 }{
 	{"cmd/warifud", false, []string{"node", "hsm/...", "internal/spoken"}},
-	{"cmd/warifu", false, []string{"client/...", "policy", "audit", "auditor", "authority", "backup", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
+	{"cmd/warifu", false, []string{"client/...", "certificate", "policy", "audit", "auditor", "authority", "backup", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},
 	{"client", false, []string{"sharing/...", "transport", "api", "authority"}},
@@ -45,6 +45,7 @@ var rooms = []struct {
 	{"consensus/internal/mesh", false, nil}, // for tests
 	{"consensus/ledger", true, []string{"api", "authority", "sharing/...", "consensus/board"}},
 	{"consensus/board", true, []string{"api", "authority", "sharing/..."}},
+	{"certificate", true, []string{"api", "authority", "consensus/ledger"}},
 	{"policy", true, []string{"api"}},
 	{"transport", false, []string{"api"}},
 	{"transport/netsim", false, nil},

@@ -30,6 +30,8 @@ const (
 	MethodKeyAt       uint16 = 30  // KeyAtRequest → KeyAtAnswer
 	MethodHealth      uint16 = 40  // nil → HealthAnswer
 	MethodRenewals    uint16 = 31  // nil → RenewalsAnswer
+	MethodErasure     uint16 = 36  // ErasureRequest → ErasureAnswer
+	MethodLink        uint16 = 37  // LinkRequest → LinkAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -466,7 +468,25 @@ type FreshAnswer struct {
 	CommittedLink Digest `cbor:"5,keyasint"`
 }
 
-// LinkRequest asks a member to vouch for a point of the chain: that it has applied
+// ErasureRequest asks for a proof of what the ledger has of a destroyed key, by name or
+// by id, behind a path of its state.
+type ErasureRequest struct {
+	Name  string `cbor:"1,keyasint,omitempty"`
+	ID    KeyID  `cbor:"2,keyasint"`
+	After string `cbor:"3,keyasint,omitempty"` // empty: from the beginning
+}
+
+// ErasureAnswer is a proof that leads to the link of a point of the chain: who believes
+// that believes the proof.
+type ErasureAnswer struct {
+	Key   KeyID  `cbor:"1,keyasint"`
+	Index uint64 `cbor:"2,keyasint"`
+	Link  Digest `cbor:"3,keyasint"`
+	Proof []byte `cbor:"4,keyasint"`           // encoded ledger.Proof
+	Next  string `cbor:"5,keyasint,omitempty"` // to ask after; empty: that was all
+}
+
+// LinkRequest asks a node to vouch for a point of the chain: that it has applied
 // the entry of this index, and that this is the link after the last command at or
 // below it.
 type LinkRequest struct {
@@ -474,7 +494,7 @@ type LinkRequest struct {
 	Link  Digest `cbor:"2,keyasint"`
 }
 
-// LinkAnswer is the member's signature over both, its cluster and its name.
+// LinkAnswer is the node's signature over both, its cluster and its name.
 type LinkAnswer struct {
 	Signature []byte `cbor:"1,keyasint"`
 }

@@ -63,6 +63,30 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
+// A node vouches for the very point of the chain that it signed, and for no other.
+func FuzzVerifyLink(f *testing.F) {
+	w := newWorld(f)
+	g, link := w.copied(), api.Digest{5}
+	good, err := SignLink(nil, w.nodes[1], g.Cluster, "n2", 7, link)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("n2", good, uint64(7), link[:])
+	f.Add("n1", good, uint64(7), link[:])
+	f.Add("n9", []byte{}, uint64(0), []byte{})
+	f.Fuzz(func(t *testing.T, node string, asn1 []byte, index uint64, b []byte) {
+		var at api.Digest
+		copy(at[:], b)
+		err := VerifyLink(g, node, asn1, index, at)
+		if err != nil && !errors.Is(err, ErrSignature) {
+			t.Fatalf("unnamed error %v", err)
+		}
+		if bytes.Equal(asn1, good) && (err == nil) != (node == "n2" && index == 7 && at == link) {
+			t.Fatalf("%q at %d: %v", node, index, err)
+		}
+	})
+}
+
 // FuzzAddressClaim reaches AddressClaim.Verify.
 func FuzzAddressClaim(f *testing.F) {
 	w := newWorld(f)

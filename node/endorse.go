@@ -13,7 +13,6 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
-	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 )
 
@@ -24,14 +23,6 @@ const (
 	signLook   = 50 * time.Millisecond
 	signMethod = signWait + time.Second // of one call
 )
-
-// A node vouches for a point of the chain by its signature over (cluster, node,
-// index, link): it has applied the entry of that index, and that is the link after
-// the last command at or below it. t of them make a snapshot; a milestone is
-// signed the same way.
-func linkParts(cluster api.ClusterID, node string, index uint64, link api.Digest) [][]byte {
-	return [][]byte{cluster[:], []byte(node), tag.Uint64(index), link[:]}
-}
 
 // endorsement is how this cluster vouches for a snapshot.
 func (n *Node) endorsement() consensus.Endorsement[*ledger.State] {
@@ -53,12 +44,7 @@ func (n *Node) endorsement() consensus.Endorsement[*ledger.State] {
 }
 
 func verifyLink(g *authority.Genesis, s consensus.Signature, index uint64, link api.Digest) error {
-	m := g.NodeByID(s.Node)
-	if m == nil {
-		return fmt.Errorf("%w: %s is not on the roster", authority.ErrSignature, s.Node)
-	}
-	sig := authority.Signature{Signer: authority.FingerprintOf(m.Key), ASN1: s.Bytes}
-	return sig.Verify(m.Key, tag.LinkSignature, linkParts(g.Cluster, s.Node, index, link)...)
+	return authority.VerifyLink(g, s.Node, s.Bytes, index, link)
 }
 
 // gatherSignatures asks every member until t have signed. Nothing is asked for
@@ -151,17 +137,17 @@ func (n *Node) signLink(index uint64, link api.Digest) (consensus.Signature, err
 	case ours.Link != link:
 		return consensus.Signature{}, api.Refuse(api.CodeFork, "at entry %d this node has another history", index)
 	}
-	sig, err := n.signer.Sign(rand.Reader, tag.LinkSignature, linkParts(n.genesis.Cluster, n.cfg.Node, index, link)...)
+	sig, err := authority.SignLink(rand.Reader, n.signer, n.genesis.Cluster, n.cfg.Node, index, link)
 	if err != nil {
 		return consensus.Signature{}, err
 	}
-	return consensus.Signature{Node: n.cfg.Node, Bytes: sig.ASN1}, nil
+	return consensus.Signature{Node: n.cfg.Node, Bytes: sig}, nil
 }
 
 var errNotYet = api.Retry(api.CodeStale, "this node has not applied the entry yet")
 
-// answerLink vouches for a point of the chain on a member's request, and waits a
-// little for the entry.
+// answerLink vouches for a point of the chain on a member's request, or on that of
+// whoever gathers a certificate, and waits a little for the entry.
 func (n *Node) answerLink(ctx context.Context, q *api.LinkRequest) (*api.LinkAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, signWait)
 	defer cancel()

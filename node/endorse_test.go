@@ -75,31 +75,31 @@ func TestAMemberThatIsBehindWaits(t *testing.T) {
 // R17, R11: a signature counts for its cluster, member, index and link alone.
 func TestASignatureOverALinkIsBound(t *testing.T) {
 	c := trial.New(t, 2, 3)
-	sign := func(node string, parts ...[]byte) consensus.Signature {
-		s, err := c.Node(node).Sign(rand.Reader, tag.LinkSignature, parts...)
+	sign := func(of api.ClusterID, signer, node string, index uint64, at api.Digest) consensus.Signature {
+		b, err := authority.SignLink(rand.Reader, c.Node(signer), of, node, index, at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return consensus.Signature{Node: node, Bytes: s.ASN1}
+		return consensus.Signature{Node: signer, Bytes: b}
 	}
 	cluster, at := c.Genesis.Cluster, link(7)
-	good := linkParts(cluster, "n2", 7, at.Link)
-	if err := verifyLink(&c.Genesis.Genesis, sign("n2", good...), 7, at.Link); err != nil {
+	good := sign(cluster, "n2", "n2", 7, at.Link)
+	if err := verifyLink(&c.Genesis.Genesis, good, 7, at.Link); err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := c.Node("n2").Sign(rand.Reader, tag.FreshAnswer, good...)
+	fresh, err := c.Node("n2").Sign(rand.Reader, tag.FreshAnswer, cluster[:], []byte("n2"), tag.Uint64(7), at.Link[:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := cluster
 	elsewhere[0] ^= 1
 	for sentence, s := range map[string]consensus.Signature{
-		"another cluster":      sign("n2", linkParts(elsewhere, "n2", 7, at.Link)...),
-		"another member":       sign("n2", linkParts(cluster, "n3", 7, at.Link)...),
-		"another member's key": {Node: "n2", Bytes: sign("n3", good...).Bytes},
-		"another index":        sign("n2", linkParts(cluster, "n2", 8, at.Link)...),
-		"another link":         sign("n2", linkParts(cluster, "n2", 7, other(7).Link)...),
-		"a stranger":           {Node: "n9", Bytes: sign("n2", good...).Bytes},
+		"another cluster":      sign(elsewhere, "n2", "n2", 7, at.Link),
+		"another member":       sign(cluster, "n2", "n3", 7, at.Link),
+		"another member's key": {Node: "n2", Bytes: sign(cluster, "n3", "n2", 7, at.Link).Bytes},
+		"another index":        sign(cluster, "n2", "n2", 8, at.Link),
+		"another link":         sign(cluster, "n2", "n2", 7, other(7).Link),
+		"a stranger":           {Node: "n9", Bytes: good.Bytes},
 		"another statement":    {Node: "n2", Bytes: fresh.ASN1},
 	} {
 		if err := verifyLink(&c.Genesis.Genesis, s, 7, at.Link); !errors.Is(err, authority.ErrSignature) {

@@ -16,7 +16,6 @@ import (
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/internal/secret"
-	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/internal/trial"
 	"warifu.dev/node/keyring"
@@ -101,11 +100,11 @@ func TestANodeStartsWithManyKeys(t *testing.T) {
 	}
 	point.Link, point.Signatures = after.Position().Link, nil
 	for id, s := range signers {
-		sig, err := s.Sign(rand.Reader, tag.LinkSignature, linkParts(g.Cluster, id, point.Index, point.Link)...)
+		sig, err := authority.SignLink(rand.Reader, s, g.Cluster, id, point.Index, point.Link)
 		if err != nil {
 			t.Fatal(err)
 		}
-		point.Signatures = append(point.Signatures, consensus.Signature{Node: id, Bytes: sig.ASN1})
+		point.Signatures = append(point.Signatures, consensus.Signature{Node: id, Bytes: sig})
 	}
 	var whole bytes.Buffer
 	whole.Write(meta)

@@ -489,6 +489,8 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
 		api.MethodDrill: "custodian", api.MethodDrillAnswer: "custodian", api.MethodDrills: "custodian operator auditor",
 		api.MethodKeyAt:     "custodian operator auditor",
+		api.MethodErasure:   "custodian operator auditor",
+		api.MethodLink:      "custodian operator auditor",
 		api.MethodRenewals:  "custodian application operator auditor",
 		api.MethodGrants:    "custodian application operator auditor",
 		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",

@@ -45,6 +45,8 @@ var mayAsk = map[uint16][]class{
 	api.MethodKeyRecord: {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyList:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodKeyAt:     {classCustodian, classOperator, classAuditor},
+	api.MethodErasure:   {classCustodian, classOperator, classAuditor},
+	api.MethodLink:      {classCustodian, classOperator, classAuditor},
 	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
@@ -107,6 +109,16 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
 		}
 		return decodeThen(body, n.keyAt)
+	case api.MethodErasure:
+		if !s.pages.allow(n.now(), 1, pagesPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d pages a second", pagesPerSecond)
+		}
+		return decodeThen(body, n.provenErasure)
+	case api.MethodLink:
+		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
+		}
+		return decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return n.answerLink(ctx, q) })
 	case api.MethodRenewals:
 		return wire.Encode(renewals(n.consensus.Committed())), nil
 	case api.MethodUnwrap:

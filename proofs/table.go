@@ -1740,13 +1740,18 @@ var promises = []promise{
 	},
 	{
 		name: "P7", sentence: "a destroyed key is gone where enough holders signed so",
-		tried: "a destroy with a holder down; all directories, old and new, with today's tokens; the order too early, unsigned, taken back",
+		tried: "a destroy with a holder down; all directories, old and new, with today's tokens; the order too early, unsigned, taken back; a certificate altered anywhere",
 		trials: []trial{
 			{"consensus/ledger", []string{
 				"TestAKeyIsDestroyedAfterItsWait", "TestAShortWaitTakesAllCustodians", "TestAKeyThatIsToBeDestroyedIsKept",
 				"TestAnOrderToDestroyDeniesWhereverItIsHandedIn", "TestNoVersionIsBornOfAKeyThatIsDestroyed",
 			}},
 			{"warifutest", []string{"TestADestroyedKeyIsErasedByEveryHolder", "TestNothingOpensOnceAKeyIsDestroyed"}},
+			{"consensus/ledger", []string{"TestADestroyedKeyIsProven", "TestAProofAlteredAnywhereLeadsElsewhere"}},
+			{"certificate", []string{
+				"TestACertificateIsVerifiedFromItsFileAlone", "TestACertificateClaimsNoMoreThanItsReceipts", "TestWhoWasStruckIsNamed",
+				"TestACertificateThatShowsTooLittleIsRefused", "TestACertificateAlteredAnywhereIsRefused", "TestEvidenceAlteredAnywhereIsRefused",
+			}},
 		},
 		faults: []fault{
 			{
@@ -1783,6 +1788,41 @@ var promises = []promise{
 				old:  "\t\ts.endEpoch(d, k, &k.Epoch)\n",
 				new:  "",
 				room: "consensus/ledger", test: "TestAKeyIsDestroyedAfterItsWait", says: "is asked for nothing",
+			},
+			{
+				name: "a certificate counts a receipt of another key",
+				file: "certificate/says.go",
+				old:  "case r.Node != by.Node || !slices.Contains(r.epochs, this):",
+				new:  "case r.Node != by.Node || this.Epoch == 0:",
+				room: "certificate", test: "TestACertificateThatShowsTooLittleIsRefused", says: "a receipt is of another key: got",
+			},
+			{
+				name: "a certificate claims a key to be gone with too few receipts",
+				file: "certificate/says.go",
+				old:  "if len(out.Erased) >= out.Need {",
+				new:  "if len(out.Erased) >= out.Need-1 {",
+				room: "certificate", test: "TestACertificateClaimsNoMoreThanItsReceipts", says: "3 missing: gone true",
+			},
+			{
+				name: "fewer nodes than the threshold vouch for a certificate",
+				file: "certificate/certificate.go",
+				old:  "if len(by) < need {",
+				new:  "if len(by) < need-1 {",
+				room: "certificate", test: "TestACertificateThatShowsTooLittleIsRefused", says: "fewer nodes than the threshold vouch for it: got",
+			},
+			{
+				name: "the words of a certificate may be others than its evidence gives",
+				file: "certificate/certificate.go",
+				old:  "if !bytes.Equal(again.Encode(), file) {",
+				new:  "if again == nil {",
+				room: "certificate", test: "TestACertificateAlteredAnywhereIsRefused", says: ".says.claim altered: got",
+			},
+			{
+				name: "a value is believed whatever way leads to the root",
+				file: "consensus/ledger/proof.go",
+				old:  "if root, ok := v.root(); !ok || root != p.Root {",
+				new:  "if _, ok := v.root(); !ok {",
+				room: "consensus/ledger", test: "TestAProofAlteredAnywhereLeadsElsewhere", says: "--- FAIL: TestAProofAlteredAnywhereLeadsElsewhere",
 			},
 		},
 	},

@@ -14,6 +14,7 @@ import (
 	"warifu.dev/auditor"
 	"warifu.dev/authority"
 	"warifu.dev/backup"
+	"warifu.dev/certificate"
 	"warifu.dev/client"
 	"warifu.dev/client/agefile"
 	"warifu.dev/client/home"
@@ -60,7 +61,7 @@ var exitMeanings = []struct {
 	{exitAuthority, "too few custodian signatures, or the ledger refused the entry"},
 	{exitUnknownOutcome, "outcome unknown, or timed out: run it again, a change is taken only once"},
 	{exitLocal, "trouble with a local file or token: missing, too loose a mode, there already, disk full"},
-	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, doctor, audit of a node that is missing); the output says what"},
+	{exitCheck, "what was to be so is not (policy test, policy lint, unseal, doctor, audit of a node that is missing, a key that is not gone); the output says what"},
 }
 
 func exitCodesTopic() *cobra.Command {
@@ -124,6 +125,7 @@ var exitBySentinel = []struct {
 	{client.ErrKeyState, exitDenied},
 	{authority.ErrKeyLife, exitInput},
 	{authority.ErrDestroy, exitInput},
+	{certificate.ErrCertificate, exitInput},
 	{authority.ErrKeyAt, exitInput},
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},
@@ -277,6 +279,7 @@ func codeOfNodes(err error) exitCode {
 		{client.ErrUnknownOutcome, exitUnknownOutcome},
 		{client.ErrRefusedEntry, exitAuthority},
 		{client.ErrUnknownKey, exitUnknownKey},
+		{client.ErrKeyState, exitDenied},
 		{client.ErrDenied, exitDenied},
 		{client.ErrUnauthenticated, exitUnauthenticated},
 	} {

@@ -73,6 +73,7 @@ enough independent nodes agree, and by nobody else.
 		a.combineCommand(),
 		a.auditCommand(),
 		a.backupCommand(),
+		a.certificateCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	)

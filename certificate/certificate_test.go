@@ -1,0 +1,369 @@
+package certificate_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"warifu.dev/api"
+	"warifu.dev/authority"
+	"warifu.dev/certificate"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
+)
+
+// A certificate is believed from its file and the hash of the genesis document alone, in
+// one proof and in many: after custodians and nodes have changed, with every receipt.
+func TestACertificateIsVerifiedFromItsFileAlone(t *testing.T) {
+	w := newWorld(t)
+	for _, size := range []int{1 << 20, 1} {
+		made, err := certificate.Make(w.evidence(size, "n1", "n2", "n4", "n6"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := certificate.Verify(made.Encode(), w.genesis.Hash())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Says
+		switch {
+		case !s.Gone || s.Tolerates != 2 || len(s.Epochs) != 3 || len(s.Receipts) != 10:
+			t.Errorf("%+v", s)
+		case s.Name != "payroll" || s.Key != theKey || s.Roster != 3 || s.Genesis != w.genesis.Hash():
+			t.Errorf("of another key: %+v", s)
+		case !slices.Equal(s.Ordered.By, []string{"custodian1", "custodian2", "custodian4"}) || s.Ordered.Needed != 3 || s.Ordered.Wait != 1000:
+			t.Errorf("%+v", s.Ordered)
+		case !strings.Contains(s.Standard, "SP 800-88 Rev. 2") || s.Wrapped != "wrapping is offline: not known" || !strings.HasPrefix(s.Unwrapped, "not asked"):
+			t.Errorf("%q %q %q", s.Standard, s.Wrapped, s.Unwrapped)
+		case !strings.Contains(s.Claim, "at most 2"):
+			t.Error(s.Claim)
+		case len(s.Shown) == 1 != (size > 1):
+			t.Errorf("%d proofs", len(s.Shown))
+		}
+	}
+}
+
+// E receipts of an epoch of h holders and threshold t tolerate E-(h-t+1) lies. With one
+// holder down its copy is named; with too few receipts of any one epoch nothing is
+// claimed.
+func TestACertificateClaimsNoMoreThanItsReceipts(t *testing.T) {
+	for _, tt := range []struct {
+		missing   int // of the newest epoch
+		gone      bool
+		tolerates int
+	}{{0, true, 2}, {1, true, 1}, {2, true, 0}, {3, false, -1}, {5, false, -1}} {
+		w := newWorld(t)
+		over := w.erased(2, 1)
+		for _, by := range over.By[5-tt.missing:] {
+			old := w.erased(1, 2)
+			old.By = slices.DeleteFunc(old.By, func(b ledger.ErasedBy) bool { return b == by })
+			delete(w.values, "receipt/"+by.Receipt.String())
+			w.erases(by.Node, w.epoch(1, 2)) // of the older epoch alone
+		}
+		over.By = over.By[:5-tt.missing]
+		made := w.made()
+		c, err := certificate.Verify(made.Encode(), w.genesis.Hash())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Says
+		if s.Gone != tt.gone || s.Tolerates != tt.tolerates || strings.HasPrefix(s.Claim, "Gone: ") != tt.gone || strings.HasPrefix(s.Claim, "NOT GONE") == tt.gone {
+			t.Errorf("%d missing: gone %v, %d tolerated: %s", tt.missing, s.Gone, s.Tolerates, s.Claim)
+		}
+		open := 0
+		for _, line := range s.Open {
+			if strings.HasPrefix(line, "the share of ") {
+				open++
+			}
+		}
+		if open != tt.missing || !slices.Contains(s.Open, "the share of n6, epoch 1 of version 2: no receipt") && tt.missing > 0 {
+			t.Errorf("%d missing: %q", tt.missing, s.Open)
+		}
+	}
+}
+
+// Who was struck from an epoch counts as a holder who has not erased, and is named.
+func TestWhoWasStruckIsNamed(t *testing.T) {
+	w := newWorld(t)
+	over := w.erased(2, 1)
+	over.Struck, over.By = []string{"n6"}, over.By[:4]
+	s := w.made().Says
+	if s.Tolerates != 1 || s.Epochs[2].Tolerates != 1 || !slices.Contains(s.Open, "n6, epoch 1 of version 2: it never confirmed a share, and signs nothing about it") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What is not as it should be is refused, however the words are made: each rule, one by
+// one.
+func TestACertificateThatShowsTooLittleIsRefused(t *testing.T) {
+	enough := []string{"n1", "n2", "n3"}
+	for _, tt := range []struct {
+		sentence string
+		alter    func(w *world)
+		after    func(w *world, e *certificate.Evidence)
+		says     string
+	}{
+		{"fewer nodes than the threshold vouch for it", nil, func(_ *world, e *certificate.Evidence) { e.Shown[0].Vouched = e.Shown[0].Vouched[:2] }, "2 nodes vouch for entry 200, 3 must"},
+		{"a node vouches twice", nil, func(_ *world, e *certificate.Evidence) { e.Shown[0].Vouched[1] = e.Shown[0].Vouched[0] }, "not sorted by node"},
+		{"who has left vouches for it", nil, func(w *world, e *certificate.Evidence) {
+			p, _ := ledger.ParseProof(e.Shown[0].Proof)
+			e.Shown[0] = w.shown(p, "n1", "n2", "n5")
+		}, "is not on the roster"},
+		{"a node vouches for another link", nil, func(w *world, e *certificate.Evidence) {
+			p, _ := ledger.ParseProof(e.Shown[0].Proof)
+			p.Previous[0] ^= 1
+			e.Shown[0].Vouched = w.shown(p, enough...).Vouched
+		}, `"n1" does not vouch for entry 200`},
+		{"a change of the custodians is missing", nil, func(_ *world, e *certificate.Evidence) { e.Succession = e.Succession[1:] }, "the signer is not a custodian"},
+		{"a change of the roster is missing", nil, func(_ *world, e *certificate.Evidence) { e.Succession = slices.Delete(e.Succession, 1, 2) }, "change 2 of the custodians and the roster"},
+		{"the last change of the roster is missing", nil, func(w *world, e *certificate.Evidence) {
+			p, _ := ledger.ParseProof(e.Shown[0].Proof)
+			e.Succession = e.Succession[:2]
+			e.Shown[0] = w.shown(p, "n1", "n2", "n7")
+		}, "is not on the roster"},
+		{"the custodians of the order's time are missing", nil, func(_ *world, e *certificate.Evidence) { e.Succession = e.Succession[:1] }, "the custodians who signed it are not here"},
+		{"a proof is missing", nil, func(w *world, e *certificate.Evidence) { *e = *w.evidence(1, enough...); e.Shown = e.Shown[1:] }, "nothing is shown at"},
+		{"every proof is missing", nil, func(_ *world, e *certificate.Evidence) { e.Shown = nil }, "nothing is shown at"},
+		{"a proof comes twice", nil, func(_ *world, e *certificate.Evidence) { e.Shown = append(e.Shown, e.Shown[0]) }, "after"},
+		{"another key", nil, func(_ *world, e *certificate.Evidence) { e.Key[0] ^= 1 }, "nothing is shown at"},
+		{"the order is of another key", func(w *world) {
+			other := w.signed(authority.KindKeyDestroy, api.Digest{}, authority.KeyDestroy{Key: api.KeyID{9}, Wait: 1000}, 0, 1, 3)
+			d := w.values[lifePath()].(*ledger.Life).Destroy
+			d.By.Change, d.By.Entry = other.ID(), other.Encode()
+		}, nil, "it is another one than was carried out"},
+		{"too few custodians have signed the order", func(w *world) {
+			few := w.signed(authority.KindKeyDestroy, api.Digest{}, authority.KeyDestroy{Key: theKey, Wait: 1000}, 0, 1)
+			d := w.values[lifePath()].(*ledger.Life).Destroy
+			d.By.Change, d.By.Entry = few.ID(), few.Encode()
+		}, nil, "2 of the 3 custodians"},
+		{"a custodian who was replaced has signed the order", func(w *world) {
+			former := w.signed(authority.KindKeyDestroy, api.Digest{}, authority.KeyDestroy{Key: theKey, Wait: 1000}, 0, 1, 2)
+			d := w.values[lifePath()].(*ledger.Life).Destroy
+			d.By.Change, d.By.Entry = former.ID(), former.Encode()
+		}, nil, "not a custodian"},
+		{"it began before its wait was over", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.At = created + 5999 }, nil, "another one than was carried out"},
+		{"the key waits to be destroyed", nil, func(w *world, e *certificate.Evidence) {
+			*e = *w.undone(enough...)
+		}, "the key is not destroyed"},
+		{"a receipt is of another key", func(w *world) {
+			over := w.erased(2, 1)
+			over.By[0].Receipt = w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{{Key: api.KeyID{9}, Version: 2, Epoch: 1}}, Generation: 3})
+		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
+		{"a receipt is of another epoch", func(w *world) {
+			w.erased(2, 1).By[0].Receipt = w.erased(1, 1).By[0].Receipt
+		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
+		{"a receipt is of another node", func(w *world) {
+			w.erased(2, 1).By[0].Receipt = w.erased(2, 1).By[1].Receipt
+		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
+		{"a receipt counts twice", func(w *world) {
+			over := w.erased(2, 1)
+			over.By[1] = over.By[0]
+		}, nil, "counts for nothing"},
+		{"a receipt is of who never held a share", func(w *world) { w.erases("n7", w.epoch(2, 1)) }, nil, "counts for nothing"},
+		{"another node has signed a receipt", func(w *world) {
+			w.erased(2, 1).By[0].Receipt = w.receipt("n2", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3})
+		}, nil, "node n1: "},
+		{"another statement stands for a receipt", func(w *world) {
+			w.erased(2, 1).By[0].Receipt = w.receipt("n1", "n1", authority.KindRetire, authority.Retire{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}})
+		}, nil, "it is another statement"},
+		{"a stranger has signed a receipt", func(w *world) {
+			w.nodes["n9"] = newSigner(w)
+			w.erases("n9", w.epoch(2, 1))
+		}, nil, "was never on the roster"},
+		{"an epoch is missing", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{3, 1} }, nil, "nothing is shown at"},
+		{"there is an epoch that nobody counts", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{1, 1} }, nil, "do not belong to the key"},
+		{"a version has no epoch", func(w *world) {
+			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{2, 0}
+			delete(w.values, erasedPath(2, 1))
+		}, nil, "version 2 has no epoch"},
+		{"there is no version", func(w *world) {
+			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = nil
+			w.values = map[string]any{lifePath(): w.values[lifePath()]}
+		}, nil, "it shows no version of the key"},
+	} {
+		w := newWorld(t)
+		if tt.alter != nil {
+			tt.alter(w)
+		}
+		e := w.evidence(1<<20, enough...)
+		if tt.after != nil {
+			tt.after(w, e)
+		}
+		if _, err := certificate.Make(e); !errors.Is(err, certificate.ErrCertificate) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: got %v, want %q", tt.sentence, err, tt.says)
+		}
+	}
+}
+
+// undone is evidence of a key that is not destroyed, which no ledger proves.
+func (w *world) undone(by ...string) *certificate.Evidence {
+	w.Helper()
+	p, _ := w.state().ProveDestroyed(theKey, "", 1<<20)
+	life := *w.values[lifePath()].(*ledger.Life)
+	over := *life.Destroy
+	over.Begun = 0
+	life.Destroy = &over
+	for i := range p.Values {
+		if p.Values[i].Path == lifePath() {
+			p.Values[i].Value = wire.Encode(&life)
+			p.Values = p.Values[i : i+1]
+			break
+		}
+	}
+	path, value := tag.Hash(tag.StatePath, []byte(p.Values[0].Path)), tag.Hash(tag.StateValue, p.Values[0].Value)
+	p.Values[0].Beside, p.Root = nil, tag.Hash(tag.StateLeaf, path[:], value[:]) // a tree of this one value
+	return &certificate.Evidence{Genesis: w.genesis.Signed().Encode(), Succession: w.chain.Entries(), Key: theKey, Shown: []certificate.Shown{w.shown(p, by...)}}
+}
+
+// stride is how far apart the bytes are that a test alters: a prime, so that runs of one
+// kind of byte are met everywhere.
+const stride = 53
+
+// Every word of the file counts, and every byte: whatever is altered, left out or added
+// is refused by name.
+func TestACertificateAlteredAnywhereIsRefused(t *testing.T) {
+	w := newWorld(t)
+	made := w.made()
+	file := made.Encode()
+	refuse := func(what string, b []byte, genesis api.Digest) {
+		t.Helper()
+		if _, err := certificate.Verify(b, genesis); !errors.Is(err, certificate.ErrCertificate) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	if _, err := certificate.Verify(file, w.genesis.Hash()); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(file); i += stride {
+		b := slices.Clone(file)
+		b[i] ^= 1
+		refuse(fmt.Sprintf("byte %d", i), b, w.genesis.Hash())
+	}
+	var tree any
+	if err := json.Unmarshal(file, &tree); err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	eachField(tree, func(name string, alter func(), undo func()) {
+		alter()
+		b, err := json.MarshalIndent(tree, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		undo()
+		fields++
+		refuse(name, append(b, '\n'), w.genesis.Hash())
+	})
+	if fields < 200 {
+		t.Errorf("only %d fields were altered", fields)
+	}
+	refuse("another genesis", file, api.Digest{1})
+	refuse("cut short", file[:len(file)-1], w.genesis.Hash())
+	refuse("with more behind it", append(slices.Clone(file), ' '), w.genesis.Hash())
+	refuse("nothing", nil, w.genesis.Hash())
+	refuse("too large", make([]byte, certificate.MaxFile+1), w.genesis.Hash())
+}
+
+// eachField calls back for each way in which one field of a JSON value is altered or left
+// out.
+func eachField(v any, with func(name string, alter, undo func())) {
+	var walk func(name string, v any, set func(any), drop, restore func())
+	walk = func(name string, v any, set func(any), drop, restore func()) {
+		if set != nil {
+			with(name+" left out", drop, restore)
+			with(name+" altered", func() { set(altered(v)) }, func() { set(v) })
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			for k, below := range v {
+				walk(name+"."+k, below, func(x any) { v[k] = x }, func() { delete(v, k) }, func() { v[k] = below })
+			}
+		case []any:
+			for i, below := range v {
+				walk(fmt.Sprintf("%s[%d]", name, i), below, func(x any) { v[i] = x }, func() { v[i] = nil }, func() { v[i] = below })
+			}
+		}
+	}
+	walk("", v, nil, nil, nil)
+}
+
+func altered(v any) any {
+	switch v := v.(type) {
+	case string:
+		return v + "x"
+	case float64:
+		return v + 1
+	case bool:
+		return !v
+	}
+	return "another"
+}
+
+// Whoever makes the words anew for evidence that was altered by one bit gets no
+// certificate of it, or one that says what this one says.
+func TestEvidenceAlteredAnywhereIsRefused(t *testing.T) {
+	w := newWorld(t)
+	made := w.made()
+	for i := 0; i < len(made.Evidence); i += stride {
+		b := slices.Clone(made.Evidence)
+		b[i] ^= 1
+		var e certificate.Evidence
+		if wire.Decode(b, &e) != nil {
+			continue
+		}
+		again, err := certificate.Make(&e)
+		if err != nil {
+			if !errors.Is(err, certificate.ErrCertificate) {
+				t.Fatalf("byte %d: %v", i, err)
+			}
+			continue
+		}
+		if _, err := certificate.Verify(again.Encode(), w.genesis.Hash()); err == nil {
+			t.Errorf("byte %d of the evidence may be another", i)
+		}
+	}
+}
+
+// The page shows what the certificate says, with what comes from outside as text.
+func TestThePageIsTextFromOutside(t *testing.T) {
+	w := newWorld(t)
+	id := w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3, Label: `<script>alert("1")</script>`, Serial: `" onload="x`})
+	w.erased(2, 1).By[0].Receipt = id
+	page := w.made().Page()
+	for _, want := range []string{"&lt;script&gt;", "SP 800-88 Rev. 2", "wrapping is offline: not known", "payroll", w.genesis.Hash().String(), "has no weight of its own", "What it does not prove", "default-src &#39;none&#39;"} {
+		if !strings.Contains(page, want) && !strings.Contains(page, strings.ReplaceAll(want, "&#39;", "'")) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, never := range []string{"<script", `" onload="x`, "http://", "https://", "src="} {
+		if strings.Contains(strings.ReplaceAll(page, "default-src", ""), never) {
+			t.Errorf("the page has %q", never)
+		}
+	}
+}
+
+// R4, R24: whatever file is verified, there is no panic, and nothing is believed but what
+// was made.
+func FuzzVerify(f *testing.F) {
+	w := newWorld(f)
+	file, evidence := w.made().Encode(), w.made().Evidence
+	f.Add(file, true)
+	f.Add(evidence, false)
+	f.Add([]byte(`{"format":"warifu erasure certificate 1","evidence":""}`), true)
+	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
+		if whole {
+			if c, err := certificate.Verify(b, w.genesis.Hash()); err == nil && string(c.Encode()) != string(b) {
+				t.Fatal("another file is believed")
+			}
+			return
+		}
+		var e certificate.Evidence
+		if wire.Decode(b, &e) == nil {
+			_, _ = certificate.Make(&e)
+		}
+	})
+}

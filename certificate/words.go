@@ -1,0 +1,59 @@
+package certificate
+
+import (
+	"fmt"
+	"strings"
+)
+
+// What a certificate says in fixed words.
+const (
+	standard = "NIST SP 800-88 Rev. 2, cryptographic erase: the HSM keys that sealed the shares were destroyed"
+	notAsked = "not asked: the audits of the nodes tell (warifu audit query --key)"
+	offline  = "wrapping is offline: not known"
+)
+
+// beyond are copies that no receipt can tell of.
+var beyond = []string{
+	"HSM tokens that were copied before, together with node directories of their time: not known to the cluster",
+	"escrow, and copies of the key from before its birth: this program makes no escrow and its keys are born in shares; a copy from elsewhere is not known to the cluster",
+	"data keys that were released before, at whoever asked for them: not known to the cluster",
+}
+
+// notProven is what a certificate rests on, and cannot show.
+var notProven = []string{
+	"that a node which signed a receipt has erased: more lies in one epoch than are tolerated, and the key may be left",
+	"that fewer than the cluster's threshold of nodes lied about the chain: as many could vouch for another",
+	"that the custodians and the roster in this file are the newest: who replaced them since, the file cannot know",
+	"that an HSM destroys what it says it destroys, and that nobody copied its token before",
+	"when a receipt was signed, but by the clock of its node; when the ledger took it, its index says",
+	"what was wrapped under the key, and where it lies",
+}
+
+// conclude says what it all comes to.
+func (s *Says) conclude() {
+	s.Standard, s.Unwrapped, s.Wrapped, s.NotProven = standard, notAsked, offline, notProven
+	s.Gone, s.Tolerates = true, len(s.Epochs[0].Holders)
+	var short []string
+	for _, e := range s.Epochs {
+		s.Tolerates = min(s.Tolerates, e.Tolerates)
+		if e.Tolerates < 0 {
+			s.Gone = false
+			short = append(short, fmt.Sprintf("epoch %d of version %d has %d of at least %d receipts", e.Number, e.Version, len(e.Erased), e.Need))
+		}
+		for _, h := range e.Missing {
+			s.Open = append(s.Open, fmt.Sprintf("the share of %s, epoch %d of version %d: no receipt", h, e.Number, e.Version))
+		}
+		for _, h := range e.Struck {
+			s.Open = append(s.Open, fmt.Sprintf("%s, epoch %d of version %d: it never confirmed a share, and signs nothing about it", h, e.Number, e.Version))
+		}
+	}
+	s.Open = append(s.Open, beyond...)
+	switch {
+	case !s.Gone:
+		s.Claim = "NOT GONE, as far as this certificate can say: " + strings.Join(short, "; ") + "."
+	case s.Tolerates == 0:
+		s.Claim = "Gone: of every epoch that ever lived fewer shares are left than open anything, if every receipt is true."
+	default:
+		s.Claim = fmt.Sprintf("Gone: of every epoch that ever lived fewer shares are left than open anything, as long as at most %d of the receipts of any one epoch are lies.", s.Tolerates)
+	}
+}
