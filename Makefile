@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-keys timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -21,6 +21,7 @@ help:
 	@echo "make turnover    ten refreshes, reshares, nodes that come, go and are replaced, a new version, under load"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
+	@echo "make bench-goals what unwraps cost against the least that they could cost"
 	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
 
 deps:
@@ -100,3 +101,6 @@ bench-keys:
 
 bench: build
 	bin/warifu-bench decrypt --start
+
+bench-goals: build
+	bin/warifu-bench goals --start $(GOALS)

@@ -65,8 +65,9 @@ var rooms = []struct {
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
 	{"backup", false, []string{"authority"}},
-	{"bench", false, []string{"client", "api", "authority", "audit", "policy", "sharing/..."}},
-	{"bench/cluster", false, []string{"client", "warifutest/...", "api", "authority", "policy", "sharing/...", "hsm/...", "internal/ports"}},
+	{"bench", false, []string{"bench/alarm", "client", "api", "authority", "audit", "policy", "sharing/...", "transport"}},
+	{"bench/alarm", false, nil},
+	{"bench/cluster", false, []string{"bench/alarm", "client", "warifutest/...", "api", "authority", "policy", "sharing/...", "hsm/...", "internal/ports"}},
 	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},
 	{"warifutest/schedule", false, nil},
 	{"proofs", false, []string{"bench"}},

@@ -6,6 +6,7 @@ require (
 	filippo.io/age v1.3.2
 	filippo.io/bigmod v0.1.0
 	filippo.io/nistec v0.0.4
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/cedar-policy/cedar-go v1.9.0

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"warifu.dev/api"
@@ -26,21 +25,11 @@ type Config struct {
 }
 
 // Check holds the numbers against their bounds.
-func (c *Config) Check() error {
-	switch {
-	case c.N < 1 || c.N > maxUnwraps:
-		return fmt.Errorf("bench: 1 to %d unwraps", maxUnwraps)
-	case c.InFlight < 1 || c.InFlight > maxInFlight:
-		return fmt.Errorf("bench: 1 to %d in flight", maxInFlight)
-	}
-	return nil
-}
+func (c *Config) Check() error { return Load{N: c.N, InFlight: c.InFlight}.Check() }
 
 const (
-	maxUnwraps  = 1_000_000 // envelopes are made beforehand, and held in memory
-	maxInFlight = 4096      // beyond it one measures the scheduler
-	warmUp      = 50        // unwraps before any is counted: connections, distances, caches
-	idleFor     = time.Second
+	warmUp  = 50 // unwraps before any is counted: connections, distances, caches
+	idleFor = time.Second
 )
 
 // reason is what the nodes' audits say of these unwraps.
@@ -63,7 +52,7 @@ func Decrypt(ctx context.Context, conf Config) (*Report, error) {
 	if _, err := conf.part(ctx, "warm-up", warmUp, 1); err != nil {
 		return nil, err
 	}
-	idle, err := conf.meter()
+	idle, err := newMeter(conf.PIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -123,67 +112,45 @@ func (c *Config) part(ctx context.Context, name string, n, inFlight int) (*Part,
 			return nil, err
 		}
 	}
-	m, err := c.meter()
+	m, err := newMeter(c.PIDs)
 	if err != nil {
 		return nil, err
 	}
-	took := make([]time.Duration, n)
-	next := make(chan int)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var all sync.WaitGroup
-	for range inFlight {
-		all.Go(func() {
-			for i := range next {
-				began := time.Now()
-				dek, err := c.Client.Unwrap(ctx, envelopes[i], benchContext, reason)
-				took[i] = time.Since(began)
-				if err == nil && string(dek.Reveal()) != string(deks[i]) {
-					err = errors.New("a data key came back different")
-				}
-				if err != nil {
-					cancel(fmt.Errorf("%s, unwrap %d of %d: %w", name, i+1, n, err))
-				}
-			}
-		})
-	}
-	for i := range n {
-		select {
-		case next <- i:
-		case <-ctx.Done():
+	t, err := Load{N: n, InFlight: inFlight}.Run(ctx, func(ctx context.Context, i int) error {
+		dek, err := c.Client.Unwrap(ctx, envelopes[i], benchContext, reason)
+		if err == nil && string(dek.Reveal()) != string(deks[i]) {
+			err = ErrWrong
 		}
-	}
-	close(next)
-	all.Wait()
-	if ctx.Err() != nil {
+		if err != nil {
+			cancel(fmt.Errorf("%s, unwrap %d of %d: %w", name, i+1, n, err))
+		}
+		return err
+	})
+	if err != nil {
 		return nil, context.Cause(ctx)
 	}
-	p := &Part{Name: name, Unwraps: n, InFlight: inFlight, Throughput: float64(n) / time.Since(m.began).Seconds()}
-	if p.CPU, err = m.stop(n); err != nil {
-		return nil, err
+	p := &Part{
+		Name: name, Unwraps: n, InFlight: inFlight, Throughput: float64(n) / t.Elapsed.Seconds(),
+		P50: t.Latency.P50, P99: t.Latency.P99, Longest: t.Latency.Longest,
 	}
-	slices.Sort(took)
-	p.P50, p.P99, p.Longest = percentile(took, 50), percentile(took, 99), took[n-1]
-	return p, nil
-}
-
-// percentile is the nearest rank of a sorted list that is not empty.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	rank := (len(sorted)*p + 99) / 100
-	return sorted[max(rank, 1)-1]
+	p.CPU, err = m.stop(n)
+	return p, err
 }
 
 // meter knows what every process had used when it began.
 type meter struct {
-	conf  *Config
+	pids  map[string]int
 	began time.Time
 	own   time.Duration
 	nodes map[string]time.Duration
 }
 
-func (c *Config) meter() (*meter, error) {
-	m := &meter{conf: c, nodes: map[string]time.Duration{}}
-	for name, pid := range c.PIDs {
+// newMeter begins to measure this process and those given.
+func newMeter(pids map[string]int) (*meter, error) {
+	m := &meter{pids: pids, nodes: map[string]time.Duration{}}
+	for name, pid := range pids {
 		used, err := cpuOf(pid)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -206,7 +173,7 @@ func (m *meter) stop(unwraps int) ([]CPU, error) {
 	}
 	out := []CPU{line("client", ownCPU()-m.own)}
 	var nodes []CPU
-	for name, pid := range m.conf.PIDs {
+	for name, pid := range m.pids {
 		used, err := cpuOf(pid)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -71,6 +71,7 @@ func TestAClusterIsMeasured(t *testing.T) {
 			t.Errorf("step: %+v", s)
 		}
 	}
+	t.Run("and held against its goals", func(t *testing.T) { holdAgainstGoals(t, ctx, c, key, pids) })
 	var text bytes.Buffer
 	if err := r.Write(&text); err != nil {
 		t.Fatal(err)

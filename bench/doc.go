@@ -1,10 +1,20 @@
 // Package bench measures what warifu costs, against a cluster that runs: latency,
-// throughput, CPU of every process, and the CPU of each step of one unwrap.
+// throughput, CPU of every process, the CPU of each step of one unwrap, and how far all
+// of it is from the least that it could be.
 //
 //	Decrypt ──▶ N unwraps one at a time, N in flight together ──▶ Report
 //	Steps   ──▶ the same functions, one by one, in this process
 //
-// Machines differ, so every time stands beside its ratio to one variable-base
-// multiplication on P-256, measured in the same run. Nothing here changes a
-// cluster but by what it asks of it: audit records.
+//	Shape   ──▶ closed or open loop, batches, clients, envelopes ──▶ Measured ─┐
+//	Floor   ──▶ multiplications, an echo of the same frames, a sync ───────────┤
+//	Goals   ──▶ both, in rounds, and what each goal makes of them ──▶ Row ─────┴─▶ Run
+//
+// Machines differ, so every time stands beside what was measured of the machine in the
+// same run. Every data key that comes back is compared with the one that was wrapped,
+// and what the clients warn of is heard: a run of a cluster that answers falsely is no
+// measurement, and ends with an error. Nothing here changes a cluster but by what it asks
+// of it: audit records.
+//
+// An [Echo] is processes that answer the same frames, over the same endpoints, with
+// nothing: what is left when there is no key, no policy and no audit.
 package bench

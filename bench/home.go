@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,8 +15,9 @@ import (
 	"warifu.dev/client"
 )
 
-// Home makes a client from a directory that `warifu client init` made.
-func Home(dir string) (*client.Client, error) {
+// Home makes a client from a directory that `warifu client init` made. It warns to log,
+// which may be nil.
+func Home(dir string, log *slog.Logger) (*client.Client, error) {
 	var settings struct {
 		GenesisHash string `json:"genesis_hash"`
 		Region      string `json:"region"`
@@ -50,7 +52,7 @@ func Home(dir string) (*client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the identity to call with: %w", err)
 	}
-	return client.New(client.Config{Genesis: genesis, Certificate: cert, Region: settings.Region})
+	return client.New(client.Config{Genesis: genesis, Certificate: cert, Region: settings.Region, Log: log})
 }
 
 // NodePIDs finds the processes of the demo whose client's home is dir: the files

@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // Machine says where and with what a report was made.
@@ -39,6 +41,21 @@ func ThisMachine() Machine {
 		}
 	}
 	return m
+}
+
+// write says it in lines of two columns, with when a run began.
+func (m Machine) write(line func(format string, args ...any), began time.Time) {
+	for _, f := range [][2]string{
+		{"cpu", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)},
+		{"kernel", m.Kernel + ", " + m.OS},
+		{"go", m.Go},
+		{"commit", m.Commit},
+		{"began", began.Format(time.RFC3339)},
+		{"load before", m.Load},
+		{"command", m.Command},
+	} {
+		line("%s\t%s", f[0], f[1])
+	}
 }
 
 func firstLine(path string) string {

@@ -7,23 +7,6 @@ import (
 	"time"
 )
 
-func TestPercentileIsTheNearestRank(t *testing.T) {
-	list := func(n int) (out []time.Duration) {
-		for i := range n {
-			out = append(out, time.Duration(i+1))
-		}
-		return out
-	}
-	for _, row := range []struct {
-		n, p int
-		want time.Duration
-	}{{1, 50, 1}, {1, 99, 1}, {2, 50, 1}, {100, 50, 50}, {100, 99, 99}, {1000, 99, 990}, {10, 100, 10}} {
-		if got := percentile(list(row.n), row.p); got != row.want {
-			t.Errorf("percentile %d of 1..%d is %d, want %d", row.p, row.n, got, row.want)
-		}
-	}
-}
-
 // What the kernel says of this process by its id agrees with what it says to it.
 func TestCPUOfAProcess(t *testing.T) {
 	before, err := cpuOf(os.Getpid())
@@ -66,13 +49,13 @@ func TestNodesOfTheDemoAreFound(t *testing.T) {
 
 func TestAHomeThatIsNoneIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Home(dir); err == nil {
+	if _, err := Home(dir, nil); err == nil {
 		t.Error("an empty directory is taken for a client's home")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "settings.json"), []byte(`{"genesis_hash":"zz"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Home(dir); err == nil {
+	if _, err := Home(dir, nil); err == nil {
 		t.Error("settings with a bad hash are taken")
 	}
 }

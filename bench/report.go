@@ -73,19 +73,8 @@ func (r *Report) Write(w io.Writer) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
-	m := r.Machine
-	for _, f := range [][2]string{
-		{"cpu", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)},
-		{"kernel", m.Kernel + ", " + m.OS},
-		{"go", m.Go},
-		{"commit", m.Commit},
-		{"began", r.Began.Format(time.RFC3339)},
-		{"load before", m.Load},
-		{"command", m.Command},
-		{"key", fmt.Sprintf("%s, %d of %d", r.Key, r.Threshold, r.Holders)},
-	} {
-		line("%s\t%s", f[0], f[1])
-	}
+	r.Machine.write(line, r.Began)
+	line("key\t%s, %d of %d", r.Key, r.Threshold, r.Holders)
 	unit := r.yardstick()
 	line("\nUNWRAPS\tP50\tP99\tLONGEST\tPER SECOND")
 	for _, p := range r.Parts {

@@ -62,7 +62,7 @@ const stepTime = 250 * time.Millisecond
 // Steps measures each step of one unwrap by the functions that nodes and clients
 // call. dir is where the audit's disk is; empty means the temporary directory.
 func Steps(dir string) ([]Step, error) {
-	b, err := newBench(dir)
+	b, err := newBench(dir, stepT, stepH)
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +118,14 @@ type workbench struct {
 	parsed      *tdh2.Envelope
 	verified    *tdh2.VerifiedEnvelope
 	partials    map[sharing.Index]*group.Point
-	request     []byte // framed
-	answer      []byte // framed
+	encoded     [][]byte // the partials, as they travel
+	request     []byte   // framed
+	answer      []byte   // framed
 	record      audit.Record
 }
 
-func newBench(dir string) (_ *workbench, err error) {
+// newBench makes a workbench with a key of h holders, t of which open an envelope.
+func newBench(dir string, t, h int) (_ *workbench, err error) {
 	b := &workbench{canonical: benchContext.Canonical(), dek: secret.New(make([]byte, 32)), endorsement: secret.New(make([]byte, tdh2.EndorsementKeySize))}
 	if b.tmp, err = os.MkdirTemp(dir, "warifu-bench-"); err != nil {
 		return nil, err
@@ -133,7 +135,7 @@ func newBench(dir string) (_ *workbench, err error) {
 			b.close()
 		}
 	}()
-	if err := b.makeKey(); err != nil {
+	if err := b.makeKey(t, h); err != nil {
 		return nil, err
 	}
 	if err := b.openLog(); err != nil {
@@ -158,15 +160,15 @@ func newBench(dir string) (_ *workbench, err error) {
 }
 
 // makeKey deals a key, as no cluster does, to have shares at hand.
-func (b *workbench) makeKey() error {
-	poly, err := sharing.NewPolynomial(rand.Reader, stepT)
+func (b *workbench) makeKey(t, h int) error {
+	poly, err := sharing.NewPolynomial(rand.Reader, t)
 	if err != nil {
 		return err
 	}
 	var cluster, key [32]byte
 	rand.Read(cluster[:])
 	rand.Read(key[:])
-	if b.pk, err = tdh2.NewPublicKey(cluster, key, 1, stepT, stepH, poly.Commit().Constant()); err != nil {
+	if b.pk, err = tdh2.NewPublicKey(cluster, key, 1, t, h, poly.Commit().Constant()); err != nil {
 		return err
 	}
 	if b.envelope, err = tdh2.Wrap(rand.Reader, b.pk, b.canonical, b.dek); err != nil {
@@ -180,8 +182,9 @@ func (b *workbench) makeKey() error {
 	}
 	b.share = poly.Eval(1)
 	b.partials = map[sharing.Index]*group.Point{}
-	for i := range stepT {
-		b.partials[sharing.Index(i+1)] = b.verified.Partial(poly.Eval(sharing.Index(i + 1)))
+	for i := range t {
+		p := b.verified.Partial(poly.Eval(sharing.Index(i + 1)))
+		b.partials[sharing.Index(i+1)], b.encoded = p, append(b.encoded, p.Bytes())
 	}
 	return nil
 }
@@ -304,8 +307,8 @@ func (b *workbench) steps() []step {
 			return nil
 		}},
 		{AtClient, fmt.Sprintf("decode %d partials", stepT), "", 1, func() error {
-			for _, p := range b.partials {
-				if _, err := group.DecodePoint(p.Bytes()); err != nil {
+			for _, encoded := range b.encoded {
+				if _, err := group.DecodePoint(encoded); err != nil {
 					return err
 				}
 			}

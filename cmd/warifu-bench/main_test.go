@@ -11,7 +11,7 @@ func TestFlagsThatAreWrongAreRefusedBeforeAnythingStarts(t *testing.T) {
 	for args, says := range map[string]string{
 		"":                                   "which cluster?",
 		"--start -o yaml":                    "table or json",
-		"--start -n 0":                       "unwraps",
+		"--start -n 0":                       "operations",
 		"--start -c 100000":                  "in flight",
 		"--home /nonexistent":                "no cluster is known",
 		"--home /nonexistent --pid 4711":     "NAME=PID",
@@ -20,6 +20,35 @@ func TestFlagsThatAreWrongAreRefusedBeforeAnythingStarts(t *testing.T) {
 	} {
 		c := decryptCommand()
 		c.SetArgs(strings.Fields(args))
+		c.SetOut(io.Discard)
+		c.SetErr(io.Discard)
+		if err := c.Execute(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q in it", args, err, says)
+		}
+	}
+}
+
+func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
+	t.Setenv("WARIFU_HOME", "")
+	for args, says := range map[string]string{
+		"goals --start -n 0":                    "operations",
+		"goals --start --rounds 0":              "rounds",
+		"goals --start -o yaml":                 "table or json",
+		"goals":                                 "which cluster?",
+		"load --start --batch 1000":             "batches",
+		"load --start --rate -1":                "a rate",
+		"load --start --for 10s":                "--for needs --rate",
+		"load --start --rate 0.1 --for 5s":      "operations",
+		"load --home /nonexistent --clients 64": "64 clients of one identity",
+		"load --home /nonexistent":              "no cluster is known",
+		"load --start --envelopes 2000000":      "envelopes",
+	} {
+		verb, rest, _ := strings.Cut(args, " ")
+		c := goalsCommand()
+		if verb == "load" {
+			c = loadCommand()
+		}
+		c.SetArgs(strings.Fields(rest))
 		c.SetOut(io.Discard)
 		c.SetErr(io.Discard)
 		if err := c.Execute(); err == nil || !strings.Contains(err.Error(), says) {

@@ -1,0 +1,287 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What becomes of a goal.
+const (
+	Met         = "met"
+	Miss        = "MISS"         // over its goal
+	BelowFloor  = "FLOOR"        // the goal is under what was measured as its minimum
+	NotMeasured = "not measured" // and the row says why
+)
+
+// Row is one goal: what was measured, and what it may be.
+type Row struct {
+	Shape    string        `json:"shape"`
+	Goal     string        `json:"goal"` // in words
+	Verdict  string        `json:"verdict"`
+	Why      string        `json:"why,omitempty"` // it is not measured, or FLOOR
+	Measured time.Duration `json:"measured_ns,omitempty"`
+	Limit    time.Duration `json:"limit_ns,omitempty"`  // Factor x Base + Plus
+	Base     []Term        `json:"base,omitempty"`      // its sum is what the ratio is to
+	Factor   float64       `json:"factor,omitempty"`    //
+	Plus     time.Duration `json:"plus_ns,omitempty"`   //
+	Minimum  []Term        `json:"minimum,omitempty"`   // what is known to be needed beside the base
+	Ratio    float64       `json:"ratio,omitempty"`     // of Measured to the base
+	Ratios   []float64     `json:"of_rounds,omitempty"` // each round's; the row is the median's
+}
+
+// Term is one part of a sum.
+type Term struct {
+	Name  string        `json:"name"`
+	Times float64       `json:"times"`
+	Each  time.Duration `json:"each_ns"`
+}
+
+func (t Term) String() string {
+	if t.Times == 1 {
+		return fmt.Sprintf("%s %s", t.Name, micro(t.Each))
+	}
+	return fmt.Sprintf("%.3g x %s %s", t.Times, t.Name, micro(t.Each))
+}
+
+func total(terms []Term) (sum time.Duration) {
+	for _, t := range terms {
+		sum += time.Duration(t.Times * float64(t.Each))
+	}
+	return sum
+}
+
+func arithmetic(terms []Term) string {
+	var parts []string
+	for _, t := range terms {
+		parts = append(parts, t.String())
+	}
+	return strings.Join(parts, " + ") + " = " + micro(total(terms))
+}
+
+// judge fills in what follows from the figures of a row.
+func (r *Row) judge() {
+	base := total(r.Base)
+	r.Limit = time.Duration(r.Factor*float64(base)) + r.Plus
+	r.Ratio = float64(r.Measured) / float64(base)
+	least := slices.Concat(r.Base, r.Minimum)
+	switch {
+	case r.Measured <= r.Limit:
+		r.Verdict = Met
+	case r.Limit < total(least):
+		r.Verdict = BelowFloor
+		r.Why = fmt.Sprintf("at most %s is asked for, and %s", micro(r.Limit), arithmetic(least))
+	default:
+		r.Verdict = Miss
+	}
+}
+
+// goal is a row before it is measured: how one round's figures make it.
+type goal struct {
+	shape, says string
+	factor      float64
+	// of takes what it needs of a round.
+	of func(f *Floor, r *round, t float64) (measured time.Duration, base, minimum []Term)
+	// absent, if not empty, says why it is not measured.
+	absent string
+}
+
+// round is what one round measured.
+type round struct {
+	repeated, first           *Measured // many in flight
+	repeatedAlone, firstAlone *Measured // one at a time
+}
+
+const (
+	noSymmetric = "no symmetric keys yet"
+	perSync     = 64 // records that share a sync, when as many are in flight
+)
+
+var goals = []goal{
+	{shape: "symmetric, one busy connection per node", says: "at most 2.0 x echo", absent: noSymmetric},
+	{shape: "symmetric, batch of 100, per item", says: "at most 0.5 x echo", absent: noSymmetric},
+	{
+		shape: "asymmetric, endorsed or repeated envelope", factor: 1.3,
+		says: "at most 1.3 x (echo + 3 multiplications + client floor)",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			return r.repeated.Used, []Term{f.echo(), {"multiplication", t, f.Multiplication}, f.client()}, f.recorded(t)
+		},
+	},
+	{
+		shape: "asymmetric, first sight", factor: 1.2,
+		says: "at most 1.2 x (echo + 3 x (3 multiplications + 2 fixed-base) + client floor)",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			return r.first.Used, []Term{
+				f.echo(), {"multiplication", 3 * t, f.Multiplication}, {"fixed-base", 2 * t, f.FixedBase}, f.client(),
+			}, f.recorded(t)
+		},
+	},
+	{
+		shape: "one at a time on loopback, p50, repeated envelope", factor: 1.5,
+		says: "at most 1.5 x (echo round trip + crypto floor + one sync)",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			turns := f.turns(t)
+			return r.repeatedAlone.Taken.Latency.P50, []Term{
+				f.roundTrip(), {"multiplication", turns, f.Multiplication}, f.client(), f.synced(),
+			}, []Term{{"decision", turns, f.Decision}}
+		},
+	},
+	{
+		shape: "one at a time on loopback, p50, first sight", factor: 1.5,
+		says: "at most 1.5 x (echo round trip + crypto floor + one sync)",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			turns := f.turns(t)
+			return r.firstAlone.Taken.Latency.P50, []Term{
+				f.roundTrip(), {"multiplication", 3 * turns, f.Multiplication}, {"fixed-base", 2 * turns, f.FixedBase}, f.client(), f.synced(),
+			}, []Term{{"decision", turns, f.Decision}}
+		},
+	},
+	{
+		shape: "five regions, 5 to 150 ms round trips", says: "p50 = the t-th nearest + at most 1 ms; p99 with one slow and one dead node at most 1.3 x that",
+		absent: "it has a command of its own",
+	},
+	{
+		shape: "overload at 3 x capacity for 60 s", says: "goodput at least 90 % of peak, refusals within 50 ms, no election, memory flat",
+		absent: "nothing here puts in such a load yet",
+	},
+	{
+		shape: "against OpenBao without default policy", says: "symmetric at least 5 x cheaper, endorsed asymmetric no dearer",
+		absent: "no peer was named, and nothing here speaks to one yet",
+	},
+}
+
+func (f *Floor) echo() Term      { return Term{"echo", 1, f.Echo} }
+func (f *Floor) client() Term    { return Term{"client floor", 1, f.Client} }
+func (f *Floor) roundTrip() Term { return Term{"echo round trip", 1, f.RoundTrip} }
+func (f *Floor) synced() Term    { return Term{"sync", 1, f.Sync} }
+
+// recorded is what each of t nodes does besides, at the least: one decision, and a share
+// in the sync of a record.
+func (f *Floor) recorded(t float64) []Term {
+	return []Term{{"decision", t, f.Decision}, {"sync", t / perSync, f.SyncCPU}}
+}
+
+// turns is how often the time of one node's work passes until t nodes have done theirs,
+// on the cores of this machine: they do it at the same time.
+func (f *Floor) turns(t float64) float64 { return max(1, t/float64(f.Cores)) }
+
+// GoalsConfig says how much is measured for the goals.
+type GoalsConfig struct {
+	N        int // unwraps of each shape in a round
+	InFlight int // of those that are not one at a time
+	Rounds   int // of which the median counts
+	// Echo starts the processes of an echo: a command that ends in [ServeEcho].
+	Echo            []string
+	EchoEnvironment []string
+	// Progress, if not nil, hears what begins.
+	Progress func(string)
+}
+
+const maxRounds = 99
+
+// Check holds the numbers against their bounds.
+func (c *GoalsConfig) Check() error {
+	if c.Rounds < 1 || c.Rounds > maxRounds {
+		return fmt.Errorf("bench: 1 to %d rounds", maxRounds)
+	}
+	if len(c.Echo) == 0 {
+		return errors.New("bench: a command that echoes is required")
+	}
+	return Load{N: c.N, InFlight: c.InFlight}.Check()
+}
+
+// aloneShare is the part of N that is asked for one at a time, which takes longer.
+const aloneShare = 4
+
+// repeatedEnvelopes are how many there are, where they are asked for again.
+const repeatedEnvelopes = 64
+
+// Goals measures the floor, and the shapes that the goals are about.
+func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
+	if err := errors.Join(s.check(), conf.Check()); err != nil {
+		return nil, err
+	}
+	if conf.Progress == nil {
+		conf.Progress = func(string) {}
+	}
+	run := NewRun(s.Key)
+	t := s.Key.Threshold()
+	echo, err := StartEcho(ctx, t, conf.Echo, conf.EchoEnvironment, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer echo.Close()
+	one, err := s.wrap(1)
+	if err != nil {
+		return nil, err
+	}
+	body := requestFor(s.Key, one[0].item.Envelope)
+	if run.Idle, err = s.Idle(ctx); err != nil {
+		return nil, err
+	}
+	rows := map[string][]Row{}
+	for i := range conf.Rounds {
+		conf.Progress(fmt.Sprintf("round %d of %d: the floor", i+1, conf.Rounds))
+		f := Floor{Cores: run.Machine.Cores}
+		if err := errors.Join(f.crypto(s.Dir, t, len(s.Key.Holders())), f.transport(ctx, echo, body, conf.N, conf.InFlight)); err != nil {
+			return nil, err
+		}
+		run.Floors = append(run.Floors, f)
+		r := round{}
+		alone := max(1, conf.N/aloneShare)
+		for _, m := range []struct {
+			into  **Measured
+			shape Shape
+		}{
+			{&r.repeated, Shape{Name: "repeated envelopes", Load: Load{N: conf.N, InFlight: conf.InFlight}, Envelopes: repeatedEnvelopes}},
+			{&r.first, Shape{Name: "first sight", Load: Load{N: conf.N, InFlight: conf.InFlight}}},
+			{&r.repeatedAlone, Shape{Name: "repeated envelopes", Load: Load{N: alone, InFlight: 1}, Envelopes: repeatedEnvelopes}},
+			{&r.firstAlone, Shape{Name: "first sight", Load: Load{N: alone, InFlight: 1}}},
+		} {
+			m.shape.Batch, m.shape.Clients = 1, 1
+			conf.Progress(fmt.Sprintf("round %d of %d: %s", i+1, conf.Rounds, m.shape))
+			if *m.into, err = s.Measure(ctx, m.shape, run.Idle); err != nil {
+				return nil, err
+			}
+			run.Shapes = append(run.Shapes, **m.into)
+		}
+		for _, g := range goals {
+			if g.absent == "" {
+				rows[g.shape] = append(rows[g.shape], g.row(&f, &r, float64(t)))
+			}
+		}
+	}
+	for _, g := range goals {
+		if g.absent != "" {
+			run.Goals = append(run.Goals, Row{Shape: g.shape, Goal: g.says, Verdict: NotMeasured, Why: g.absent})
+			continue
+		}
+		run.Goals = append(run.Goals, median(rows[g.shape]))
+	}
+	run.hear(s.Noticed)
+	return run, nil
+}
+
+func (g *goal) row(f *Floor, r *round, t float64) Row {
+	row := Row{Shape: g.shape, Goal: g.says, Factor: g.factor}
+	row.Measured, row.Base, row.Minimum = g.of(f, r, t)
+	row.judge()
+	return row
+}
+
+// median is the row of the middle ratio, the higher of two, and keeps those of all.
+func median(rows []Row) Row {
+	var all []float64
+	for _, r := range rows {
+		all = append(all, math.Round(1000*r.Ratio)/1000)
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Ratio, b.Ratio) })
+	out := rows[len(rows)/2]
+	out.Ratios = all
+	return out
+}

@@ -1,0 +1,111 @@
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"warifu.dev/bench"
+	"warifu.dev/bench/cluster"
+	"warifu.dev/client"
+)
+
+// subjectOf makes clients of a cluster, each with an identity of its own.
+func subjectOf(t *testing.T, c *cluster.Cluster, key *client.Key, pids map[string]int, noticed *bench.Noticed, clients int) *bench.Subject {
+	t.Helper()
+	s := &bench.Subject{Key: key, PIDs: pids, Dir: t.TempDir(), Noticed: noticed}
+	for range clients {
+		cert, err := c.NewIdentity(cluster.AppURI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cl, err := client.New(client.Config{Genesis: c.Genesis(), Certificate: cert, Log: slog.New(s.Noticed)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		s.Clients = append(s.Clients, cl)
+	}
+	return s
+}
+
+// holdAgainstGoals runs the goals with few unwraps, and every shape of load.
+func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key *client.Key, pids map[string]int) {
+	s := subjectOf(t, c, key, pids, bench.NewNoticed(), 3)
+	run, err := bench.Goals(ctx, s, bench.GoalsConfig{
+		N: 16, InFlight: 8, Rounds: 2, Echo: os.Args[:1], EchoEnvironment: []string{echoVariable + "=1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Floors) != 2 || len(run.Shapes) != 8 || run.Warnings != 0 {
+		t.Fatalf("run: %+v", run)
+	}
+	f := run.Floors[0]
+	for name, d := range map[string]time.Duration{
+		"multiplication": f.Multiplication, "fixed-base": f.FixedBase, "client": f.Client, "decision": f.Decision,
+		"sync": f.Sync, "CPU of a sync": f.SyncCPU, "echo": f.Echo, "round trip": f.RoundTrip,
+	} {
+		if d <= 0 {
+			t.Errorf("the floor has no %s", name)
+		}
+	}
+	measured := 0
+	for _, g := range run.Goals {
+		switch {
+		case g.Verdict == bench.NotMeasured && (g.Why == "" || g.Ratio != 0 || g.Measured != 0):
+			t.Errorf("%s is not measured, and says %+v", g.Shape, g)
+		case g.Verdict == bench.NotMeasured:
+		case g.Ratio <= 0 || len(g.Ratios) != 2 || g.Limit <= 0 || len(g.Base) == 0:
+			t.Errorf("goal: %+v", g)
+		default:
+			measured++
+		}
+	}
+	if measured != 4 {
+		t.Errorf("%d goals are measured", measured)
+	}
+	for _, shape := range []bench.Shape{
+		{Name: "open", Load: bench.Load{N: 8, InFlight: 8, Rate: 200}, Batch: 1, Clients: 1},
+		{Name: "batches", Load: bench.Load{N: 3, InFlight: 2}, Batch: 20, Clients: 1},
+		{Name: "many clients", Load: bench.Load{N: 9, InFlight: 3}, Batch: 1, Clients: 3, Envelopes: 2},
+	} {
+		m, err := s.Measure(ctx, shape, run.Idle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Taken.Failures() > 0 || m.Items <= 0 || m.Used <= 0 || len(m.CPU) != 4 || m.Taken.Latency.P50 <= 0 || len(m.Taken.Latency.Curve) == 0 {
+			t.Errorf("%s: %+v", shape.Name, m)
+		}
+		run.Shapes = append(run.Shapes, *m)
+	}
+	if _, err := s.Measure(ctx, bench.Shape{Load: bench.Load{N: 1, InFlight: 1}, Batch: 1, Clients: 4}, nil); err == nil {
+		t.Error("four clients ask where there are three")
+	}
+	if err := bench.UnwrapAnother(ctx, s); !errors.Is(err, bench.ErrWrong) {
+		t.Errorf("another data key than the wrapped one: %v", err)
+	}
+	var text bytes.Buffer
+	if err := run.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "batches of 20", "3 clients", "200 a second", "client floor"} {
+		if !strings.Contains(text.String(), says) {
+			t.Errorf("the run does not say %q:\n%s", says, &text)
+		}
+	}
+	b, err := json.Marshal(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back bench.Run
+	if err := json.Unmarshal(b, &back); err != nil || len(back.Shapes) != len(run.Shapes) || back.Shapes[0].Taken.N != 16 || back.Shapes[0].Shape.N != 16 {
+		t.Errorf("the run does not survive JSON: %v: %s", err, b)
+	}
+}

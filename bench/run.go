@@ -1,0 +1,157 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"warifu.dev/client"
+)
+
+// Run is everything that one run of the harness measured. As JSON it is what
+// bench/results keeps.
+type Run struct {
+	Machine   Machine    `json:"machine"`
+	Began     time.Time  `json:"began"`
+	Key       string     `json:"key"`
+	Threshold int        `json:"threshold"`
+	Holders   int        `json:"holders"`
+	Idle      []CPU      `json:"idle"` // what the processes use when nobody asks
+	Floors    []Floor    `json:"floors,omitempty"`
+	Shapes    []Measured `json:"shapes,omitempty"`
+	Goals     []Row      `json:"goals,omitempty"`
+	Warnings  int        `json:"warnings"` // of the clients, such as a false partial
+	Warned    []string   `json:"warned,omitempty"`
+}
+
+// NewRun begins one.
+func NewRun(key *client.Key) *Run {
+	return &Run{
+		Machine: ThisMachine(), Began: time.Now().UTC(),
+		Key: key.Name(), Threshold: key.Threshold(), Holders: len(key.Holders()),
+	}
+}
+
+func (r *Run) hear(n *Noticed) { r.Warnings, r.Warned = n.Warnings() }
+
+// MeasureOne asks in one way, and that is the run.
+func MeasureOne(ctx context.Context, s *Subject, shape Shape) (*Run, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	run := NewRun(s.Key)
+	var err error
+	if run.Idle, err = s.Idle(ctx); err != nil {
+		return nil, err
+	}
+	m, err := s.Measure(ctx, shape, run.Idle)
+	if err != nil {
+		return nil, err
+	}
+	run.Shapes = []Measured{*m}
+	run.hear(s.Noticed)
+	return run, nil
+}
+
+// ErrNotAsItShould is wrapped by what [Run.Err] finds.
+var ErrNotAsItShould = errors.New("not as it should be")
+
+// Err says what makes this run no good: a goal that is missed, an answer that is wrong
+// or did not come, a node that lies.
+func (r *Run) Err() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrNotAsItShould}, args...)...))
+	}
+	for _, s := range r.Shapes {
+		if s.Taken.Wrong > 0 {
+			bad("%s: %d of %d answers are wrong", s.Shape.Name, s.Taken.Wrong, s.Taken.N)
+		}
+		if n := s.Taken.Failures() - s.Taken.Wrong; n > 0 {
+			bad("%s: %d of %d failed %v, the first: %s", s.Shape.Name, n, s.Taken.N, s.Taken.Failed, s.Taken.First)
+		}
+	}
+	if r.Warnings > 0 {
+		bad("the clients warn %d times: %s", r.Warnings, strings.Join(r.Warned, "; "))
+	}
+	for _, g := range r.Goals {
+		if g.Verdict == Miss {
+			bad("%s: %s, at most %s", g.Shape, micro(g.Measured), micro(g.Limit))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Write renders the run as text. The ratio of a goal stands in the last column.
+func (r *Run) Write(w io.Writer) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+	r.Machine.write(line, r.Began)
+	line("key\t%s, %d of %d", r.Key, r.Threshold, r.Holders)
+	if len(r.Shapes) > 0 {
+		line("\nSHAPE\tP50\tP99\tP99.9\tLONGEST\tPER SECOND\tCPU EACH\tFAILED")
+		for _, s := range r.Shapes {
+			l := s.Taken.Latency
+			line("%s\t%s\t%s\t%s\t%s\t%.0f\t%s\t%d of %d", s.Shape, micro(l.P50), micro(l.P99), micro(l.P999), micro(l.Longest), s.Items, micro(s.Used), s.Taken.Failures(), s.Taken.N)
+		}
+	}
+	if len(r.Floors) > 0 {
+		line("\nFLOOR OF EACH ROUND\tECHO\tMULTIPLICATION\tFIXED-BASE\tCLIENT\tDECISION\tSYNC, CPU\tSYNC, TIME\tECHO ROUND TRIP, TIME")
+		for i, f := range r.Floors {
+			line("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", i+1, micro(f.Echo), micro(f.Multiplication), micro(f.FixedBase), micro(f.Client), micro(f.Decision), micro(f.SyncCPU), micro(f.Sync), micro(f.RoundTrip))
+		}
+	}
+	if len(r.Goals) > 0 {
+		line("\nGOAL\tMEASURED\tAT MOST\t\tROUNDS\tRATIO")
+		for _, g := range r.Goals {
+			if g.Verdict == NotMeasured {
+				line("%s\t-\t-\t%s\t\t-", g.Shape, g.Verdict)
+				continue
+			}
+			line("%s\t%s\t%s\t%s\t%.2f\t%.2f", g.Shape, micro(g.Measured), micro(g.Limit), g.Verdict, g.Ratios, g.Ratio)
+		}
+		line("")
+		for _, g := range r.Goals {
+			line("%s: %s", g.Shape, g.Goal)
+			if len(g.Base) > 0 {
+				line("  %s", arithmetic(g.Base))
+			}
+			if g.Why != "" {
+				line("  %s: %s", g.Verdict, g.Why)
+			}
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := r.Err(); err != nil {
+		fmt.Fprintf(&b, "\n%v\n", err)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// String says how a shape asks.
+func (s Shape) String() string {
+	out := fmt.Sprintf("%d, %s, ", s.N, s.Name)
+	switch {
+	case s.Rate > 0:
+		out += fmt.Sprintf("%.0f a second", s.Rate)
+	case s.InFlight == 1:
+		out += "one at a time"
+	default:
+		out += fmt.Sprintf("%d in flight", s.InFlight)
+	}
+	if s.Batch > 1 {
+		out += fmt.Sprintf(", batches of %d", s.Batch)
+	}
+	if s.Clients > 1 {
+		out += fmt.Sprintf(", %d clients", s.Clients)
+	}
+	return out
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"warifu.dev/bench"
+)
+
+func goalsCommand() *cobra.Command {
+	var f subjectFlags
+	var conf bench.GoalsConfig
+	var output, save string
+	c := &cobra.Command{
+		Use:   "goals",
+		Short: "Hold what unwraps cost against the least that they could cost",
+		Long: `Measures the floor (multiplications, an echo of the same frames between as many
+processes, a sync) and the shapes that the goals are about, in rounds, and prints
+each goal with its ratio to the floor. Of the rounds, the median counts.
+
+MISS is over its goal; FLOOR says that the goal is under what was measured as its
+minimum. What cannot be measured says why. Ends with an error on a MISS, on a wrong
+answer, on a failed unwrap, and when a client warns of a node.`,
+		Example: `  warifu-bench goals --start
+  warifu-bench goals --start -o json --save bench/results/today.json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if conf.Echo, err = echoes(); err != nil {
+				return err
+			}
+			if err := errors.Join(checkOutput(output), conf.Check()); err != nil {
+				return err
+			}
+			conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
+			conf.Progress("find the cluster, or start it")
+			s, clean, err := f.prepare(c.Context(), 1)
+			if err != nil {
+				return err
+			}
+			run, err := bench.Goals(c.Context(), s, conf)
+			if err := errors.Join(err, clean()); err != nil {
+				return err
+			}
+			return errors.Join(show(c.OutOrStdout(), output, run), keep(save, run), run.Err())
+		},
+	}
+	f.add(c.Flags())
+	c.Flags().IntVarP(&conf.N, "unwraps", "n", 2000, "how many unwraps of each shape, in a round")
+	c.Flags().IntVarP(&conf.InFlight, "in-flight", "c", 64, "how many are in flight, where it is not one at a time")
+	c.Flags().IntVarP(&conf.Rounds, "rounds", "r", 5, "how many rounds, of which the median counts")
+	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
+	addOutput(c.Flags(), &output)
+	return c
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"warifu.dev/bench"
+)
+
+func loadCommand() *cobra.Command {
+	var f subjectFlags
+	var output, save string
+	var last time.Duration
+	shape := bench.Shape{Name: "load"}
+	c := &cobra.Command{
+		Use:   "load",
+		Short: "Put in a load of one shape: closed or open, batches, many clients, envelopes again",
+		Long: `Puts in unwraps, and compares every data key with the one that was wrapped.
+
+Without --rate the loop is closed: each of --in-flight callers asks again when it has
+its answer. With --rate it is open: as many are due in a second, whatever becomes of
+those before, and the latency of each counts from when it was due.`,
+		Example: `  warifu-bench load --start --rate 500 --for 20s
+  warifu-bench load --start --in-flight 64 --clients 64
+  warifu-bench load --start --batch 100 --envelopes 100 -n 200`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if shape.Rate > 0 && last > 0 {
+				shape.N = int(shape.Rate * last.Seconds())
+			}
+			if err := errors.Join(checkOutput(output), shape.Check()); err != nil {
+				return err
+			}
+			if last > 0 && shape.Rate == 0 {
+				return errors.New("--for needs --rate: a closed loop is as long as --requests says")
+			}
+			s, clean, err := f.prepare(c.Context(), shape.Clients)
+			if err != nil {
+				return err
+			}
+			run, err := bench.MeasureOne(c.Context(), s, shape)
+			if err := errors.Join(err, clean()); err != nil {
+				return err
+			}
+			return errors.Join(show(c.OutOrStdout(), output, run), keep(save, run), run.Err())
+		},
+	}
+	f.add(c.Flags())
+	c.Flags().IntVarP(&shape.N, "requests", "n", 2000, "how many requests")
+	c.Flags().IntVarP(&shape.InFlight, "in-flight", "c", 64, "how many are in flight, at most")
+	c.Flags().Float64Var(&shape.Rate, "rate", 0, "requests in a second (default: a closed loop)")
+	c.Flags().DurationVar(&last, "for", 0, "with --rate: how long, in place of --requests")
+	c.Flags().IntVar(&shape.Batch, "batch", 1, "envelopes in one request")
+	c.Flags().IntVar(&shape.Clients, "clients", 1, "clients that take turns, each with its own connection to each node")
+	c.Flags().IntVar(&shape.Envelopes, "envelopes", 0, "how many envelopes, asked for again and again (default: each once)")
+	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
+	addOutput(c.Flags(), &output)
+	return c
+}
