@@ -22,7 +22,7 @@ var rooms = []struct {
 	pure bool
 	may  []string
 }{
-	{"cmd/warifud", false, []string{"node", "hsm/...", "internal/spoken"}},
+	{"cmd/warifud", false, []string{"node", "authority", "backup", "hsm/...", "internal/spoken"}},
 	{"cmd/warifu", false, []string{"client/...", "certificate", "policy", "audit", "auditor", "authority", "backup", "api", "sharing/custodian", "sharing/pieces", "hsm/...", "internal/spoken"}},
 	{"cmd/age-plugin-warifu", false, []string{"client", "client/agefile", "client/home", "api"}},
 	{"cmd/warifu-bench", false, []string{"bench/..."}},

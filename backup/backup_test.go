@@ -357,8 +357,12 @@ func FuzzVerify(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := Verify(bytes.NewReader(b)); (m == nil) != (err != nil) || err != nil && !errors.Is(err, ErrBackup) {
+		m, own, err := Read(bytes.NewReader(b))
+		if (m == nil) != (err != nil) || err != nil && (own != nil || !errors.Is(err, ErrBackup)) {
 			t.Fatalf("%+v, %v", m, err)
+		}
+		if again, verr := Verify(bytes.NewReader(b)); (again == nil) != (m == nil) || (verr == nil) != (err == nil) {
+			t.Fatalf("Read says %v, Verify %v", err, verr)
 		}
 	})
 }

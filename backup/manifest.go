@@ -12,6 +12,7 @@ import (
 const (
 	maxFiles    = 1 << 20   // an audit of 200 million records, and its hashes
 	maxSmall    = 16 << 20  // a file of the sealed store, or of the node's own
+	maxOwn      = 64 << 20  // all of these: they are read into memory
 	maxManifest = 256 << 20 // of maxFiles files
 )
 

@@ -16,12 +16,23 @@ import (
 // is that of the cluster and the node which it names. Every refusal wraps [ErrBackup],
 // but errors of reading r.
 func Verify(r io.Reader) (*Manifest, error) {
-	broken := &reading{r: r}
-	m, err := verify(tar.NewReader(broken))
-	if broken.err != nil {
-		return nil, broken.err
-	}
+	m, _, err := Read(r)
 	return m, err
+}
+
+// Read is [Verify], and returns what is the node's own and in its sealed store, by path
+// below its directory: all but the snapshot and the audit.
+func Read(r io.Reader) (*Manifest, map[string][]byte, error) {
+	broken := &reading{r: r}
+	own := map[string][]byte{}
+	m, err := verify(tar.NewReader(broken), own)
+	if broken.err != nil {
+		return nil, nil, broken.err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, own, nil
 }
 
 // reading keeps the errors of the disk apart from those of the archive.
@@ -39,10 +50,11 @@ func (r *reading) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func verify(t *tar.Reader) (*Manifest, error) {
+// verify reads the archive, and puts into own what is small in it.
+func verify(t *tar.Reader, own map[string][]byte) (*Manifest, error) {
 	var files []File
 	seen := map[string]bool{}
-	own := map[string][]byte{} // those that say whose it is
+	total := int64(0) // of what is small
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
@@ -61,21 +73,25 @@ func verify(t *tar.Reader) (*Manifest, error) {
 			return nil, refuse("%s is there twice", h.Name)
 		case len(files) >= maxFiles:
 			return nil, refuse("it has over %d files", maxFiles)
-		case h.Name != snapshotName && !strings.HasPrefix(h.Name, auditDir+"/") && h.Size > maxSmall:
-			return nil, refuse("%s has %d bytes", h.Name, h.Size)
+		}
+		small := h.Name != snapshotName && !strings.HasPrefix(h.Name, auditDir+"/")
+		if small {
+			if total += h.Size; h.Size > maxSmall || total > maxOwn {
+				return nil, refuse("%s has %d bytes", h.Name, h.Size)
+			}
 		}
 		seen[h.Name] = true
 		sum := sha256.New()
 		var kept bytes.Buffer
 		to := io.Writer(sum)
-		if h.Name == genesisName || h.Name == lineName {
+		if small {
 			to = io.MultiWriter(sum, &kept)
 		}
 		n, err := io.Copy(to, t)
 		if err != nil {
 			return nil, refuse("%s: %w", h.Name, err)
 		}
-		if h.Name == genesisName || h.Name == lineName {
+		if small {
 			own[h.Name] = kept.Bytes()
 		}
 		files = append(files, File{h.Name, n, hex.EncodeToString(sum.Sum(nil))})

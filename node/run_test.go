@@ -51,6 +51,8 @@ type cluster struct {
 	log  buffer
 	disk disk.Hook // of all nodes
 
+	custodian *authority.Signer // one, who suffices
+
 	snapshots consensus.Policy
 }
 
@@ -75,6 +77,7 @@ func newCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.custodian = custodian
 	g.Custodians = []authority.Custodian{{Name: "alice", Sign: custodian.PublicKey(), Open: "age1test"}}
 	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: 2, F: 1, PhaseSeconds: 60}
 	for i := range 3 {

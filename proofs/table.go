@@ -1846,7 +1846,7 @@ var promises = []promise{
 			{"node", []string{"TestASealWipesWhatIsOpen", "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt", "TestNoSealIsWrittenBeforeItsLockIsCommitted", "TestALockThatWasTakenBeforeItWasSentAgain", "TestANodeLocksItselfAnewForOtherCustodians", "TestASealThatIsOpenedWhileAnotherIsMade"}},
 			{"node/ceremony", []string{"TestALargeStateRestsUnderTheToken"}},
 			{"backup", []string{"TestABackupHasWhatMayBeCopiedAndNothingElse", "TestABackupThatIsNotWholeIsRefused"}},
-			{"node", []string{"TestBackupsOfAllNodesOpenNothing"}},
+			{"node", []string{"TestBackupsOfAllNodesOpenNothing", "TestATokenOpensTheBackupOfItsNode", "TestABackupFromBeforeAnErasureIsDead", "TestABackupUnderCustodiansIsNotOpened", "TestWhatABackupIsRefusedFor"}},
 		},
 		faults: []fault{
 			{
@@ -1898,6 +1898,16 @@ var promises = []promise{
 				name: "a backup takes the PIN with it",
 				file: "backup/write.go", old: "[]string{genesisName, lineName, configName, identityName} {", new: "[]string{genesisName, lineName, configName, identityName, \"pin\"} {",
 				room: "backup", test: "TestABackupHasWhatMayBeCopiedAndNothingElse", says: "pin does not belong in one",
+			},
+			{
+				name: "who tries a backup destroys what the token has beside it",
+				file: "node/keyring/peek.go", old: "{ return openNewest(cfg) }", new: "{ return Open(cfg) }",
+				room: "node", test: "TestATokenOpensTheBackupOfItsNode", says: "the token had the keys",
+			},
+			{
+				name: "a share in a backup is not held against the key's record",
+				file: "node/try.go", old: "return err == nil && group.BaseMul(s.Scalar).Equal(yi)", new: "return err == nil && yi != nil",
+				room: "node", test: "TestWhatABackupIsRefusedFor", says: "tried all the same: <nil>",
 			},
 			{
 				name: "a backup takes all of the audit's directory, and what else lies there",

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"warifu.dev/authority"
+	"warifu.dev/backup"
 	"warifu.dev/hsm"
 	"warifu.dev/node"
 )
@@ -33,7 +35,7 @@ var exitMeanings = []struct {
 	{exitInUse, "another daemon runs on this directory, or directory or token belong to a node already"},
 	{exitModes, "file modes are too loose"},
 	{exitToken, "the token: wrong PIN (tried once), another token, none, unsafe keys, or what it sealed was altered"},
-	{exitCheck, "check: something is not as the node needs it; the output says what, and what to do"},
+	{exitCheck, "check: something is not as the node needs it; try: the backup is damaged, or its shares are of no use; the output says what"},
 }
 
 // exitRows lead from an error to its code; the first that fits counts.
@@ -41,7 +43,7 @@ var exitRows = []struct {
 	code int
 	errs []error
 }{
-	{exitCheck, []error{errCheck}},
+	{exitCheck, []error{errCheck, errUseless, node.ErrDead, node.ErrMisfit, backup.ErrBackup, authority.ErrRecord}},
 	{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty, node.ErrTokenTaken, hsm.ErrTokenInUse}},
 	{exitModes, []error{node.ErrLooseMode}},
 	{exitToken, []error{

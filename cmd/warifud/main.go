@@ -49,7 +49,7 @@ func runMain() int {
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(initCommand(), joinCommand(), runCommand(), checkCommand(), exitCodesTopic())
+	root.AddCommand(initCommand(), joinCommand(), runCommand(), checkCommand(), tryCommand(), exitCodesTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see %s --help", errUsage, err, cmd.CommandPath())
 	})
