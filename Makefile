@@ -1,12 +1,13 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
 	@echo "make demo-tour   the commands of the demo's closing screen, one by one"
 	@echo "make demo-check  kill every pair of nodes, and then a third; measured"
 	@echo "make demo-down   stop the demo and remove .demo"
+	@echo "make drill-hsm-lost     a node's token is destroyed under load, and the node replaced; measured"
 	@echo "make drill-region-lost  a region dies under load and comes back, by docs/operations.md; measured"
 	@echo "make drill-upgrade      node by node from an older commit, under load; FROM=COMMIT, else the one before"
 	@echo "make stories     a hospital by day and night, a bank, a manufacturer: who may open what"
@@ -44,6 +45,9 @@ demo-tour: build
 demo-check: build
 	@script/demo up
 	@script/demo check
+
+drill-hsm-lost: build
+	@script/drill hsm-lost
 
 drill-region-lost: build
 	@script/drill region-lost

@@ -11,7 +11,7 @@ import (
 
 // The drills run what docs/operations.md prints: every block of the page is one that
 // script/drill runs, and the other way round; each is a shell's text; and a machine
-// that sees the code for the first time runs them.
+// that sees the code for the first time runs those that take less than a minute.
 func TestTheDrillsRunWhatThePagePrints(t *testing.T) {
 	read := func(name string) string {
 		b, err := os.ReadFile(name)
@@ -45,9 +45,12 @@ func TestTheDrillsRunWhatThePagePrints(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	makefile, ci := read("Makefile"), read(".ci/run")
-	for _, name := range []string{"region-lost", "upgrade"} {
+	for _, name := range []string{"hsm-lost", "region-lost", "upgrade"} {
 		if !strings.Contains(makefile, "\ndrill-"+name+": build\n\t@script/drill "+name) {
 			t.Errorf("no make drill-%s", name)
+		}
+		if name == "hsm-lost" { // it waits for the old shares' minute to be over, and takes three
+			continue
 		}
 		if !strings.Contains(ci, "make drill-"+name+" ") && !strings.Contains(ci, "script/drill "+name+" ") {
 			t.Errorf("CI does not run the drill %s", name)

@@ -253,6 +253,10 @@ type ClusterAnswer struct {
 	Succession [][]byte `cbor:"3,keyasint,omitempty"`
 }
 
+// RosterUnfinished begins the warning of a node that waits for the end of a change of the
+// roster; what it waits for follows.
+const RosterUnfinished = "a change of the roster is not finished"
+
 // StatusAnswer is one node's view of itself and of the ledger.
 type StatusAnswer struct {
 	Node         string            `cbor:"1,keyasint" json:"node"`

@@ -489,7 +489,7 @@ func (n *Node) status() *api.StatusAnswer {
 		a.Warnings = append(a.Warnings, w)
 	}
 	if waits := s.Waiting(); waits != "" {
-		a.Warnings = append(a.Warnings, "a change of the roster is not finished: "+waits)
+		a.Warnings = append(a.Warnings, api.RosterUnfinished+": "+waits)
 	}
 	if s.NodeByID(n.cfg.Node) == nil && at.Index > 0 {
 		a.Warnings = append(a.Warnings, "this node is not on the roster")

@@ -372,7 +372,8 @@ func (a *app) examine(ctx context.Context) (*vitals, error) {
 	defer cluster.Close()
 	v := &vitals{now: now(), t: int(cluster.Genesis().Root.T)}
 	refused := &client.NodesError{Doing: "ask the nodes how they are", Nodes: len(cluster.Genesis().Roster)}
-	for _, s := range cluster.Status(ctx) { // first: it opens the connections, and the clocks are measured over open ones
+	statuses := cluster.Status(ctx)
+	for _, s := range statuses { // first: it opens the connections, and the clocks are measured over open ones
 		n := vital{id: s.Node, status: s.Answer}
 		if s.Err != nil {
 			var reasons []client.NodeReason
@@ -390,6 +391,8 @@ func (a *app) examine(ctx context.Context) (*vitals, error) {
 			v.nodes[i].why, _ = whyNot(answer.Err)
 		}
 	}
+	gone := hasLeft(cluster.Known(), statuses)
+	v.nodes = slices.DeleteFunc(v.nodes, func(n vital) bool { return n.id == gone })
 	// What one question comes to must not hide what the others did: programs of two
 	// releases may not understand each other in everything.
 	unseen := func(what string, err error) bool {

@@ -303,6 +303,7 @@ changes to a file: a node that joins needs it.`,
 				Waits   []string     `json:"unfinished,omitempty"`
 			}{Version: h.Custody.Roll.Version}
 			statuses := cluster.Status(c.Context())
+			gone := hasLeft(h.Custody, statuses)
 			for _, s := range statuses {
 				n := h.Custody.Genesis.NodeByID(s.Node)
 				m := memberView{Node: n.ID, Region: n.Region, Client: n.Claim.Client, Fingerprint: authority.FingerprintOf(n.Key).String(), State: "no answer"}
@@ -316,6 +317,9 @@ changes to a file: a node that joins needs it.`,
 					}
 				} else if errors.As(s.Err, &reasons) && len(reasons.Reasons) > 0 {
 					m.State = string(reasons.Reasons[0].Code)
+				}
+				if m.Node == gone {
+					m.State = left
 				}
 				v.Nodes = append(v.Nodes, m)
 			}

@@ -41,17 +41,19 @@ It fails only if no node answers, and prints the table even then.`,
 				Region string              `json:"region"`
 				Status *api.StatusAnswer   `json:"status"`
 				Reason []client.NodeReason `json:"reason,omitempty"`
+				Left   bool                `json:"left,omitempty"` // it is on the roster no more
 			}
 			var lines []line
 			refused := &client.NodesError{Doing: "ask the nodes for their status", Nodes: len(cluster.Known().Genesis.Roster)}
 			statuses := cluster.Status(c.Context())
+			gone := hasLeft(cluster.Known(), statuses)
 			for _, s := range statuses {
 				l := line{Node: s.Node, Status: s.Answer}
 				if n := cluster.Known().Genesis.NodeByID(s.Node); n != nil {
 					l.Region = n.Region
 				}
 				var nodes *client.NodesError
-				if errors.As(s.Err, &nodes) {
+				if l.Left = s.Node == gone; !l.Left && errors.As(s.Err, &nodes) {
 					l.Reason = nodes.Reasons
 				}
 				refused.Reasons = append(refused.Reasons, l.Reason...)
@@ -72,6 +74,9 @@ It fails only if no node answers, and prints the table even then.`,
 						state := "-"
 						for _, r := range l.Reason {
 							state = string(r.Code)
+						}
+						if l.Left {
+							state = left
 						}
 						rows = append(rows, []string{l.Node, l.Region, state, "-", "-", "-", "-", "-"})
 						continue
