@@ -22,6 +22,7 @@ func FuzzMessages(f *testing.F) {
 		func() any { return new(FreshRequest) }, func() any { return new(FreshAnswer) },
 		func() any { return new(AnchorsAnswer) }, func() any { return new(AuditHeadAnswer) },
 		func() any { return new(AuditPageRequest) }, func() any { return new(AuditPageAnswer) },
+		func() any { return new(ImportRequest) }, func() any { return new(ImportAnswer) },
 		func() any { return new(KeyAtRequest) }, func() any { return new(KeyAtAnswer) },
 		func() any { return new(AuditHashesRequest) }, func() any { return new(AuditHashesAnswer) },
 	}

@@ -32,6 +32,7 @@ const (
 	MethodRenewals    uint16 = 31  // nil → RenewalsAnswer
 	MethodErasure     uint16 = 36  // ErasureRequest → ErasureAnswer
 	MethodLink        uint16 = 37  // LinkRequest → LinkAnswer
+	MethodImport      uint16 = 33  // ImportRequest → ImportAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -203,6 +204,8 @@ type KeySummary struct {
 
 	Ends      Digest `cbor:"15,keyasint" json:"destroyed_by"`                           // the change that orders its destruction; zeros: none
 	EndsAfter int64  `cbor:"16,keyasint,omitempty" json:"destroyed_after_ms,omitempty"` // ledger time from which it is destroyed
+
+	Imported bool `cbor:"17,keyasint,omitempty" json:"imported,omitempty"` // a copy was whole before, or will have been: it is outside, with its owner
 
 	Struck []string    `cbor:"20,keyasint,omitempty" json:"struck,omitempty"` // holders without a share of this epoch
 	Live   []uint64    `cbor:"21,keyasint,omitempty" json:"live,omitempty"`   // the epochs that release

@@ -26,7 +26,7 @@ var ErrEntry = errors.New("not a ledger entry")
 // fixed for ever, so that every version of the program can chain every entry:
 //
 //	"WE1"                        3 bytes
-//	author                       1-byte length ‖ node id; empty for custodians
+//	author                       1-byte length ‖ node id; empty for custodians and owners
 //	kind                         1-byte length ‖ name
 //	signatures                   1-byte count, each: 32-byte fingerprint ‖ 1-byte length ‖ ASN.1
 //	body                         4-byte length ‖ bytes

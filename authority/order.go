@@ -25,8 +25,8 @@ const (
 // ErrOrder is returned, wrapped, for an order that breaks a rule of its own.
 var ErrOrder = errors.New("not a usable order")
 
-// Order commands a ceremony: the birth of a key among its holders. Holders are
-// node ids; a holder's place in this list, counted from 1, is its index.
+// Order commands a ceremony: the birth of a key among its holders, or the import of
+// one. Holders are node ids; a holder's place in this list, counted from 1, is its index.
 type Order struct {
 	Cluster      api.ClusterID `cbor:"1,keyasint"`
 	Purpose      string        `cbor:"2,keyasint"`
@@ -48,6 +48,9 @@ type Order struct {
 	Owner    string            `cbor:"23,keyasint,omitempty"`
 	Labels   map[string]string `cbor:"24,keyasint,omitempty"`
 	NotAfter int64             `cbor:"25,keyasint,omitempty"` // Unix milliseconds; 0: it does not expire
+
+	// Import is given when the key is not born, but was whole before.
+	Import *Import `cbor:"30,keyasint,omitempty"`
 }
 
 // Bears is the key, and the version of it, that a session of this order bears.
@@ -80,6 +83,8 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
 	case (o.Key == nil) != (o.Version == 0), o.Version == 1, o.Key != nil && (o.NotBefore != 0 || o.Purpose == PurposeRoot):
 		return fmt.Errorf("%w: a next version names its key and a number from 2, has no date of its own, and is not of the root key", ErrOrder)
+	case o.Import != nil && (o.Key != nil || o.Purpose != PurposeUnwrap):
+		return fmt.Errorf("%w: what is imported is the first version of a key that unwraps", ErrOrder)
 	case o.NotBefore < 0, o.NotBefore != 0 && o.Purpose == PurposeRoot:
 		return fmt.Errorf("%w: a named key has an activation date after 1970, or none; the root key has none", ErrOrder)
 	}
@@ -90,6 +95,11 @@ func (o *Order) Check() error {
 	}
 	if err := o.checkSaid(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOrder, err)
+	}
+	if o.Import != nil {
+		if err := o.Import.check(); err != nil {
+			return err
+		}
 	}
 	return checkShape(o.T, o.F, o.Holders, o.PhaseSeconds)
 }

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -160,6 +161,8 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: roster version %d, its chain leads to %d", ErrRecord, r.RosterVersion, roster.Roll.Version)
 	case r.Version != version || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0):
 		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d do not go together", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
+	case born.Import != nil && !bytes.Equal(r.Y, born.Import.Y):
+		return nil, fmt.Errorf("%w: its public key is not the one that was ordered to be imported", ErrRecord)
 	case r.Key != key:
 		return nil, fmt.Errorf("%w: its key id is not that of its session, or of its order", ErrRecord)
 	case len(r.YI) != len(o.Holders):

@@ -492,6 +492,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodErasure:   "custodian operator auditor",
 		api.MethodLink:      "custodian operator auditor",
 		api.MethodRenewals:  "custodian application operator auditor",
+		api.MethodImport:    "custodian application operator auditor",
 		api.MethodGrants:    "custodian application operator auditor",
 		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",
 	}

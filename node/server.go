@@ -48,6 +48,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodErasure:   {classCustodian, classOperator, classAuditor},
 	api.MethodLink:      {classCustodian, classOperator, classAuditor},
 	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodImport:    {classCustodian, classApplication, classOperator, classAuditor}, // an owner is none of them as such
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
@@ -121,6 +122,10 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return n.answerLink(ctx, q) })
 	case api.MethodRenewals:
 		return wire.Encode(renewals(n.consensus.Committed())), nil
+	case api.MethodImport:
+		return decodeThen(body, func(q *api.ImportRequest) (*api.ImportAnswer, error) {
+			return importAnswer(n.consensus.Committed(), q), nil
+		})
 	case api.MethodUnwrap:
 		return decodeThen(body, func(q *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
@@ -340,7 +345,7 @@ func keyList(s *ledger.State, after string, now int64) *api.KeyListAnswer {
 			a.More = true
 			break
 		}
-		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered"}
+		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered", Imported: o.Order.Import != nil}
 		if ses := s.Session(o.Live); ses != nil {
 			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
 		}
@@ -363,8 +368,8 @@ func policyAnswer(s *ledger.State) *api.PolicyAnswer {
 	return a
 }
 
-// submitChange takes what custodians signed, and what approvers did. What nodes sign
-// comes from nodes.
+// submitChange takes what custodians signed, and what approvers and owners did. What
+// nodes sign comes from nodes.
 func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitRequest) (*api.SubmitAnswer, error) {
 	e, err := authority.ParseEntry(q.Entry)
 	if err != nil {

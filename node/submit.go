@@ -52,7 +52,7 @@ func (n *Node) submit(ctx context.Context, entry []byte, of *rate) (*api.SubmitA
 // forEver are the reasons for which an entry is refused by every state.
 var forEver = []error{
 	authority.ErrEntry, authority.ErrSignature, authority.ErrTooFewSignatures, authority.ErrPublicKey,
-	authority.ErrChange, authority.ErrOrder, authority.ErrStatement, authority.ErrProposal,
+	authority.ErrChange, authority.ErrOrder, authority.ErrStatement, authority.ErrProposal, authority.ErrImport,
 }
 
 // foresee answers for entries that are in the ledger already, and refuses those

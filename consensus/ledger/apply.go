@@ -112,6 +112,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return s.takeProposal(d, index, e)
 	case e.Author == "" && (e.Kind == authority.KindApprove || e.Kind == authority.KindCancel):
 		return s.takeVote(d, index, e)
+	case e.Author == "" && slices.Contains(authority.ImportKinds(), e.Kind):
+		return s.takeImport(d, index, e, raw)
 	case e.Author == "":
 		return s.takeChange(d, index, e, raw)
 	}
@@ -123,7 +125,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case authority.KindOpen:
 		return takeBody(st, func(b *authority.Open) error { return s.takeOpen(d, index, st.Node, b) })
 	case authority.KindPost:
-		return takeBody(st, func(b *authority.Post) error { return s.takePost(d, st.Node, b) })
+		return takeBody(st, func(b *authority.Post) error { return s.takePost(d, st.Node, b, raw) })
 	case authority.KindDeadline:
 		return takeBody(st, func(b *authority.Deadline) error { return s.takeDeadline(d, st.Node, b) })
 	case authority.KindAbandon:
@@ -304,14 +306,19 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 			return fmt.Errorf("%w: %w: the holder %s", authority.ErrOrder, ErrNoNode, h)
 		}
 	}
-	switch {
-	case o.Key != nil:
+	if o.Import != nil {
+		if err := s.newKey(o.Import.Y, s.OrderNamed(o.Name)); err != nil {
+			return err
+		}
+	}
+	if o.Key != nil {
 		if err := s.takeRotation(d, o, id); err != nil {
 			return err
 		}
-	case s.OrderNamed(o.Name) != nil:
-		return fmt.Errorf("%w: %s", ErrNameTaken, o.Name)
-	default:
+	} else {
+		if err := s.giveWay(d, s.OrderNamed(o.Name)); err != nil {
+			return err
+		}
 		d.put(pathName+o.Name, &named{Order: id})
 	}
 	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(s.custody.chain.Len())})
@@ -329,29 +336,45 @@ func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open)
 		return ErrNoOrder
 	case o.Order.IndexOf(node) == 0:
 		return ErrNotHolder
-	case o.Key != (api.KeyID{}):
-		return fmt.Errorf("%w: the key of this order is born", ErrOutOfTurn)
-	case b.Attempt != o.Attempt+1:
-		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, b.Attempt, o.Attempt+1)
-	case o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil:
-		return fmt.Errorf("%w: the root key is not born yet", ErrOutOfTurn)
+	case o.Order.Import != nil:
+		return ErrOwner
+	}
+	if err := s.mayOpen(o, b.Attempt); err != nil {
+		return err
 	}
 	if err := s.endRun(d, o); err != nil {
 		return err
 	}
-	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), b.Order, b.Attempt, s.link)
-	next := *o
-	next.Attempt, next.Live = b.Attempt, id
-	d.put(pathOrder+o.Hash.String(), &next)
-	d.put(pathSession+id.String(), &Session{
-		ID: id, Order: o.Hash, Attempt: b.Attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
-		Participants: o.Order.Holders, PhaseSeconds: o.Order.PhaseSeconds,
-		Board: board.New(dkg.Session{
-			ID: id, Cluster: s.genesis.Cluster,
-			T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1,
-		}),
-	})
+	s.begin(d, index, o, b.Attempt, o.Order.Holders, func(*dkg.Session) {})
 	return nil
+}
+
+// mayOpen refuses a run of an order whose key is born, one out of turn, and one of
+// before there is a root key.
+func (s *State) mayOpen(o *Ordered, attempt uint64) error {
+	switch {
+	case o.Key != (api.KeyID{}):
+		return fmt.Errorf("%w: the key of this order is born", ErrOutOfTurn)
+	case attempt != o.Attempt+1:
+		return fmt.Errorf("%w: attempt %d, next is %d", ErrOutOfTurn, attempt, o.Attempt+1)
+	case o.Order.Purpose != authority.PurposeRoot && s.RootKey() == nil:
+		return fmt.Errorf("%w: the root key is not born yet", ErrOutOfTurn)
+	}
+	return nil
+}
+
+// begin puts a run of an order, and its board.
+func (s *State) begin(d *draft, index uint64, o *Ordered, attempt uint64, participants []string, shape func(*dkg.Session)) {
+	id := authority.SessionID(s.genesis.Cluster, s.RosterVersion(), o.Hash, attempt, s.link)
+	next := *o
+	next.Attempt, next.Live = attempt, id
+	d.put(pathOrder+o.Hash.String(), &next)
+	run := dkg.Session{ID: id, Cluster: s.genesis.Cluster, T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1}
+	shape(&run)
+	d.put(pathSession+id.String(), &Session{
+		ID: id, Order: o.Hash, Attempt: attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
+		Participants: participants, PhaseSeconds: o.Order.PhaseSeconds, Board: board.New(run),
+	})
 }
 
 // live returns the running session and the author's place in it.
@@ -372,9 +395,7 @@ func (s *State) live(id api.Digest, node string) (*Session, sharing.Index, error
 
 // putBoard stores a board that moved, and frees the order when it was abandoned.
 func (s *State) putBoard(d *draft, ses *Session, b *board.Board) {
-	next := *ses
-	next.Board = b
-	d.put(pathSession+ses.ID.String(), &next)
+	d.put(pathSession+ses.ID.String(), ses.on(b))
 	if _, abandoned := b.Abandoned(); !abandoned {
 		return
 	}
@@ -389,8 +410,8 @@ func (s *State) putBoard(d *draft, ses *Session, b *board.Board) {
 	d.put(pathOrder+freed.Hash.String(), &freed)
 }
 
-func (s *State) takePost(d *draft, node string, p *authority.Post) error {
-	ses, i, err := s.live(p.Session, node)
+func (s *State) takePost(d *draft, author string, p *authority.Post, raw []byte) error {
+	ses, i, err := s.live(p.Session, author)
 	if err != nil {
 		return err
 	}
@@ -402,7 +423,9 @@ func (s *State) takePost(d *draft, node string, p *authority.Post) error {
 	if err != nil {
 		return err
 	}
-	s.putBoard(d, ses, b)
+	next := *ses
+	next.keepJoin(author, kind, raw)
+	s.putBoard(d, &next, b)
 	return nil
 }
 

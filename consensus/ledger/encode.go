@@ -23,7 +23,8 @@ import (
 // every node has that from its custodians.
 const encodingFormat = 1
 
-// Bounds of an encoding. The largest value is a session with its board.
+// Bounds of an encoding. The largest value is a session with its board: of a batch, which
+// has no joins beside it.
 const (
 	maxItem = board.MaxEncoding + 4<<10
 	// maxItems is what 200 years of ten changes a day would come to, and still
@@ -123,6 +124,7 @@ type encodedSession struct {
 	Participants []string     `cbor:"9,keyasint"`
 	PhaseSeconds uint32       `cbor:"10,keyasint"`
 	Keys         []KeyVersion `cbor:"11,keyasint,omitempty"`
+	Joins        [][]byte     `cbor:"12,keyasint,omitempty"`
 }
 
 func encodeValue(v value) []byte {
@@ -133,7 +135,7 @@ func encodeValue(v value) []byte {
 	return wire.Encode(&encodedSession{
 		ID: s.ID, Order: s.Order, Attempt: s.Attempt, LinkBefore: s.LinkBefore,
 		Opened: s.Opened, OpenedTime: s.OpenedTime, Board: s.Board.Encode(), Roster: s.Roster,
-		Participants: s.Participants, PhaseSeconds: s.PhaseSeconds, Keys: s.Keys,
+		Participants: s.Participants, PhaseSeconds: s.PhaseSeconds, Keys: s.Keys, Joins: s.Joins,
 	})
 }
 
@@ -149,7 +151,7 @@ func decodeSession(g *authority.VerifiedGenesis, b []byte) (value, error) {
 	return &Session{
 		ID: e.ID, Order: e.Order, Attempt: e.Attempt, LinkBefore: e.LinkBefore,
 		Opened: e.Opened, OpenedTime: e.OpenedTime, Board: on, Roster: e.Roster,
-		Participants: e.Participants, PhaseSeconds: e.PhaseSeconds, Keys: e.Keys,
+		Participants: e.Participants, PhaseSeconds: e.PhaseSeconds, Keys: e.Keys, Joins: e.Joins,
 	}, nil
 }
 

@@ -18,9 +18,10 @@ type waiting interface {
 	waitsFor() []string
 }
 
-// waitsFor: a key that is ordered and not born waits for all its holders.
+// waitsFor: a key that is ordered and not born waits for all its holders, and one that is
+// imported for its owner, who opens the run.
 func (v *Ordered) waitsFor() []string {
-	if v.Key != (api.KeyID{}) {
+	if v.Key != (api.KeyID{}) || v.Order.Import != nil && v.Live.IsZero() {
 		return nil
 	}
 	return v.Order.Holders
@@ -84,7 +85,7 @@ func owed[V value](s *State, node, prefix string) []V {
 }
 
 // OrdersOf lists the orders of keys that are not born and that name a node among the
-// holders, by hash.
+// holders, by hash: of imports those that run.
 func (s *State) OrdersOf(node string) []*Ordered { return owed[*Ordered](s, node, pathOrder) }
 
 // Unsigned lists the keys whose records wait for the signature of a node, by id.

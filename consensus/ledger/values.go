@@ -48,7 +48,7 @@ type Ordered struct {
 	Custody uint64          `cbor:"7,keyasint,omitempty"` // how many successors there were when it was taken
 }
 
-// Session is one run of a ceremony: of a birth, or of a [Renewal].
+// Session is one run of a ceremony: of a birth, of an import, or of a [Renewal].
 type Session struct {
 	ID         api.Digest
 	Order      api.Digest
@@ -58,9 +58,10 @@ type Session struct {
 	OpenedTime int64  // ledger time, Unix milliseconds
 	Roster     uint64 // the roster's version when it was opened
 
-	Participants []string     // by place: the holders that will be, then old ones who leave
+	Participants []string     // by place: the holders that will be, then old ones who leave, or the [Owner]
 	PhaseSeconds uint32       // of its order
 	Keys         []KeyVersion // of a refresh or a reshare: its batch; none at a birth
+	Joins        [][]byte     // of an import that runs, by holder: the join as its node signed it; empty where there is none
 
 	Board *board.Board
 }
@@ -131,10 +132,11 @@ type about struct {
 	Participants []string     `cbor:"1,keyasint"`
 	PhaseSeconds uint32       `cbor:"2,keyasint"`
 	Keys         []KeyVersion `cbor:"3,keyasint,omitempty"`
+	Joins        [][]byte     `cbor:"4,keyasint,omitempty"`
 }
 
 func (v *Session) digest() api.Digest {
 	b := api.Digest(v.Board.Digest())
-	about := wire.Encode(about{v.Participants, v.PhaseSeconds, v.Keys})
+	about := wire.Encode(about{v.Participants, v.PhaseSeconds, v.Keys, v.Joins})
 	return tag.Hash(tag.StateValue, v.ID[:], v.Order[:], tag.Uint64(v.Attempt), v.LinkBefore[:], tag.Uint64(v.Opened), tag.Uint64(uint64(v.OpenedTime)), tag.Uint64(v.Roster), about, b[:])
 }

@@ -65,6 +65,8 @@ const (
 	LiveKeys          Tag = "warifu/v1/revoke/live-keys"
 	KeyAt             Tag = "warifu/v1/key-at"
 	GrantSignature    Tag = "warifu/v1/grant/signature"
+	ImportSignature   Tag = "warifu/v1/import/signature"
+	ImportDealer      Tag = "warifu/v1/import/dealer" // the owner's signing key, made from the key that is imported (client)
 )
 
 // What rests on a node (node, hsm, audit).
