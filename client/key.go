@@ -134,6 +134,10 @@ func (k *Key) Version() uint32 { return k.record.Version }
 // Epoch returns the epoch of the record.
 func (k *Key) Epoch() uint64 { return k.record.Epoch }
 
+// Imported says whether a copy of this version was whole before: it is outside, with its
+// owner.
+func (k *Key) Imported() bool { return k.record.Birth().Import != nil }
+
 // Threshold returns t, from the order.
 func (k *Key) Threshold() int { return int(k.record.Order().T) }
 

@@ -21,17 +21,83 @@ changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 		`  warifu key create photos --out photos.change
   warifu key list
   warifu key show photos --out photos.record`,
-		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyRotateCommand(), a.keyLabelCommand(), a.keyDestroyCommand(), a.keyKeepCommand())
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyRotateCommand(), a.keyLabelCommand(), a.keyDestroyCommand(), a.keyKeepCommand(), a.keyImportCommand(), a.keyDealCommand())
 	g.AddCommand(a.stateCommands()...)
 	return g
 }
 
+// orderFlags are those of every verb that orders a key.
+type orderFlags struct {
+	threshold, tolerate, phase uint32
+	holders, labels            []string
+	notBefore, expires, owner  string
+}
+
+func (f *orderFlags) add(c *cobra.Command) {
+	c.Flags().Uint32Var(&f.threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
+	c.Flags().StringSliceVar(&f.holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
+	c.Flags().Uint32Var(&f.tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
+	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label NAME=VALUE that policies see; may be repeated")
+	c.Flags().StringVar(&f.owner, "owner", "", "who answers for it: a person, a team, an address")
+	c.Flags().StringVar(&f.expires, "not-after", "", "when it expires, as 2028-04-01 or 2028-04-01T09:00:00+09:00 (default: never)")
+	c.Flags().StringVar(&f.notBefore, "not-before", "", "when it becomes active, as 2027-04-01 or 2027-04-01T09:00:00+09:00 (default: at its birth)")
+}
+
+// order is what the flags say, and the rest as for the cluster's root key.
+func (f *orderFlags) order(c *cobra.Command, g *authority.Genesis, name string) (o authority.Order, err error) {
+	o = authority.Order{
+		Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: name,
+		T: g.Root.T, F: g.Root.F, Holders: g.Root.Holders, PhaseSeconds: g.Root.PhaseSeconds,
+	}
+	if o.NotBefore, err = parseDate("--not-before", f.notBefore); err != nil {
+		return o, err
+	}
+	if o.NotAfter, err = parseDate("--not-after", f.expires); err != nil {
+		return o, err
+	}
+	if o.NotAfter != 0 && o.NotAfter <= now().UnixMilli() {
+		return o, fail(exitUsage, "--not-after: %s is past", instant(o.NotAfter))
+	}
+	o.Owner = f.owner
+	if o.Labels, err = api.ParseContext(f.labels); err != nil {
+		return o, misused("--label", err)
+	}
+	given := c.Flags().Changed
+	here := slices.DeleteFunc(slices.Clone(o.Holders), func(h string) bool { return g.NodeByID(h) == nil })
+	if len(here) < len(o.Holders) && !given("holders") { // some have left since
+		o.Holders, o.F = here, defaultTolerate(c, f.tolerate, o.T, here)
+	}
+	if given("threshold") {
+		o.T = f.threshold
+	}
+	if given("holders") {
+		o.Holders = f.holders
+	}
+	if given("phase-seconds") {
+		o.PhaseSeconds = f.phase
+	}
+	if given("threshold") || given("holders") || given("tolerate") {
+		o.F = defaultTolerate(c, f.tolerate, o.T, o.Holders)
+	}
+	for _, h := range o.Holders {
+		if g.NodeByID(h) == nil {
+			return o, fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
+		}
+	}
+	if o.T < g.Root.T || o.T > o.H() {
+		return o, fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
+			o.T, plural(len(o.Holders), "holder"), g.Root.T, len(o.Holders))
+	}
+	if err := o.Check(); err != nil {
+		return o, fail(exitUsage, "%w", err)
+	}
+	return o, nil
+}
+
 func (a *app) keyCreateCommand() *cobra.Command {
 	var f changeFlags
-	var threshold, tolerate, phase uint32
-	var holders []string
-	var notBefore, owner, expires string
-	var labels []string
+	var of orderFlags
 	c := &cobra.Command{
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
@@ -54,64 +120,15 @@ later; policies see the labels.`,
 			if err != nil {
 				return err
 			}
-			o := authority.Order{
-				Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: args[0],
-				T: g.Root.T, F: g.Root.F, Holders: g.Root.Holders, PhaseSeconds: g.Root.PhaseSeconds,
-			}
-			if o.NotBefore, err = parseDate("--not-before", notBefore); err != nil {
+			o, err := of.order(c, g, args[0])
+			if err != nil {
 				return err
-			}
-			if o.NotAfter, err = parseDate("--not-after", expires); err != nil {
-				return err
-			}
-			if o.NotAfter != 0 && o.NotAfter <= now().UnixMilli() {
-				return fail(exitUsage, "--not-after: %s is past", instant(o.NotAfter))
-			}
-			o.Owner = owner
-			if o.Labels, err = api.ParseContext(labels); err != nil {
-				return misused("--label", err)
-			}
-			given := c.Flags().Changed
-			here := slices.DeleteFunc(slices.Clone(o.Holders), func(h string) bool { return g.NodeByID(h) == nil })
-			if len(here) < len(o.Holders) && !given("holders") { // some have left since
-				o.Holders, o.F = here, defaultTolerate(c, tolerate, o.T, here)
-			}
-			if given("threshold") {
-				o.T = threshold
-			}
-			if given("holders") {
-				o.Holders = holders
-			}
-			if given("phase-seconds") {
-				o.PhaseSeconds = phase
-			}
-			if given("threshold") || given("holders") || given("tolerate") {
-				o.F = defaultTolerate(c, tolerate, o.T, o.Holders)
-			}
-			for _, h := range o.Holders {
-				if g.NodeByID(h) == nil {
-					return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
-				}
-			}
-			if o.T < g.Root.T || o.T > o.H() {
-				return fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
-					o.T, plural(len(o.Holders), "holder"), g.Root.T, len(o.Holders))
-			}
-			if err := o.Check(); err != nil {
-				return fail(exitUsage, "%w", err)
 			}
 			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
 		},
 	}
 	f.add(a, c)
-	c.Flags().Uint32Var(&threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
-	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
-	c.Flags().Uint32Var(&tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
-	c.Flags().Uint32Var(&phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
-	c.Flags().StringArrayVar(&labels, "label", nil, "a label NAME=VALUE that policies see; may be repeated")
-	c.Flags().StringVar(&owner, "owner", "", "who answers for it: a person, a team, an address")
-	c.Flags().StringVar(&expires, "not-after", "", "when it expires, as 2028-04-01 or 2028-04-01T09:00:00+09:00 (default: never)")
-	c.Flags().StringVar(&notBefore, "not-before", "", "when it becomes active, as 2027-04-01 or 2027-04-01T09:00:00+09:00 (default: at its birth)")
+	of.add(c)
 	return c
 }
 
@@ -151,7 +168,7 @@ func (a *app) keyListCommand() *cobra.Command {
 					}
 					rows = append(rows, []string{
 						orWord(k.Name, "(root)"), fmt.Sprint(k.Version), fmt.Sprint(k.Epoch), fmt.Sprintf("%d of %d", k.T, len(k.Holders)),
-						k.State, fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)),
+						stateWords(k), fmt.Sprintf("%d of %d", k.Signed, len(k.Holders)),
 						orWord(strings.Join(labelled(k.Labels), " "), "-"), orWord(k.Owner, "-"), instantOr(k.NotAfter, "never"), id,
 					})
 				}
@@ -161,6 +178,14 @@ func (a *app) keyListCommand() *cobra.Command {
 	}
 	a.addCallerFlags(c)
 	return c
+}
+
+// stateWords is a key's state, and whether it was imported.
+func stateWords(k api.KeySummary) string {
+	if k.Imported {
+		return k.State + ", imported"
+	}
+	return k.State
 }
 
 func (a *app) keyShowCommand() *cobra.Command {
@@ -213,8 +238,9 @@ home of their own; --record shows a saved one.
 				Owner  string            `json:"owner,omitempty"`
 				Labels map[string]string `json:"labels,omitempty"`
 				Until  int64             `json:"not_after_ms,omitempty"`
-				Uses   []usesView        `json:"uses,omitempty"` // as these nodes have counted since they started
-			}{k.ID(), k.Version(), k.Epoch(), fmt.Sprintf("%x", k.Record().Y), viewOrder(o, &g.Genesis), out, string(k.State(now())), said.Owner, said.Labels, said.NotAfter, nil}
+				Whole  bool              `json:"imported,omitempty"` // a copy of this version was whole before
+				Uses   []usesView        `json:"uses,omitempty"`     // as these nodes have counted since they started
+			}{k.ID(), k.Version(), k.Epoch(), fmt.Sprintf("%x", k.Record().Y), viewOrder(o, &g.Genesis), out, string(k.State(now())), said.Owner, said.Labels, said.NotAfter, k.Imported(), nil}
 			if saved == "" {
 				v.Uses = a.usesOf(c.Context(), v.ID.String())
 			}
@@ -223,6 +249,9 @@ home of their own; --record shows a saved one.
 					"threshold", fmt.Sprintf("%d of %d", o.T, o.H()), "holders", strings.Join(o.Holders, ", "),
 					"state", v.State, "labels", orWord(strings.Join(labelled(v.Labels), " "), "none"), "owner", orWord(v.Owner, "nobody"),
 					"expires", instantOr(v.Until, "never"), "public key", v.PublicKey)
+				if v.Whole {
+					facts(w, "copies", copyWords)
+				}
 				for _, m := range v.Order.Means {
 					fmt.Fprintf(w, "  - %s\n", m)
 				}

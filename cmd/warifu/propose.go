@@ -53,6 +53,7 @@ func (a *app) proposeCommand() *cobra.Command {
 		"  warifu propose key photos --custodian alice.custodian\n  warifu propose policy --text policy.cedar --entities entities.json --custodian alice.custodian\n  warifu approve 6b1f... --custodian bob.custodian",
 		asProposal(a.policyPutCommand(), "", "policy", "policy put"),
 		asProposal(a.keyCreateCommand(), "", "key", "key create"),
+		asProposal(a.keyImportCommand(), "", "import", "key import"),
 		asProposal(a.rotateSharesCommand(), "", "rotate-shares", "rotate-shares"),
 		asProposal(a.reshareCommand(), "", "reshare", "reshare"),
 		asProposal(a.caPutCommand(), "", "ca", "ca put"),

@@ -98,6 +98,7 @@ type orderView struct {
 
 	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
 	Version uint32     `json:"version,omitempty"`
+	Imports string     `json:"imports,omitempty"` // the public key of the one that is whole, hexadecimal
 
 	Means    []string `json:"means"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -260,8 +261,12 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	} else {
 		say("%s may be down, and it still opens", plural(h-t, "holder"))
 	}
+	if i := o.Import; i != nil {
+		v.Imports = fmt.Sprintf("%x", i.Y)
+		warn("whoever has the key now goes on having it: what is under it opens without any holder, too")
+	}
 	if f > 0 {
-		say("its birth survives %s that may lie or be silent", plural(f, "holder"))
+		say("its %s survives %s that may lie or be silent", v.comes(), plural(f, "holder"))
 	}
 	if o.NotBefore != 0 {
 		say("it is not used before %s, unless custodians enable it", instant(o.NotBefore))
@@ -288,6 +293,14 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 		}
 	}
 	return v
+}
+
+// comes is how the key comes to its holders.
+func (v *orderView) comes() string {
+	if v.Imports != "" {
+		return "import"
+	}
+	return "birth"
 }
 
 // together says what fewer than the threshold have.
@@ -412,6 +425,10 @@ func (v *orderView) words(a *app, w io.Writer) {
 	if v.Rotates != nil {
 		fmt.Fprintf(w, "Version %d of this key is born among these holders, in this order; what is under older versions opens as before:\n", v.Version)
 		facts(w, "  key id", v.Rotates.String())
+	} else if v.Imports != "" {
+		fmt.Fprintf(w, "A key that is whole outside is shared by its owner among these holders, in this order:\n")
+		facts(w, "  public key", v.Imports)
+		fmt.Fprintln(w, a.loud("  ! compare the public key with what its owner says it is"))
 	} else {
 		fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
 	}
