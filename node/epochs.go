@@ -303,7 +303,7 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 			return err
 		}
 	}
-	if state != seal.Unsealed {
+	if !erases(state, ring) {
 		return nil
 	}
 	wanted, old := n.erasable(s)

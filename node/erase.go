@@ -13,10 +13,17 @@ import (
 // that came to nothing go with them. Several who ask at once get one generation.
 func (s *secrets) erase(ctx context.Context, now *ledger.State, drop func(keyring.Held) bool) (keyring.Erasure, error) {
 	state, ring := s.current()
-	if ring == nil || state != seal.Unsealed {
+	if !erases(state, ring) {
 		return keyring.Erasure{}, errNotUnsealed
 	}
 	return ring.Erase(ctx, s.lock, func(h keyring.Held) bool { return drop(h) || outlived(now, h) })
+}
+
+// erases says whether this node can erase shares: its keyring is open. One that has no
+// share of the root key's current epoch can as well: it is who leaves, and still has its
+// shares of what the others have taken over.
+func erases(state seal.State, ring *keyring.Keyring) bool {
+	return ring != nil && (state == seal.Unsealed || state == seal.Stranded)
 }
 
 // abandoned says that the ceremony which made the share came to nothing. Of one that

@@ -197,6 +197,30 @@ func TestOldDirectoriesOpenNothingAfterARefresh(t *testing.T) {
 	})
 }
 
+// Who holds the root key no more has no use for its other shares either, and erases those
+// of which it is holder no more: the one who goes is not unsealed any more, and signs its
+// receipt all the same.
+func TestWhoLosesItsRootShareErasesTheOthers(t *testing.T) {
+	scenario(t, func(s *stage) {
+		goes := s.IDs()[4]
+		k := s.renew(authority.KindReshare, authority.Renewal{T: 3, F: 1, Holders: s.IDs()[:4], Root: true})
+		s.eventually(5*time.Minute, "the one who goes has erased", func() bool {
+			g := s.summary().Gone
+			return len(g) == 1 && len(g[0].Await) == 0
+		})
+		s.must(s.Stop(goes))
+		dev, err := soft.Open(soft.Config{Dir: filepath.Join(s.Dir(goes), "soft-hsm"), Log: slog.New(slog.DiscardHandler)})
+		s.must(err)
+		defer dev.Close()
+		ring, err := keyring.Open(keyring.Config{Dir: filepath.Join(s.Dir(goes), "seal"), Cluster: s.Genesis().Cluster, Node: goes, Device: dev, Rand: rand.Reader})
+		s.must(err)
+		defer ring.Wipe()
+		if ring.Holds(func(h keyring.Held) bool { return h.Key == k.ID }) {
+			s.Error("it has its share of an epoch that is over")
+		}
+	})
+}
+
 // private gives copied files the modes that nodes ask for.
 func private(s *stage, dir string) {
 	s.Helper()
