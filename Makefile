@@ -18,7 +18,7 @@ help:
 	@echo "make prove       each promise tried, and tried again with faults planted"
 	@echo "make prove-long  the same with every count at full length; writes docs/proofs/"
 	@echo "make revokes     2,000 revokes race 20,000 unwraps while nodes and networks suffer"
-	@echo "make kills       each node killed at each step of a new and of a running cluster"
+	@echo "make kills       each node killed at each step of a new and a running cluster, of rotation, replacement and destruction"
 	@echo "make turnover    ten refreshes, reshares, nodes that come, go and are replaced, a new version, under load"
 	@echo "make timing      the timing test of the partial (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
@@ -86,7 +86,7 @@ revokes:
 
 kills:
 	@script/deps --test
-	go test -count=1 -timeout 2h -v -run EachStepMayBeTheLast ./bench/cluster -every-node -running
+	go test -count=1 -timeout 2h -v -run 'EachStepMayBeTheLast|ANodeMayDie' ./bench/cluster -every-node -running
 
 turnover:
 	@script/deps --test

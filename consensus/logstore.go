@@ -62,7 +62,7 @@ func (t *tailStore[S, R]) remove(first, last uint64) error {
 	if torn := t.torn.Load(); torn != nil {
 		return *torn
 	}
-	err := t.inner.DeleteRange(first, last)
+	err := failpoint.Step("consensus/delete-logs", func() error { return t.inner.DeleteRange(first, last) })
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errTorn, err)
 		t.torn.Store(&err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"warifu.dev/internal/failpoint"
 )
 
 // maxMove bounds one change of the membership: Raft takes none before an entry of the
@@ -58,7 +60,7 @@ func (c *Consensus[S, R]) Move(ctx context.Context, to []Member) (moved bool, er
 	done := make(chan error, 1)
 	go func() { // ends when Raft answers
 		defer c.asked.Done()
-		done <- next(c.raft).Error()
+		done <- failpoint.Step("consensus/move-member", func() error { return next(c.raft).Error() })
 	}()
 	select {
 	case err := <-done:

@@ -143,7 +143,7 @@ func Join(dir string, document, chain []byte) (api.Digest, error) {
 	if !known.Extends(before) {
 		return api.Digest{}, fmt.Errorf("%w: it does not go on from the chain that this node has", authority.ErrMembership)
 	}
-	return g.Hash(), keyring.WriteFile(nil, dir, chainName, chain)
+	return g.Hash(), failpoint.Step("join/write-chain", func() error { return keyring.WriteFile(nil, dir, chainName, chain) })
 }
 
 // parseChain verifies a chain of changes; nil is the empty one.

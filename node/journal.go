@@ -9,6 +9,7 @@ import (
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/failpoint"
 )
 
 // journal writes what the ledger took into the audit log: changes and
@@ -161,7 +162,8 @@ func (n *Node) runAnchors(ctx context.Context) {
 		if now := n.boot(); n.stopped() == nil && n.consensus.Leader() != "" && s.NodeByID(n.cfg.Node) != nil && (last == 0 || now-last >= period) {
 			last = now
 			n.signAudit()
-			if err := n.say(ctx, authority.KindAnchor, n.anchor(s)); err != nil && ctx.Err() == nil {
+			err := failpoint.Step("node/post-anchor", func() error { return n.say(ctx, authority.KindAnchor, n.anchor(s)) })
+			if err != nil && ctx.Err() == nil {
 				n.log.Warn("an anchor was not taken", "error", err)
 			}
 		}

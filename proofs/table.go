@@ -1407,7 +1407,7 @@ var promises = []promise{
 			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed", "TestRetriesAreCounted"}},
 			{"node/gate", []string{"TestAnOverlapEndsByThisNodesClock"}},
-			{"bench/cluster", []string{"TestANodeMayDieWhenOldSharesGo", "TestNoRequestFailsWhileSharesTurnOver"}},
+			{"bench/cluster", []string{"TestANodeMayDieWhenSharesTurnOver", "TestNoRequestFailsWhileSharesTurnOver"}},
 		},
 		faults: []fault{
 			{

@@ -18,20 +18,29 @@ import (
 type stage int
 
 const (
-	atFirst      stage = iota // init, join, the first start, the root key's birth: of a new cluster
-	atStart                   // at each start
-	inBirth                   // while a named key is born
-	inUnwrap                  // when a partial is asked for
-	whenGranted               // when it is asked for by a grant
-	whenLate                  // when a holder is silent past a phase's end
-	whenLost                  // when a holder's state of a session is lost
-	whenAsked                 // when an auditor asks for a checkpoint
-	whenDenied                // when custodians revoke, and the ledger grows until it is written down whole
-	whenSparse                // when what is denied is little of what its file holds
-	atStop                    // at each stop
-	whenSealed                // when custodians open a seal
-	whenReplaced              // when custodians are replaced, and the seal is locked anew for others
-	whenRotated               // when shares were rotated, and the old ones go
+	atFirst       stage = iota // init, join, the first start, the root key's birth: of a new cluster
+	atStart                    // at each start
+	inBirth                    // while a named key is born
+	inUnwrap                   // when a partial is asked for
+	whenGranted                // when it is asked for by a grant
+	whenLate                   // when a holder is silent past a phase's end
+	whenLost                   // when a holder's state of a session is lost
+	whenAsked                  // when an auditor asks for a checkpoint
+	whenDenied                 // when custodians revoke, and the ledger grows until it is written down whole
+	whenSparse                 // when what is denied is little of what its file holds
+	atStop                     // at each stop
+	whenSealed                 // when custodians open a seal
+	whenReplaced               // when custodians are replaced, and the seal is locked anew for others
+	whenRerooted               // when the root key has new shares, and a node takes up its own
+	whenMissed                 // when a node comes back that has missed a refresh
+	whenDue                    // when the policy's rotation is due
+	inRefresh                  // while a refresh runs
+	inReshare                  // while a reshare runs
+	whenRotated                // when an epoch is over, and its shares go
+	whenDestroyed              // when a key is destroyed, and all of its shares go
+	whenMoved                  // when a node takes another's place, at whoever leads
+	whenNew                    // when a node takes another's place, at that node
+	whenLeft                   // when a node takes another's place, at the other
 )
 
 // row is one line of the table of kills.
@@ -58,6 +67,7 @@ var kills = []row{
 	{step: "consensus/make-floor", hit: 1, stage: atFirst},
 	{step: "consensus/make-denies", hit: 1, stage: atFirst},
 	{step: "consensus/bootstrap", hit: 1, stage: atFirst},
+	{step: "node/post-anchor", hit: 1, stage: atFirst},
 	{step: "node/post-lock", hit: 1, stage: atFirst},
 	{step: "keyring/create-key", hit: 1, stage: atFirst},
 	{step: "keyring/write-kept", hit: 1, stage: atFirst},
@@ -78,8 +88,11 @@ var kills = []row{
 	{step: "audit/keep-tile", hit: 1, stage: atStart},
 	{step: "keyring/destroy-key", hit: 1, stage: atStart},
 	{step: "keyring/remove-files", hit: 1, stage: atStart},
+	{step: "keyring/destroy-unused", hit: 1, stage: atStart},
+	{step: "keyring/remove-unused", hit: 1, stage: atStart},
 	{step: "node/open-keyring", hit: 1, stage: atStart},
 	{step: "node/record-unseal", hit: 1, stage: atStart},
+	{step: "ceremony/destroy-unused", hit: 1, stage: atStart},
 
 	{step: "ceremony/open", hit: 1, stage: inBirth, first: true},
 	{step: "ceremony/create-key", hit: 1, stage: inBirth},
@@ -110,15 +123,87 @@ var kills = []row{
 	{step: "ceremony/deadline", hit: 1, stage: whenLate},
 	{step: "ceremony/abandon", hit: 1, stage: whenLost},
 
-	{step: "ceremony/retire", hit: 1, stage: whenRotated, first: true},
-	{step: "node/post-erased", hit: 1, stage: whenRotated},
-
 	{step: "consensus/append-denies", hit: 1, stage: whenDenied},
 	{step: "consensus/count-denies", hit: 1, stage: whenDenied},
 	{step: "consensus/write-snapshot", hit: 1, stage: whenDenied},
 	{step: "consensus/file-snapshot", hit: 1, stage: whenDenied},
+	{step: "consensus/delete-logs", hit: 1, stage: whenDenied},
 	{step: "consensus/rewrite-denies", hit: 1, stage: whenSparse},
 	{step: "node/record-stop", hit: 1, stage: atStop},
+}
+
+// turns are the steps of shares that turn over and of a key that ends, in the order in
+// which a node comes to them.
+var turns = slices.Concat(
+	run(inReshare, "of a reshare"),
+	[]row{{step: "ceremony/repair", hit: 1, stage: whenMissed}},
+	generation(whenRerooted, "with a new root share"),
+	[]row{{step: "ceremony/standing", hit: 1, stage: whenDue, first: true}},
+	run(inRefresh, "of a refresh"),
+	[]row{{step: "ceremony/retire", hit: 1, stage: whenRotated, first: true}},
+	generation(whenRotated, "without old shares"),
+	[]row{{step: "node/post-erased", hit: 1, what: "of old shares", stage: whenRotated}},
+	[]row{{step: "ceremony/destroy", hit: 1, stage: whenDestroyed, first: true}},
+	generation(whenDestroyed, "without a destroyed key"),
+	[]row{{step: "node/post-erased", hit: 1, what: "of a destroyed key", stage: whenDestroyed}},
+)
+
+// moves are the steps of one node that takes another's place: it follows, votes, and
+// gets shares, those of the other go, and then the other goes.
+var moves = slices.Concat(
+	[]row{
+		{step: "consensus/move-member", hit: 1, what: "who comes follows", stage: whenMoved},
+		{step: "join/write-genesis", hit: 1, what: "with the chain of changes", stage: whenNew},
+		{step: "node/post-anchor", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "consensus/move-member", hit: 2, what: "who comes votes", stage: whenMoved},
+		{step: "join/write-chain", hit: 1, stage: whenNew},
+		{step: "ceremony/create-key", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "ceremony/seal-state", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "ceremony/post", hit: 1, what: "join of who comes", stage: whenNew},
+		{step: "ceremony/post", hit: 2, what: "verdict of who comes", stage: whenNew},
+		{step: "keyring/create-key", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "keyring/write-kept", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "keyring/write-root", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "keyring/read-back", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "ceremony/post", hit: 3, what: "receipt of who comes", stage: whenNew},
+		{step: "ceremony/destroy-key", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "ceremony/remove-state", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "keyring/write-shares", hit: 1, what: "of who comes", stage: whenNew},
+		{step: "ceremony/record", hit: 1, what: "of who comes", stage: whenNew},
+	},
+	generation(whenLeft, "of who goes"),
+	[]row{
+		{step: "node/post-erased", hit: 1, what: "of who goes", stage: whenLeft},
+		{step: "consensus/move-member", hit: 3, what: "who goes has no vote", stage: whenMoved},
+	},
+)
+
+// run are the steps of a refresh or a reshare until the new epoch is the current one.
+func run(at stage, what string) []row {
+	return []row{
+		{step: "ceremony/open", hit: 1, what: what, stage: at, first: true},
+		{step: "ceremony/create-key", hit: 1, what: what, stage: at},
+		{step: "ceremony/seal-state", hit: 1, what: "with the receive key " + what, stage: at},
+		{step: "ceremony/post", hit: 1, what: "join " + what, stage: at},
+		{step: "ceremony/seal-state", hit: 2, what: "with the polynomial " + what, stage: at},
+		{step: "ceremony/post", hit: 2, what: "commit " + what, stage: at},
+		{step: "ceremony/post", hit: 3, what: "deal " + what, stage: at},
+		{step: "ceremony/post", hit: 4, what: "verdict " + what, stage: at},
+		{step: "keyring/write-shares", hit: 1, what: what, stage: at},
+		{step: "ceremony/post", hit: 5, what: "receipt " + what, stage: at},
+		{step: "ceremony/activate", hit: 1, what: what, stage: at, first: true},
+		{step: "ceremony/record", hit: 1, what: what, stage: at},
+		{step: "ceremony/destroy-key", hit: 1, what: what, stage: at},
+		{step: "ceremony/remove-state", hit: 1, what: what, stage: at},
+	}
+}
+
+// generation are the steps of a keyring's next generation.
+func generation(at stage, what string) (rows []row) {
+	for _, step := range []string{"create-key", "write-kept", "write-root", "read-back", "destroy-key", "remove-files"} {
+		rows = append(rows, row{step: "keyring/" + step, hit: 1, what: what, stage: at})
+	}
+	return rows
 }
 
 // failpoints finds each step that the source marks, by its name.
@@ -173,6 +258,7 @@ func failpoints(t *testing.T) map[string][]string {
 // The table has every failpoint of the source, and no other, and no two share a name.
 func TestTheTableOfKillsHasEveryFailpoint(t *testing.T) {
 	found := failpoints(t)
+	kills := slices.Concat(kills, turns, moves)
 	for name, places := range found {
 		if len(places) > 1 {
 			t.Errorf("%s is the name of %d steps, in %v", name, len(places), places)

@@ -64,27 +64,61 @@ func (c *Cluster) leaves(id string) {
 
 // enlist makes a node, has custodians sign that it comes, and starts it.
 func (c *Cluster) enlist(ctx context.Context, kind string, n Node, leaver string) error {
+	if err := c.Newcomer(ctx, n); err != nil {
+		return err
+	}
+	if err := c.Enlist(ctx, kind, n.ID, leaver); err != nil {
+		return err
+	}
+	if err := c.Join(ctx, n.ID); err != nil {
+		return err
+	}
+	return c.Restart(n.ID)
+}
+
+// Newcomer makes a node that is not on the roster: its token and its directory.
+func (c *Cluster) Newcomer(ctx context.Context, n Node) error {
 	m, err := c.place(n)
 	if err != nil {
 		return err
 	}
-	if err := c.makeNode(ctx, m); err != nil {
+	return c.makeNode(ctx, m)
+}
+
+// Enlist has custodians sign that a newcomer comes, and maybe another leaves.
+func (c *Cluster) Enlist(ctx context.Context, kind, newcomer, leaver string) error {
+	m, err := c.member(newcomer)
+	if err != nil {
 		return err
 	}
 	if err := c.turn(ctx, kind, authority.Membership{Newcomer: &m.line, Leaver: leaver}); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids = append(slices.Clip(c.ids), newcomer)
+	return nil
+}
+
+// Join gives a newcomer genesis, and the chain of changes that brought it. It may be
+// given a longer one later.
+func (c *Cluster) Join(ctx context.Context, id string) error {
+	m, err := c.member(id)
+	if err != nil {
 		return err
 	}
 	chain := filepath.Join(m.dir, "chain")
 	if err := os.WriteFile(chain, authority.EncodeSuccession(c.roster().Entries()), 0o600); err != nil {
 		return err
 	}
-	if _, err := c.warifud(ctx, m, "join", c.Dir(m.ID), filepath.Join(c.cfg.Dir, "genesis"), chain); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.ids = append(slices.Clip(c.ids), m.ID)
-	c.mu.Unlock()
-	return c.run(m)
+	_, err = c.warifud(ctx, m, "join", c.Dir(id), filepath.Join(c.cfg.Dir, "genesis"), chain)
+	return err
+}
+
+// Left stops a node that is on the roster no more.
+func (c *Cluster) Left(id string) error {
+	c.leaves(id)
+	return c.Stop(id)
 }
 
 // turn hands in a change of the roster.

@@ -24,6 +24,7 @@ import (
 	"warifu.dev/hsm"
 	"warifu.dev/hsm/pkcs11"
 	"warifu.dev/hsm/soft"
+	"warifu.dev/internal/failpoint"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/spoken"
 	"warifu.dev/node"
@@ -185,13 +186,16 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			err = node.Run(cmd.Context(), node.Options{
-				Dir: args[0], Device: dev, Log: log, Now: time.Now, Boot: node.BootTime, MemoryLocked: warning == "",
+				Dir: args[0], Device: dev, Log: log, Now: now, Boot: node.BootTime, MemoryLocked: warning == "",
 				Listen: func(address string) (net.PacketConn, error) { return net.ListenPacket("udp", address) },
 			})
 			return errors.Join(err, dev.Close())
 		},
 	}
 }
+
+// now is this machine's clock.
+func now() time.Time { return time.Now().Add(failpoint.Ahead()) }
 
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 

@@ -11,6 +11,7 @@
 // the process ends itself by SIGKILL at the N-th such step since the file said so. A
 // step that fails by itself has not taken place, and is not counted among those that
 // persisted.
-// The file is read at each step, so that a running node can be armed. Another variable
-// names a loop that is off.
+// The file is read at each step, so that a running node can be armed. A file beside it
+// puts the process's clock ahead ([Ahead]), and another variable names a loop that is
+// off.
 package failpoint

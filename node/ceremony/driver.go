@@ -240,6 +240,12 @@ func step(kind string, do func() error) error {
 		return failpoint.Step("ceremony/record", do)
 	case authority.KindRetire:
 		return failpoint.Step("ceremony/retire", do)
+	case authority.KindRepair:
+		return failpoint.Step("ceremony/repair", do)
+	case authority.KindStanding:
+		return failpoint.Step("ceremony/standing", do)
+	case authority.KindDestroy:
+		return failpoint.Step("ceremony/destroy", do)
 	}
 	return do()
 }
@@ -379,7 +385,7 @@ func (d *Driver) sweep(s *ledger.State) error {
 	}
 	for _, label := range labels {
 		if strings.HasPrefix(label, labelPrefix) && !live[label] {
-			if err := d.destroyKey(label); err != nil {
+			if err := failpoint.Step("ceremony/destroy-unused", func() error { return d.destroyKey(label) }); err != nil {
 				return err
 			}
 		}

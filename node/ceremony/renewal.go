@@ -65,7 +65,10 @@ func (d *Driver) repair(ctx context.Context, s *ledger.State) {
 		return
 	}
 	at := s.Position()
-	if err := d.cfg.Submit(ctx, authority.KindRepair, authority.Repair{Seen: at.Link}); err != nil && ctx.Err() == nil {
+	err := step(authority.KindRepair, func() error {
+		return d.cfg.Submit(ctx, authority.KindRepair, authority.Repair{Seen: at.Link})
+	})
+	if err != nil && ctx.Err() == nil {
 		d.cfg.Log.Warn("the shares of this node are not repaired", "error", err)
 	}
 }

@@ -319,7 +319,7 @@ func destroyOthers(cfg Config, g uint64) error {
 		if other, err := strconv.ParseUint(number, 10, 64); !ok || err != nil || other == g {
 			continue
 		}
-		if err := destroyKey(cfg.Device, label); err != nil {
+		if err := failpoint.Step("keyring/destroy-unused", func() error { return destroyKey(cfg.Device, label) }); err != nil {
 			return fmt.Errorf("destroy the unused key %s: %w", label, err)
 		}
 	}
@@ -339,7 +339,7 @@ func removeStrays(cfg Config, g uint64) error {
 		if other, err := strconv.ParseUint(number, 10, 64); !isShares || !isSealed || err != nil || other == g {
 			continue
 		}
-		if err := RemoveFile(cfg.Disk, cfg.Dir, e.Name()); err != nil {
+		if err := failpoint.Step("keyring/remove-unused", func() error { return RemoveFile(cfg.Disk, cfg.Dir, e.Name()) }); err != nil {
 			return fmt.Errorf("remove the unused file %s: %w", e.Name(), err)
 		}
 	}
