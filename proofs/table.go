@@ -1403,11 +1403,12 @@ var promises = []promise{
 			{"warifutest", []string{
 				"TestARefreshUnderLoadFailsNoRequest", "TestResharesUnderLoadFailNoRequest", "TestSharesGoToNewNodesUnderLoad", "TestAHolderThatWasDownIsRepaired",
 				"TestOldDirectoriesOpenNothingAfterARefresh", "TestTheRootKeyTurnsOver", "TestManyKeysTurnOverInOneRun",
+				"TestWhoLosesItsRootShareErasesTheOthers",
 			}},
 			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed", "TestRetriesAreCounted"}},
 			{"node/gate", []string{"TestAnOverlapEndsByThisNodesClock"}},
-			{"bench/cluster", []string{"TestANodeMayDieWhenSharesTurnOver", "TestNoRequestFailsWhileSharesTurnOver"}},
+			{"bench/cluster", []string{"TestANodeMayDieWhenSharesTurnOver", "TestANodeMayDieWhenItTakesAnothersPlace", "TestNoRequestFailsWhileSharesTurnOver"}},
 		},
 		faults: []fault{
 			{
@@ -1416,6 +1417,13 @@ var promises = []promise{
 				old:  "what, err := n.secrets.erase(ctx, s, old)",
 				new:  "what, err := keyring.Erasure{Generation: 1}, error(nil)",
 				room: "warifutest", test: "TestOldDirectoriesOpenNothingAfterARefresh", says: "an old directory opens with today's token",
+			},
+			{
+				name: "who leaves keeps its shares",
+				file: "node/erase.go",
+				old:  "return ring != nil && (state == seal.Unsealed || state == seal.Stranded)",
+				new:  "return ring != nil && state == seal.Unsealed",
+				room: "warifutest", test: "TestWhoLosesItsRootShareErasesTheOthers", says: "the one who goes has erased",
 			},
 			{
 				name: "the old root share stays in memory",
