@@ -33,6 +33,7 @@ const (
 	MethodErasure     uint16 = 36  // ErasureRequest → ErasureAnswer
 	MethodLink        uint16 = 37  // LinkRequest → LinkAnswer
 	MethodImport      uint16 = 33  // ImportRequest → ImportAnswer
+	MethodDatasets    uint16 = 38  // DatasetsRequest → DatasetsAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -491,6 +492,26 @@ type ErasureAnswer struct {
 	Link  Digest `cbor:"3,keyasint"`
 	Proof []byte `cbor:"4,keyasint"`           // encoded ledger.Proof
 	Next  string `cbor:"5,keyasint,omitempty"` // to ask after; empty: that was all
+}
+
+// DatasetsRequest asks what owners have stated to be under a key, by name or by id.
+type DatasetsRequest struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+	ID   KeyID  `cbor:"2,keyasint"`
+}
+
+// DatasetsAnswer lists it, in the order in which it came.
+type DatasetsAnswer struct {
+	Key      KeyID          `cbor:"1,keyasint"`
+	Datasets []DatasetState `cbor:"2,keyasint,omitempty"`
+}
+
+// DatasetState is an owner's statement as the ledger has it.
+type DatasetState struct {
+	Entry []byte `cbor:"1,keyasint"` // see authority.VerifyDataset
+	Node  string `cbor:"2,keyasint"` // which knew the caller by the certificate in it
+	Index uint64 `cbor:"3,keyasint"` // Raft index
+	Time  int64  `cbor:"4,keyasint"` // ledger time then, Unix milliseconds
 }
 
 // LinkRequest asks a node to vouch for a point of the chain: that it has applied

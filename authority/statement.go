@@ -29,9 +29,10 @@ const (
 	KindRepair   = "repair"   // [Repair]
 	KindStanding = "standing" // [Standing]
 	KindDestroy  = "destroy"  // [Destroy]
+	KindDataset  = "dataset"  // [DatasetPost]; as a frame of its own, [Dataset]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy, KindDataset}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -41,6 +41,8 @@ func TestACertificateIsVerifiedFromItsFileAlone(t *testing.T) {
 			t.Errorf("%q %q %q", s.Standard, s.Wrapped, s.Unwrapped)
 		case !strings.Contains(s.Claim, "at most 2"):
 			t.Error(s.Claim)
+		case len(s.Datasets) != 1 || s.Datasets[0].Name != "xrays" || s.Datasets[0].Owner != "spiffe://hospital.example/archive" || s.Datasets[0].Since != created+2:
+			t.Errorf("%+v", s.Datasets)
 		case len(s.Shown) == 1 != (size > 1):
 			t.Errorf("%d proofs", len(s.Shown))
 		}
@@ -180,9 +182,18 @@ func TestACertificateThatShowsTooLittleIsRefused(t *testing.T) {
 			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{2, 0}
 			delete(w.values, erasedPath(2, 1))
 		}, nil, "version 2 has no epoch"},
+		{"the data sets are left out", func(w *world) { delete(w.values, datasetPath()) }, nil, "nothing is shown at"},
+		{"a data set is left out", func(w *world) { w.values[lifePath()].(*ledger.Life).Datasets = 2 }, nil, "1 data sets, the key has 2"},
+		{"there is a data set that nobody counts", func(w *world) { w.values[lifePath()].(*ledger.Life).Datasets = 0 }, nil, "do not belong to the key"},
+		{"a data set has another's certificate", func(w *world) {
+			w.registers("spiffe://hospital.example/archive", "spiffe://hospital.example/other", theKey)
+		}, nil, "its certificate is not that of"},
+		{"a data set is of another key", func(w *world) {
+			w.registers("spiffe://hospital.example/archive", "spiffe://hospital.example/archive", api.KeyID{9})
+		}, nil, "a data set is of another key"},
 		{"there is no version", func(w *world) {
 			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = nil
-			w.values = map[string]any{lifePath(): w.values[lifePath()]}
+			w.values = map[string]any{lifePath(): w.values[lifePath()], datasetPath(): w.values[datasetPath()]}
 		}, nil, "it shows no version of the key"},
 	} {
 		w := newWorld(t)
@@ -334,7 +345,7 @@ func TestThePageIsTextFromOutside(t *testing.T) {
 	id := w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3, Label: `<script>alert("1")</script>`, Serial: `" onload="x`})
 	w.erased(2, 1).By[0].Receipt = id
 	page := w.made().Page()
-	for _, want := range []string{"&lt;script&gt;", "SP 800-88 Rev. 2", "wrapping is offline: not known", "payroll", w.genesis.Hash().String(), "has no weight of its own", "What it does not prove", "default-src &#39;none&#39;"} {
+	for _, want := range []string{"&lt;script&gt;", "&lt;b&gt;ward 3", "xrays", "SP 800-88 Rev. 2", "wrapping is offline: not known", "payroll", w.genesis.Hash().String(), "has no weight of its own", "What it does not prove", "default-src &#39;none&#39;"} {
 		if !strings.Contains(page, want) && !strings.Contains(page, strings.ReplaceAll(want, "&#39;", "'")) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -31,6 +31,7 @@ type Says struct {
 	Epochs   []Epoch    `json:"epochs"`
 	Receipts []Receipt  `json:"receipts"` // by ledger index
 	Shown    []Position `json:"shown"`
+	Datasets []Dataset  `json:"registered_data_sets"` // by ledger index; null: nobody has stated what is under the key
 
 	Open      []string `json:"open_copies"`
 	Unwrapped string   `json:"unwrapped_before"`
@@ -114,6 +115,9 @@ func read(e *Evidence) (*Says, error) {
 		return nil, errors.New("it shows no version of the key")
 	}
 	s.Name = d.Versions[0].Name
+	if s.Datasets, err = c.datasets(e.Key, d.Datasets); err != nil {
+		return nil, err
+	}
 	if s.Ordered, err = c.ordered(e.Key, d.Life.Destroy); err != nil {
 		return nil, fmt.Errorf("its order: %w", err)
 	}

@@ -5,10 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
+	"net/url"
 	"slices"
 	"testing"
 
@@ -136,6 +139,7 @@ func (w *world) succeed(kind string, body any) {
 }
 
 // Paths of the ledger, as its documentation has them.
+func datasetPath() string           { return "dataset/" + theKey.String() }
 func lifePath() string              { return "life/" + theKey.String() }
 func keyPath(version uint32) string { return fmt.Sprintf("key/%s/%010d", theKey, version) }
 func erasedPath(v uint32, epoch uint64) string {
@@ -158,6 +162,7 @@ func (w *world) destroyed() {
 	w.over(1, 1, 3, birth.Holders)
 	w.over(1, 2, 3, later)
 	w.over(2, 1, 3, later)
+	w.registers("spiffe://hospital.example/archive", "spiffe://hospital.example/archive", theKey)
 	for _, n := range birth.Holders {
 		w.erases(n, w.epoch(1, 1))
 	}
@@ -199,6 +204,37 @@ func (w *world) receipt(signer, node, kind string, body any) api.Digest {
 	w.index++
 	w.values["receipt/"+e.ID().String()] = &ledger.Receipt{Entry: e.Encode(), Index: w.index}
 	return e.ID()
+}
+
+// registers puts what an owner states, with a certificate that names somebody, where the
+// data sets of the key stand.
+func (w *world) registers(owner, named string, key api.KeyID) {
+	w.Helper()
+	held, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		w.Fatal(err)
+	}
+	u, err := url.Parse(named)
+	if err != nil {
+		w.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), URIs: []*url.URL{u}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, held.Public(), held)
+	if err != nil {
+		w.Fatal(err)
+	}
+	s, err := authority.NewSigner(held)
+	if err != nil {
+		w.Fatal(err)
+	}
+	e, err := authority.SignDataset(rand.Reader, s, authority.Dataset{
+		Cluster: w.genesis.Cluster, Key: key, Name: "xrays", Owner: owner, Note: "<b>ward 3</b>", Manifest: api.Digest{5}, Size: 77, Time: created + 1, Certificate: der,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.values[datasetPath()] = &ledger.Datasets{List: []ledger.Registered{{Entry: e.Encode(), Node: "n2", Index: 50, Time: created + 2}}}
+	w.values[lifePath()].(*ledger.Life).Datasets = 1
 }
 
 type item struct {

@@ -491,6 +491,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodKeyAt:     "custodian operator auditor",
 		api.MethodErasure:   "custodian operator auditor",
 		api.MethodLink:      "custodian operator auditor",
+		api.MethodDatasets:  "custodian application operator auditor",
 		api.MethodRenewals:  "custodian application operator auditor",
 		api.MethodImport:    "custodian application operator auditor",
 		api.MethodGrants:    "custodian application operator auditor",

@@ -47,6 +47,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodKeyAt:     {classCustodian, classOperator, classAuditor},
 	api.MethodErasure:   {classCustodian, classOperator, classAuditor},
 	api.MethodLink:      {classCustodian, classOperator, classAuditor},
+	api.MethodDatasets:  {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodImport:    {classCustodian, classApplication, classOperator, classAuditor}, // an owner is none of them as such
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
@@ -115,6 +116,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			return nil, api.Retry(api.CodeOverloaded, "at most %d pages a second", pagesPerSecond)
 		}
 		return decodeThen(body, n.provenErasure)
+	case api.MethodDatasets:
+		return decodeThen(body, n.datasets)
 	case api.MethodLink:
 		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
@@ -377,6 +380,9 @@ func (n *Node) submitChange(ctx context.Context, s *session, q *api.SubmitReques
 	}
 	if e.Author != "" {
 		return nil, api.Refuse(api.CodeRefusedEntry, "only changes that custodians signed are taken here")
+	}
+	if e.Kind == authority.KindDataset {
+		return n.submitDataset(ctx, s, e, q.Entry)
 	}
 	if e.Kind == authority.KindGrant {
 		return n.submitGrant(ctx, e, q.Entry, n.handed.by(s))

@@ -173,7 +173,14 @@ func certificateWords(a *app, w io.Writer, s *certificate.Says, last string) {
 		}
 	}
 	words("Copies that remain open:", s.Open)
-	words("What was under it:", []string{"wrapped: " + s.Wrapped, "unwrapped before: " + s.Unwrapped})
+	under := []string{"wrapped: " + s.Wrapped, "unwrapped before: " + s.Unwrapped}
+	for _, d := range s.Datasets {
+		under = append(under, fmt.Sprintf("data set %s, as %s has stated; since %s", d.Name, d.Owner, instant(d.Since)))
+	}
+	if len(s.Datasets) == 0 {
+		under = append(under, "no data set is registered: nobody has stated what is under the key")
+	}
+	words("What was under it:", under)
 	var shown []string
 	for _, p := range s.Shown {
 		shown = append(shown, fmt.Sprintf("the ledger at index %d, link %s: %s vouch for it, %d must", p.Index, p.Link, strings.Join(p.By, ", "), p.Need))

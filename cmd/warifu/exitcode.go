@@ -130,6 +130,7 @@ var exitBySentinel = []struct {
 	{authority.ErrKeyLife, exitInput},
 	{authority.ErrDestroy, exitInput},
 	{certificate.ErrCertificate, exitInput},
+	{authority.ErrDataset, exitInput},
 	{authority.ErrKeyAt, exitInput},
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},

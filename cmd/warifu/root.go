@@ -74,6 +74,7 @@ enough independent nodes agree, and by nobody else.
 		a.auditCommand(),
 		a.backupCommand(),
 		a.certificateCommand(),
+		a.datasetCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	)

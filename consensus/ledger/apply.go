@@ -152,6 +152,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.ErasureReceipt) error { return s.takeErased(d, index, st.Node, b, e.ID(), raw) })
 	case authority.KindDestroy:
 		return takeBody(st, func(b *authority.Destroy) error { return s.takeDestroy(d, index, b) })
+	case authority.KindDataset:
+		return takeBody(st, func(b *authority.DatasetPost) error { return s.takeDataset(d, index, st.Node, b) })
 	case authority.KindGrant:
 		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}

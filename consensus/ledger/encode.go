@@ -97,6 +97,8 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathRotated:  decodeAs[rotated],
 	pathStone:    decodeAs[milestone],
 	pathEnded:    decodeAs[ended],
+	pathDataset:  decodeAs[Datasets],
+	pathDatasets: decodeAs[datasetCount],
 }
 
 func decodeAs[V any, P interface {

@@ -32,6 +32,7 @@ type Life struct {
 	NotAfter  int64              `cbor:"7,keyasint,omitempty"`
 	Said      Signed             `cbor:"8,keyasint"` // what says owner, labels and expiry; it may be its order
 	Destroy   *Destruction       `cbor:"9,keyasint,omitempty"`
+	Datasets  uint32             `cbor:"10,keyasint,omitempty"` // how many are registered
 }
 
 // Signed is a change that is in force, as it was signed: whoever is shown it believes

@@ -70,6 +70,9 @@ func (s *State) ProveDestroyed(id api.KeyID, after string, size int) (p *Proof, 
 // pathsOf are the paths of all that is said of a destroyed key, sorted.
 func (s *State) pathsOf(id api.KeyID) []string {
 	paths := []string{pathLife + id.String()}
+	if len(s.Datasets(id)) > 0 {
+		paths = append(paths, pathDataset+id.String())
+	}
 	for _, k := range list[*Key](s, pathKey+id.String()+"/") {
 		paths = append(paths, keyPath(id, k.Version), pathOrder+k.Order.String())
 		for _, e := range s.ErasedEpochs(id, k.Version) {
@@ -120,6 +123,7 @@ type Destroyed struct {
 	Orders   []*Ordered
 	Epochs   [][]*Erased // by version, from 1, and number, from 1: there were no others
 	Receipts map[api.Digest]*Receipt
+	Datasets []Registered // there were no others
 }
 
 // ReadDestroyed reads proofs of [State.ProveDestroyed], each the sequel of the one
@@ -139,6 +143,15 @@ func ReadDestroyed(id api.KeyID, proofs []*Proof) (*Destroyed, error) {
 	d := &Destroyed{Life: at[*Life](&read, pathLife+id.String()), Receipts: map[api.Digest]*Receipt{}}
 	if read.err == nil && !d.Life.Destroy.Done() {
 		return nil, fmt.Errorf("%w: the key is not destroyed", ErrProof)
+	}
+	if read.err == nil && d.Life.Datasets > 0 {
+		of := at[*Datasets](&read, pathDataset+id.String())
+		if read.err == nil && len(of.List) != int(d.Life.Datasets) {
+			return nil, fmt.Errorf("%w: %d data sets, the key has %d", ErrProof, len(of.List), d.Life.Datasets)
+		}
+		if read.err == nil {
+			d.Datasets = of.List
+		}
 	}
 	orders := map[api.Digest]*Ordered{}
 	for v := 0; read.err == nil && v < len(d.Life.Destroy.Epochs); v++ {
@@ -204,7 +217,7 @@ func (r *proven) take(p *Proof) error {
 
 // provable says whether a value of this path belongs in a proof.
 func provable(path string) bool {
-	return slices.ContainsFunc([]string{pathErased, pathKey, pathLife, pathOrder, pathReceipt}, func(p string) bool { return strings.HasPrefix(path, p) })
+	return slices.ContainsFunc([]string{pathDataset, pathErased, pathKey, pathLife, pathOrder, pathReceipt}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // at is the value that is shown at a path, or sets err.

@@ -45,6 +45,8 @@ const (
 	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
 	pathRepair   = "repair"    // → *lastRepair
 	pathRotated  = "rotated"   // → *rotated
+	pathDataset  = "dataset/"  // + id of the key → *Datasets
+	pathDatasets = "datasets"  // → *datasetCount
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes

@@ -67,6 +67,7 @@ const (
 	GrantSignature    Tag = "warifu/v1/grant/signature"
 	ImportSignature   Tag = "warifu/v1/import/signature"
 	ImportDealer      Tag = "warifu/v1/import/dealer" // the owner's signing key, made from the key that is imported (client)
+	DatasetSignature  Tag = "warifu/v1/dataset/signature"
 )
 
 // What rests on a node (node, hsm, audit).
