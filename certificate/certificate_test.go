@@ -88,6 +88,20 @@ func TestACertificateClaimsNoMoreThanItsReceipts(t *testing.T) {
 	}
 }
 
+// Of a key that was imported the owner's copy stays open, and the claim says so.
+func TestAnImportedKeyIsNotClaimedWhole(t *testing.T) {
+	w := newWorld(t)
+	if s := w.made().Says; s.Imported || slices.ContainsFunc(s.Open, func(l string) bool { return strings.Contains(l, "imported") }) {
+		t.Errorf("a key that was born is imported: %+v", s)
+	}
+	first := w.values[keyPath(1)].(*ledger.Key).Order
+	w.values["order/"+first.String()].(*ledger.Ordered).Order.Import = &authority.Import{Y: []byte("Y")}
+	s := w.made().Says
+	if !s.Imported || !strings.HasPrefix(s.Open[0], "the key was imported") || !strings.Contains(s.Claim, "not said of the copy") {
+		t.Errorf("%+v", s)
+	}
+}
+
 // Who was struck from an epoch counts as a holder who has not erased, and is named.
 func TestWhoWasStruckIsNamed(t *testing.T) {
 	w := newWorld(t)

@@ -21,6 +21,8 @@ type Says struct {
 	Roster  uint64        `json:"roster_version"` // of the newest one that the certificate knows
 	Key     api.KeyID     `json:"key"`
 	Name    string        `json:"name"`
+	// Imported says that the key was whole before it came here: its owner's copy is open.
+	Imported bool `json:"imported"`
 
 	Gone      bool   `json:"gone"`      // for every epoch enough holders have signed
 	Claim     string `json:"claim"`     // the same in a sentence
@@ -115,6 +117,7 @@ func read(e *Evidence) (*Says, error) {
 		return nil, errors.New("it shows no version of the key")
 	}
 	s.Name = d.Versions[0].Name
+	s.Imported = slices.ContainsFunc(d.Orders, func(o *ledger.Ordered) bool { return o.Order.Import != nil })
 	if s.Datasets, err = c.datasets(e.Key, d.Datasets); err != nil {
 		return nil, err
 	}

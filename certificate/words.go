@@ -15,9 +15,12 @@ const (
 // beyond are copies that no receipt can tell of.
 var beyond = []string{
 	"HSM tokens that were copied before, together with node directories of their time: not known to the cluster",
-	"escrow, and copies of the key from before its birth: this program makes no escrow and its keys are born in shares; a copy from elsewhere is not known to the cluster",
+	"escrow: this program makes none; what was copied elsewhere is not known to the cluster",
 	"data keys that were released before, at whoever asked for them: not known to the cluster",
 }
+
+// imported is the copy of whoever brought a key that was whole.
+const imported = "the key was imported: it was whole before, and whoever brought it, or had it there, may have it still"
 
 // notProven is what a certificate rests on, and cannot show.
 var notProven = []string{
@@ -47,6 +50,9 @@ func (s *Says) conclude() {
 			s.Open = append(s.Open, fmt.Sprintf("%s, epoch %d of version %d: it never confirmed a share, and signs nothing about it", h, e.Number, e.Version))
 		}
 	}
+	if s.Imported {
+		s.Open = append(s.Open, imported)
+	}
 	s.Open = append(s.Open, beyond...)
 	switch {
 	case !s.Gone:
@@ -55,5 +61,8 @@ func (s *Says) conclude() {
 		s.Claim = "Gone: of every epoch that ever lived fewer shares are left than open anything, if every receipt is true."
 	default:
 		s.Claim = fmt.Sprintf("Gone: of every epoch that ever lived fewer shares are left than open anything, as long as at most %d of the receipts of any one epoch are lies.", s.Tolerates)
+	}
+	if s.Imported {
+		s.Claim += " This is not said of the copy that it was imported from."
 	}
 }

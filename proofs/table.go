@@ -1761,7 +1761,7 @@ var promises = []promise{
 			{"authority", []string{"TestADatasetIsItsOwnersWord", "TestADatasetHasItsForm"}},
 			{"node", []string{"TestADatasetIsRegisteredByItsOwnerAlone"}},
 			{"certificate", []string{
-				"TestACertificateIsVerifiedFromItsFileAlone", "TestACertificateClaimsNoMoreThanItsReceipts", "TestWhoWasStruckIsNamed",
+				"TestACertificateIsVerifiedFromItsFileAlone", "TestACertificateClaimsNoMoreThanItsReceipts", "TestWhoWasStruckIsNamed", "TestAnImportedKeyIsNotClaimedWhole",
 				"TestACertificateThatShowsTooLittleIsRefused", "TestACertificateAlteredAnywhereIsRefused", "TestEvidenceAlteredAnywhereIsRefused",
 			}},
 		},
@@ -1828,6 +1828,13 @@ var promises = []promise{
 				old:  "|| d.Owner != s.principal || s.leaf == nil || !bytes.Equal(s.leaf.Raw, d.Certificate) {",
 				new:  "|| s.leaf == nil || len(s.leaf.Raw) == 0 {",
 				room: "node", test: "TestADatasetIsRegisteredByItsOwnerAlone", says: "another hands it in",
+			},
+			{
+				name: "a certificate is silent of the copy that a key was imported from",
+				file: "certificate/words.go",
+				old:  "\t\ts.Open = append(s.Open, imported)\n",
+				new:  "",
+				room: "certificate", test: "TestAnImportedKeyIsNotClaimedWhole", says: "--- FAIL: TestAnImportedKeyIsNotClaimedWhole",
 			},
 			{
 				name: "a certificate leaves a data set out",
