@@ -7,7 +7,8 @@
 //
 //	Shape   ──▶ closed or open loop, batches, clients, envelopes ──▶ Measured ─┐
 //	Floor   ──▶ multiplications, an echo of the same frames, a sync ───────────┤
-//	Goals   ──▶ both, in rounds, and what each goal makes of them ──▶ Row ─────┴─▶ Run
+//	Goals   ──▶ both, in rounds, and what each goal makes of them ──▶ Row ─────┼─▶ Run ──▶ Page
+//	Regions ──▶ the same far away, and when two nodes suffer ──▶ Row ───────────┘
 //
 // Machines differ, so every time stands beside what was measured of the machine in the
 // same run. Every data key that comes back is compared with the one that was wrapped,

@@ -142,8 +142,12 @@ var goals = []goal{
 		},
 	},
 	{
-		shape: "five regions, 5 to 150 ms round trips", says: "p50 = the t-th nearest + at most 1 ms; p99 with one slow and one dead node at most 1.3 x that",
-		absent: "it has a command of its own",
+		shape: regionsShape, says: regionsGoal,
+		absent: "a cluster in regions was not asked for",
+	},
+	{
+		shape: sufferingShape, says: sufferingGoal,
+		absent: "a cluster in regions was not asked for",
 	},
 	{
 		shape: "overload at 3 x capacity for 60 s", says: "goodput at least 90 % of peak, refusals within 50 ms, no election, memory flat",

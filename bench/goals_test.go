@@ -91,11 +91,12 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	if err := bench.UnwrapAnother(ctx, s); !errors.Is(err, bench.ErrWrong) {
 		t.Errorf("another data key than the wrapped one: %v", err)
 	}
+	sufferFarAway(t, ctx, c, s, run)
 	var text bytes.Buffer
 	if err := run.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "batches of 20", "3 clients", "200 a second", "client floor"} {
+	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well"} {
 		if !strings.Contains(text.String(), says) {
 			t.Errorf("the run does not say %q:\n%s", says, &text)
 		}
@@ -107,5 +108,54 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	var back bench.Run
 	if err := json.Unmarshal(b, &back); err != nil || len(back.Shapes) != len(run.Shapes) || back.Shapes[0].Taken.N != 16 || back.Shapes[0].Shape.N != 16 {
 		t.Errorf("the run does not survive JSON: %v: %s", err, b)
+	}
+}
+
+// sufferFarAway measures a cluster whose nodes are far away, until one dies.
+func sufferFarAway(t *testing.T, ctx context.Context, c *cluster.Cluster, s *bench.Subject, run *bench.Run) {
+	died := false
+	conf := bench.RegionsConfig{
+		N: 8, Distances: far, Dead: "c", Slow: "b", Slowed: 2 * far["b"],
+		Suffer: func() error { died = true; return c.Kill("c") },
+		Behind: func(addr string, roundTrip time.Duration) (string, error) {
+			r, err := cluster.Behind(addr, roundTrip)
+			if err != nil {
+				return "", err
+			}
+			t.Cleanup(func() {
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return r.Address(), nil
+		},
+		Echo: os.Args[:1], EchoEnvironment: []string{echoVariable + "=1"},
+	}
+	for name, change := range map[string]func(*bench.RegionsConfig){
+		"nobody dies":               func(c *bench.RegionsConfig) { c.Dead = "nobody" },
+		"who is dead is not slow":   func(c *bench.RegionsConfig) { c.Slow = c.Dead },
+		"nothing befalls them":      func(c *bench.RegionsConfig) { c.Suffer = nil },
+		"none is left for a quorum": func(c *bench.RegionsConfig) { c.Distances = map[string]time.Duration{"b": 1, "c": 1} },
+	} {
+		bad := conf
+		if change(&bad); run.Regions(ctx, s, bad) == nil || died {
+			t.Errorf("%s: measured", name)
+		}
+	}
+	goals := len(run.Goals)
+	if err := run.Regions(ctx, s, conf); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, g := range run.Goals {
+		if !strings.HasPrefix(g.Shape, "five regions") {
+			continue
+		}
+		if found++; g.Base[0].Each < far["b"] || g.Measured < far["b"] || g.Limit <= g.Base[0].Each {
+			t.Errorf("goal: %+v", g)
+		}
+	}
+	if found != 2 || len(run.Goals) != goals || !died {
+		t.Errorf("%d goals of %d are about regions", found, len(run.Goals))
 	}
 }

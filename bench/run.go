@@ -36,7 +36,12 @@ func NewRun(key *client.Key) *Run {
 	}
 }
 
-func (r *Run) hear(n *Noticed) { r.Warnings, r.Warned = n.Warnings() }
+// hear adds what the clients of a subject have warned of.
+func (r *Run) hear(n *Noticed) {
+	count, first := n.Warnings()
+	r.Warnings += count
+	r.Warned = append(r.Warned, first...)
+}
 
 // MeasureOne asks in one way, and that is the run.
 func MeasureOne(ctx context.Context, s *Subject, shape Shape) (*Run, error) {
@@ -113,7 +118,7 @@ func (r *Run) Write(w io.Writer) error {
 				line("%s\t-\t-\t%s\t\t-", g.Shape, g.Verdict)
 				continue
 			}
-			line("%s\t%s\t%s\t%s\t%.2f\t%.2f", g.Shape, micro(g.Measured), micro(g.Limit), g.Verdict, g.Ratios, g.Ratio)
+			line("%s\t%s\t%s\t%s\t%s\t%.2f", g.Shape, micro(g.Measured), micro(g.Limit), g.Verdict, ratios(g.Ratios), g.Ratio)
 		}
 		line("")
 		for _, g := range r.Goals {
@@ -136,9 +141,19 @@ func (r *Run) Write(w io.Writer) error {
 	return err
 }
 
-// String says how a shape asks.
-func (s Shape) String() string {
-	out := fmt.Sprintf("%d, %s, ", s.N, s.Name)
+func ratios(list []float64) string {
+	var out []string
+	for _, r := range list {
+		out = append(out, fmt.Sprintf("%.2f", r))
+	}
+	return strings.Join(out, " ")
+}
+
+// String says how a shape asks, and how often.
+func (s Shape) String() string { return fmt.Sprintf("%d, %s", s.N, s.short()) }
+
+func (s Shape) short() string {
+	out := s.Name + ", "
 	switch {
 	case s.Rate > 0:
 		out += fmt.Sprintf("%.0f a second", s.Rate)

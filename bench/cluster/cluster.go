@@ -51,6 +51,10 @@ type Config struct {
 	// Tap, if not nil, sees every packet on its way to or from a node; a false
 	// answer drops it. It is called from several goroutines.
 	Tap func(Packet) bool
+	// Distance, if not nil, is the round trip between two nodes, or a node and
+	// [Outside]: packets are held back for half of it in each direction. It is asked for
+	// each packet, from several goroutines.
+	Distance func(a, b string) time.Duration
 	// Environment is what a node's processes get besides; nil for nothing.
 	Environment func(node string) []string
 	// Revive, if not nil, is asked when a process of a node ended by a SIGKILL that
@@ -124,7 +128,7 @@ type member struct {
 	line authority.Node
 	// listens is where the node itself listens, by channel.
 	listens map[Channel]string
-	// relays stand in front of the node, by channel; none without a tap.
+	// relays stand in front of the node, by channel; none without a tap or distances.
 	relays map[Channel]*Relay
 
 	mu   sync.Mutex
@@ -245,10 +249,10 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 	rand.Read(pin[:])
 	m.pin = hex.EncodeToString(pin[:])
 	client, peer := m.listens[ToClients], m.listens[ToPeers]
-	if c.cfg.Tap != nil {
+	if c.cfg.Tap != nil || c.cfg.Distance != nil {
 		m.relays = map[Channel]*Relay{}
 		for channel, address := range map[Channel]*string{ToClients: &client, ToPeers: &peer} {
-			r, err := newRelay(m.ID, channel, c.cfg.Tap)
+			r, err := newRelay(m.ID, channel, c.cfg.Tap, c.away(m.ID))
 			if err != nil {
 				return err
 			}

@@ -16,5 +16,6 @@
 //
 // With Config.Tap set, every node claims the addresses of a [Relay] in place of
 // its own, so that each packet between clients and nodes, and between nodes, is
-// shown to the caller, who may drop it.
+// shown to the caller, who may drop it. With Config.Distance the relays hold packets
+// back, as if nodes and clients were in regions far from each other.
 package cluster

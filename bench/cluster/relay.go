@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // Channel is one of a node's two sockets.
@@ -33,22 +34,31 @@ const maxPacket = 1 << 16
 type Relay struct {
 	node    string
 	channel Channel
-	tap     func(Packet) bool
-	front   *net.UDPConn
-	all     sync.WaitGroup
+	tap     func(Packet) bool // nil lets all pass
+	// delay is how long a packet is held back, by the caller's address; nil holds none.
+	delay func(caller string) time.Duration
+	front *net.UDPConn
+	all   sync.WaitGroup
+	done  chan struct{} // closed by Close
 
 	mu     sync.Mutex
-	target *net.UDPAddr            // guarded by mu; nil until aimed
-	ways   map[string]*net.UDPConn // by the caller's address; guarded by mu
-	closed bool                    // guarded by mu
+	target *net.UDPAddr    // guarded by mu; nil until aimed
+	ways   map[string]*way // by the caller's address; guarded by mu
+	closed bool            // guarded by mu
 }
 
-func newRelay(node string, channel Channel, tap func(Packet) bool) (*Relay, error) {
+// way is a caller's socket towards the node, and how packets get onto it.
+type way struct {
+	conn *net.UDPConn
+	send func([]byte)
+}
+
+func newRelay(node string, channel Channel, tap func(Packet) bool, delay func(caller string) time.Duration) (*Relay, error) {
 	front, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("relay for %s: %w", node, err)
 	}
-	r := &Relay{node: node, channel: channel, tap: tap, front: front, ways: map[string]*net.UDPConn{}}
+	r := &Relay{node: node, channel: channel, tap: tap, delay: delay, front: front, done: make(chan struct{}), ways: map[string]*way{}}
 	r.all.Go(r.inwards)
 	return r, nil
 }
@@ -73,32 +83,36 @@ func (r *Relay) inwards() {
 			}
 			continue
 		}
-		if !r.tap(Packet{Node: r.node, Channel: r.channel, Data: buf[:n]}) {
+		if r.tap != nil && !r.tap(Packet{Node: r.node, Channel: r.channel, Data: buf[:n]}) {
 			continue
 		}
-		if way := r.way(from); way != nil {
-			_, _ = way.Write(buf[:n]) // a packet may always be lost
+		if w := r.way(from); w != nil {
+			w.send(buf[:n])
 		}
 	}
 }
 
-// way is the socket towards the node for one caller.
-func (r *Relay) way(from *net.UDPAddr) *net.UDPConn {
+// way is the one of a caller.
+func (r *Relay) way(from *net.UDPAddr) *way {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if way, ok := r.ways[from.String()]; ok || r.closed || r.target == nil {
-		return way
+	if w, ok := r.ways[from.String()]; ok || r.closed || r.target == nil {
+		return w
 	}
-	way, err := net.DialUDP("udp", nil, r.target)
+	conn, err := net.DialUDP("udp", nil, r.target)
 	if err != nil {
 		return nil
 	}
-	r.ways[from.String()] = way
-	r.all.Go(func() { r.outwards(way, from) })
-	return way
+	w := &way{conn: conn, send: r.line(from, func(b []byte) {
+		_, _ = conn.Write(b) // a packet may always be lost
+	})}
+	r.ways[from.String()] = w
+	back := r.line(from, func(b []byte) { _, _ = r.front.WriteToUDP(b, from) })
+	r.all.Go(func() { r.outwards(conn, back) })
+	return w
 }
 
-func (r *Relay) outwards(way *net.UDPConn, to *net.UDPAddr) {
+func (r *Relay) outwards(way *net.UDPConn, send func([]byte)) {
 	buf := make([]byte, maxPacket)
 	for {
 		n, err := way.Read(buf)
@@ -108,8 +122,8 @@ func (r *Relay) outwards(way *net.UDPConn, to *net.UDPAddr) {
 		if err != nil { // the node is down: nobody listens
 			continue
 		}
-		if r.tap(Packet{Node: r.node, Channel: r.channel, FromNode: true, Data: buf[:n]}) {
-			_, _ = r.front.WriteToUDP(buf[:n], to)
+		if r.tap == nil || r.tap(Packet{Node: r.node, Channel: r.channel, FromNode: true, Data: buf[:n]}) {
+			send(buf[:n])
 		}
 	}
 }
@@ -117,10 +131,13 @@ func (r *Relay) outwards(way *net.UDPConn, to *net.UDPAddr) {
 // Close ends the relay and returns when all is quiet.
 func (r *Relay) Close() error {
 	r.mu.Lock()
+	if !r.closed {
+		close(r.done)
+	}
 	r.closed = true
 	err := r.front.Close()
-	for _, way := range r.ways {
-		err = errors.Join(err, way.Close())
+	for _, w := range r.ways {
+		err = errors.Join(err, w.conn.Close())
 	}
 	r.mu.Unlock()
 	r.all.Wait()

@@ -13,6 +13,7 @@ func goalsCommand() *cobra.Command {
 	var f subjectFlags
 	var conf bench.GoalsConfig
 	var output, save string
+	var far int
 	c := &cobra.Command{
 		Use:   "goals",
 		Short: "Hold what unwraps cost against the least that they could cost",
@@ -43,6 +44,11 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 			if err := errors.Join(err, clean()); err != nil {
 				return err
 			}
+			if f.start && far > 0 {
+				if err := f.inRegions(c.Context(), run, far, conf.Echo, conf.Progress); err != nil {
+					return err
+				}
+			}
 			return errors.Join(show(c.OutOrStdout(), output, run), keep(save, run), run.Err())
 		},
 	}
@@ -50,6 +56,7 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 	c.Flags().IntVarP(&conf.N, "unwraps", "n", 2000, "how many unwraps of each shape, in a round")
 	c.Flags().IntVarP(&conf.InFlight, "in-flight", "c", 64, "how many are in flight, where it is not one at a time")
 	c.Flags().IntVarP(&conf.Rounds, "rounds", "r", 5, "how many rounds, of which the median counts")
+	c.Flags().IntVar(&far, "far", 400, "with --start: how many unwraps in a cluster of five regions, and again with two of them ill; 0: none")
 	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
 	addOutput(c.Flags(), &output)
 	return c

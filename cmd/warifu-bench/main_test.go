@@ -56,3 +56,23 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 		}
 	}
 }
+
+// Regions are as far from each other as the other way round, and any three open.
+func TestRoundTripsAreSymmetric(t *testing.T) {
+	if len(roundTrips) != len(regions)+1 {
+		t.Fatalf("%d rows for %d regions and the clients", len(roundTrips), len(regions))
+	}
+	for i, row := range roundTrips {
+		if len(row) != len(roundTrips) {
+			t.Fatalf("row %d has %d", i, len(row))
+		}
+		for k, d := range row {
+			if d != roundTrips[k][i] || (i == k) != (d == 0) || d > 150*ms || i != k && d < 5*ms {
+				t.Errorf("between %d and %d: %v", i, k, d)
+			}
+		}
+	}
+	if place(slowNode) == len(regions) || place(deadNode) == len(regions) || place("") != len(regions) {
+		t.Error("who suffers is not there")
+	}
+}
