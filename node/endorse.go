@@ -30,17 +30,29 @@ func (n *Node) endorsement() consensus.Endorsement[*ledger.State] {
 		Threshold: int(n.genesis.Root.T),
 		Gather:    n.gatherSignatures,
 		Verify: func(of *ledger.State, s consensus.Signature, index uint64, link api.Digest) error {
-			known := n.pins.known.Load()
-			switch {
-			case known == nil || !n.joined.Load() || of.Known().Extends(known): // this node's own, read at start, may be behind
-			case !known.Extends(of.Known()):
-				return fmt.Errorf("%w: its roster is not of the chain that is known here", authority.ErrMembership)
-			case known.Genesis.NodeByID(s.Node) == nil: // it was taken before the changes that are known here
-				return fmt.Errorf("%w: %s has left the roster that is known here", authority.ErrMembership, s.Node)
+			if n.joined.Load() { // what is read at start is this node's own
+				if err := n.vouches(of.Known(), s.Node); err != nil {
+					return err
+				}
 			}
 			return verifyLink(of.Custody(), s, index, link)
 		},
 	}
+}
+
+// vouches says whether a node counts among those who vouch for a snapshot with this chain
+// of changes: only if it is on the roster that is known here. When the snapshot was taken
+// before the changes that are known, it may have left since; when it holds more, whoever
+// signed those could have put their own nodes on its roster.
+func (n *Node) vouches(of *authority.Succession, node string) error {
+	known := n.chain()
+	switch {
+	case !of.Extends(known) && !known.Extends(of):
+		return fmt.Errorf("%w: its roster is not of the chain that is known here", authority.ErrMembership)
+	case known.Genesis.NodeByID(node) == nil:
+		return fmt.Errorf("%w: %s is not on the roster that is known here", authority.ErrMembership, node)
+	}
+	return nil
 }
 
 func verifyLink(g *authority.Genesis, s consensus.Signature, index uint64, link api.Digest) error {

@@ -668,6 +668,7 @@ var promises = []promise{
 		name: "P3", sentence: "authority is the custodians' alone",
 		tried: "hostile entries, a bad leader, a lying member, wrong counts",
 		trials: []trial{
+			{"node", []string{"TestAChainIsKnownWhenEnoughMembersFollowIt", "TestWhatPartsFromTheLogIsKnownNoLonger", "TestASnapshotIsNotBelievedOfNodesThatItBrings"}},
 			{"consensus/ledger", []string{
 				"TestTheNextVersionOfAKeyIsBornBesideTheOthers", "TestOrdersOfAVersionThatAreRefused", "TestOnlyOneRunBearsAVersion", "TestWhatAnOrderSaysHoldsFromTheBirthOn",
 				"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
@@ -710,6 +711,27 @@ var promises = []promise{
 			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "a change of the roster is known because one member shows it",
+				file: "node/pins.go",
+				old:  "case followers >= t:",
+				new:  "case followers >= 1:",
+				room: "node", test: "TestAChainIsKnownWhenEnoughMembersFollowIt", says: "changes are known, of",
+			},
+			{
+				name: "what parts from the log stays known",
+				file: "node/pins.go",
+				old:  "!known.Extends(committed) {",
+				new:  "known.Len() < committed.Len() {",
+				room: "node", test: "TestWhatPartsFromTheLogIsKnownNoLonger", says: "a chain that parts from the log is known",
+			},
+			{
+				name: "a snapshot is believed of the nodes that it brings",
+				file: "node/endorse.go",
+				old:  "case known.Genesis.NodeByID(node) == nil:",
+				new:  "case known.Genesis.NodeByID(node) == nil && of.Len() <= known.Len():",
+				room: "node", test: "TestASnapshotIsNotBelievedOfNodesThatItBrings", says: "of one whom it brings: it is believed",
+			},
 			{
 				name: "what is said of a key at its birth takes fewer custodians than later",
 				file: "authority/destroy.go",
