@@ -1476,6 +1476,13 @@ var promises = []promise{
 				room: "node/ceremony", test: "TestSharesTurnOverByThePolicysPeriod", says: "before its time",
 			},
 			{
+				name: "one node's repair uses up those of all others",
+				file: "consensus/ledger/repair.go",
+				old:  "get[*lastRepair](s, pathRepair+node); last != nil",
+				new:  "get[*lastRepair](s, pathRepair+\"n4\"); last != nil",
+				room: "node/ceremony", test: "TestAStruckHolderIsRepaired", says: "n4 has used up the repair of n3",
+			},
+			{
 				name: "a node that comes and goes turns all keys over each time",
 				file: "consensus/ledger/repair.go",
 				old:  "last != nil && s.Time() < last.Time+RepairPause {",

@@ -9,15 +9,17 @@ import (
 	"warifu.dev/authority"
 )
 
-// RepairPause is the least time between two repairs, by ledger time in milliseconds: a
-// node that comes and goes must not keep all keys turning over.
+// RepairPause is the least time between two repairs of one node, by ledger time in
+// milliseconds: a node that comes and goes must not keep all keys turning over. There
+// are at most as many repairs an hour as nodes on the roster, one run at a time; one
+// member cannot use up the repairs of others.
 const RepairPause = 3_600_000
 
 // ErrNoRepair means that a node may not have its shares repaired: it has one of every key
-// that it is to hold, or is being repaired, or the last repair was less than an hour ago.
+// that it is to hold, or is being repaired, or its last repair was less than an hour ago.
 var ErrNoRepair = errors.New("there is nothing to repair at this node now")
 
-// lastRepair is when a node's shares were repaired last.
+// lastRepair is when a node's shares were repaired last. It goes with the node.
 type lastRepair struct {
 	Time int64 `cbor:"1,keyasint"` // ledger time, Unix milliseconds
 }
@@ -27,8 +29,8 @@ func (v *lastRepair) digest() api.Digest { return digestOf(v) }
 // MayRepair says nil when a repair that this node asks for would be taken. It looks at
 // every key.
 func (s *State) MayRepair(node string) error {
-	if last := get[*lastRepair](s, pathRepair); last != nil && s.Time() < last.Time+RepairPause {
-		return fmt.Errorf("%w: the last repair was at %d, ledger time is %d", ErrNoRepair, last.Time, s.Time())
+	if last := get[*lastRepair](s, pathRepair+node); last != nil && s.Time() < last.Time+RepairPause {
+		return fmt.Errorf("%w: its last repair was at %d, ledger time is %d", ErrNoRepair, last.Time, s.Time())
 	}
 	if len(s.Renewals()) >= MaxRenewals {
 		return ErrTooManyRenewals
@@ -43,8 +45,10 @@ func (s *State) MayRepair(node string) error {
 }
 
 // takeRepair begins a refresh of every key that the node was struck from, the root key
-// included: it missed a ceremony, and is back. No custodian signs it, since it changes
-// neither threshold nor holders.
+// included: it missed a ceremony, and is back. What allows it is the order of each key,
+// which custodians signed and which names the node a holder: a repair changes neither
+// threshold nor holders, so that none of them signs again, and the node's own statement
+// says that it is there to receive a share.
 func (s *State) takeRepair(d *draft, index uint64, node string, id api.Digest) error {
 	if err := s.MayRepair(node); err != nil {
 		return err
@@ -55,7 +59,7 @@ func (s *State) takeRepair(d *draft, index uint64, node string, id api.Digest) e
 	}
 	r.Total = uint32(len(s.outstanding(r, 0)))
 	r.Left = r.Total
-	d.put(pathRepair, &lastRepair{Time: s.Time()})
+	d.put(pathRepair+node, &lastRepair{Time: s.Time()})
 	putRenewal(d, r)
 	return nil
 }

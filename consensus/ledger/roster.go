@@ -256,7 +256,7 @@ func (s *State) leave(d *draft, index uint64) {
 
 // forget takes out what the ledger has of a node that is on the roster no more.
 func (d *draft) forget(node string) {
-	for _, path := range []string{pathAnchor, pathAddress, pathLock} {
+	for _, path := range []string{pathAnchor, pathAddress, pathLock, pathRepair} {
 		if _, is := d.txn.Get([]byte(path + node)); is {
 			d.remove(path + node)
 		}

@@ -43,7 +43,7 @@ const (
 	pathOlder    = "older/"    // + id + "/" + version → *Older
 	pathErased   = "erased/"   // + id + "/" + version + "/" + epoch → *Erased
 	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
-	pathRepair   = "repair"    // → *lastRepair
+	pathRepair   = "repair/"   // node id → *lastRepair
 	pathRotated  = "rotated"   // → *rotated
 	pathDataset  = "dataset/"  // + id of the key → *Datasets
 	pathDatasets = "datasets"  // → *datasetCount
