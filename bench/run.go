@@ -91,7 +91,8 @@ func (r *Run) Err() error {
 	return errors.Join(errs...)
 }
 
-// Write renders the run as text. The ratio of a goal stands in the last column.
+// Write renders the run as text. The ratio of a goal stands in the last column. What
+// [Run.Err] says is left to the caller.
 func (r *Run) Write(w io.Writer) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -133,9 +134,6 @@ func (r *Run) Write(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
-	}
-	if err := r.Err(); err != nil {
-		fmt.Fprintf(&b, "\n%v\n", err)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
