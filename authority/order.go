@@ -49,6 +49,10 @@ type Order struct {
 	Labels   map[string]string `cbor:"24,keyasint,omitempty"`
 	NotAfter int64             `cbor:"25,keyasint,omitempty"` // Unix milliseconds; 0: it does not expire
 
+	// RotateEvery is after how many seconds nodes order the key's next version by
+	// themselves, and each one after that, as [Order.Next] says; 0: never.
+	RotateEvery uint64 `cbor:"26,keyasint,omitempty"`
+
 	// Import is given when the key is not born, but was whole before.
 	Import *Import `cbor:"30,keyasint,omitempty"`
 }
@@ -95,6 +99,9 @@ func (o *Order) Check() error {
 	}
 	if err := o.checkSaid(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOrder, err)
+	}
+	if o.RotateEvery != 0 && (o.RotateEvery < MinEvery || o.RotateEvery > MaxRotate || o.Purpose == PurposeRoot || o.Import != nil) {
+		return fmt.Errorf("%w: a next version comes every %d to %d seconds, or never; the root key has none, and custodians order that after an import", ErrOrder, MinEvery, MaxRotate)
 	}
 	if o.Import != nil {
 		if err := o.Import.check(); err != nil {

@@ -33,6 +33,9 @@ type KeyRecord struct {
 	Reshared []byte `cbor:"13,keyasint,omitempty"`
 	// BornRoster is the roster's version at the key's birth, in later epochs.
 	BornRoster uint64 `cbor:"14,keyasint,omitempty"`
+	// First stands in the record of a version that came by the period of the key's first
+	// order, which knows no key id.
+	First *FirstRun `cbor:"15,keyasint,omitempty"`
 }
 
 // SignedRecord is a record with the signatures of its holders.
@@ -149,11 +152,10 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if min(born.T, o.T) < g.Root.T {
 		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, min(born.T, o.T), g.Root.T)
 	}
-	at := r.RosterVersion
-	if r.Epoch > 1 {
-		at = r.BornRoster
+	key, version, err := r.bears(g.Cluster, id, born)
+	if err != nil {
+		return nil, err
 	}
-	key, version := born.Bears(SessionID(g.Cluster, at, id, r.Attempt, r.LinkBefore))
 	switch {
 	case r.Cluster != g.Cluster:
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)

@@ -30,9 +30,11 @@ const (
 	KindStanding = "standing" // [Standing]
 	KindDestroy  = "destroy"  // [Destroy]
 	KindDataset  = "dataset"  // [DatasetPost]; as a frame of its own, [Dataset]
+
+	KindNextVersion = "next-version" // [NextVersion]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy, KindDataset}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy, KindDataset, KindNextVersion}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -509,6 +509,7 @@ func (n *Node) status() *api.StatusAnswer {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)
 	}
 	a.Warnings = append(a.Warnings, unerasedWords(s)...)
+	a.Warnings = append(a.Warnings, lateWords(s)...)
 	other, _ := n.histories.found()
 	for _, c := range other {
 		a.Warnings = append(a.Warnings, "fork: "+c.String())

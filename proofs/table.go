@@ -670,7 +670,7 @@ var promises = []promise{
 		trials: []trial{
 			{"node", []string{"TestAChainIsKnownWhenEnoughMembersFollowIt", "TestWhatPartsFromTheLogIsKnownNoLonger", "TestASnapshotIsNotBelievedOfNodesThatItBrings"}},
 			{"consensus/ledger", []string{
-				"TestTheNextVersionOfAKeyIsBornBesideTheOthers", "TestOrdersOfAVersionThatAreRefused", "TestOnlyOneRunBearsAVersion", "TestWhatAnOrderSaysHoldsFromTheBirthOn",
+				"TestTheNextVersionOfAKeyIsBornBesideTheOthers", "TestOrdersOfAVersionThatAreRefused", "TestOnlyOneRunBearsAVersion", "TestWhatAnOrderSaysHoldsFromTheBirthOn", "TestTheNextVersionComesByThePeriodOfTheOrder", "TestNoVersionComesWithoutAPeriod", "TestFewVersionsAreOnTheirWayByTheirPeriods",
 				"TestHostileEntriesAreNoOpsWithAName", "TestACeremonyGoesOnAmongHostileEntries", "TestABadLeaderChangesNothing", "TestActivateTooEarly",
 				"TestARevokeDeniesItsSubjectUntilALiftNamesIt", "TestAnIdThatWasLiftedIsNeverTakenAgain", "TestDeniesSaysWhichEntriesDeny", "TestASealNeedsOneCustodianAndALiftAsManyAsGenesisSays", "TestGrantsThatAreNotTaken", "TestAGrantStandsInTheLedgerUntilItExpires", "TestALiarCannotFillTheLedgerWithGrants", "TestAStateComesBackAsItWas", "TestEveryByteOfAnEncodingCounts", "TestAFalseEncodingIsRefused",
 				"TestAProposalThatHasItsCountIsASignedChange", "TestProposalsAndVotesAreRefusedByName", "TestWhatWasCancelledNeverPasses", "TestAProposalThatCannotBeAppliedHasFailed",
@@ -738,6 +738,27 @@ var promises = []promise{
 				old:  "return max(g.RequiredFor(KindKey), g.RequiredFor(KindKeyLabels))",
 				new:  "return g.RequiredFor(KindKey)",
 				room: "authority", test: "TestWhatAnOrderSaysTakesTheCountOfLabels", says: "one that says something takes 2",
+			},
+			{
+				name: "a node orders the next version of a key before its period is over",
+				file: "consensus/ledger/every.go",
+				old:  "if due := s.VersionDue(b.Key); due == 0 || s.Time() < due {",
+				new:  "if due := s.VersionDue(b.Key); due == 0 {",
+				room: "consensus/ledger", test: "TestTheNextVersionComesByThePeriodOfTheOrder", says: "it was taken",
+			},
+			{
+				name: "nodes order versions of a key whose order has no period",
+				file: "consensus/ledger/every.go",
+				old:  "if due := s.VersionDue(b.Key); due == 0 || s.Time() < due {",
+				new:  "if due := s.VersionDue(b.Key); s.Time() < due {",
+				room: "consensus/ledger", test: "TestNoVersionComesWithoutAPeriod", says: "it was taken",
+			},
+			{
+				name: "a version is believed that comes by a period which custodians never signed",
+				file: "authority/every.go",
+				old:  "follows := born.RotateEvery != 0 && r.Version > version",
+				new:  "follows := r.Version > version",
+				room: "consensus/ledger", test: "TestNoVersionComesWithoutAPeriod", says: "with the first run is believed",
 			},
 			{
 				name: "the order of one key says the labels of another",

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -98,6 +99,7 @@ func (f *orderFlags) order(c *cobra.Command, g *authority.Genesis, name string) 
 func (a *app) keyCreateCommand() *cobra.Command {
 	var f changeFlags
 	var of orderFlags
+	var every time.Duration
 	c := &cobra.Command{
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
@@ -124,11 +126,15 @@ later; policies see the labels.`,
 			if err != nil {
 				return err
 			}
+			if o.RotateEvery, err = parseEvery(every); err != nil {
+				return err
+			}
 			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
 		},
 	}
 	f.add(a, c)
 	of.add(c)
+	c.Flags().DurationVar(&every, "rotate-every", 0, "nodes order its next version after this time, again and again (default: never)")
 	return c
 }
 

@@ -214,6 +214,7 @@ It can be put off until then, and not after.`,
 
 func (a *app) keyRotateCommand() *cobra.Command {
 	var f changeFlags
+	var every time.Duration
 	c := &cobra.Command{
 		Use:   "rotate KEY --out FILE.change",
 		Short: "Write a change that orders the next version of a key",
@@ -222,7 +223,10 @@ public key under the same name and id, born among the holders that the key has n
 What is wrapped under older versions opens as before, since an envelope names its
 version; clients wrap under the newest that they know (key show asks anew). To move
 what there is to the new version: rewrap. To make new shares of the same public key,
-rewrapping nothing: rotate-shares.`,
+rewrapping nothing: rotate-shares.
+
+With --rotate-every nodes order the version after this one, and each that comes then,
+when the time is over; 0 ends that. What is not given stays as it is.`,
 		Example: "  warifu key rotate photos --out photos.change\n  warifu rewrap photos/ --key photos",
 		Args:    exactly("KEY"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -242,18 +246,32 @@ rewrapping nothing: rotate-shares.`,
 			if err != nil {
 				return err
 			}
-			id, o := k.ID(), *k.Record().Order() // threshold and holders are those of the newest reshare
-			o.NotBefore, o.Key, o.Version = 0, &id, k.Version()+1
-			o.Owner, o.Labels, o.NotAfter = "", nil, 0 // what was said at its birth is of all versions
+			id, o := k.ID(), *k.Record().Order()                                 // threshold and holders are those of the newest reshare
+			o.NotBefore, o.Key, o.Version, o.Import = 0, &id, k.Version()+1, nil // the next version is born
+			o.Owner, o.Labels, o.NotAfter = "", nil, 0                           // what was said at its birth is of all versions
+			if c.Flags().Changed("rotate-every") {
+				if o.RotateEvery, err = parseEvery(every); err != nil {
+					return err
+				}
+			}
 			if err := o.Check(); err != nil {
 				return err
 			}
 			return f.write(a, g, authority.KindKey, wire.Encode(o), api.Digest{})
 		},
 	}
+	c.Flags().DurationVar(&every, "rotate-every", 0, "nodes order its next version after this time, again and again")
 	f.add(a, c)
 	a.addCallerFlags(c)
 	return c
+}
+
+// parseEvery is a period of versions in seconds; 0 is none.
+func parseEvery(d time.Duration) (uint64, error) {
+	if d != 0 && (d < authority.MinEvery*time.Second || d > authority.MaxRotate*time.Second) {
+		return 0, fail(exitUsage, "--rotate-every: from %v to %v is possible", authority.MinEvery*time.Second, authority.MaxRotate*time.Second)
+	}
+	return uint64(d / time.Second), nil
 }
 
 // labelled lists labels as NAME=VALUE, by name.

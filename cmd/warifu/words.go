@@ -96,6 +96,8 @@ type orderView struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	NotAfter int64             `json:"not_after_ms,omitempty"` // when it expires
 
+	RotateEvery uint64 `json:"rotate_every_seconds,omitempty"`
+
 	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
 	Version uint32     `json:"version,omitempty"`
 	Imports string     `json:"imports,omitempty"` // the public key of the one that is whole, hexadecimal
@@ -249,7 +251,7 @@ func viewCA(body []byte) (*caView, error) {
 func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	v := &orderView{
 		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds, NotBefore: o.NotBefore,
-		Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, Rotates: o.Key, Version: o.Version,
+		Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, RotateEvery: o.RotateEvery, Rotates: o.Key, Version: o.Version,
 	}
 	h, t, f := int(o.H()), int(o.T), int(o.F)
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
@@ -273,6 +275,9 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	}
 	if o.NotAfter != 0 {
 		say("it expires at %s, unless custodians put that off: then it opens what there is, and wraps nothing new", instant(o.NotAfter))
+	}
+	if o.RotateEvery != 0 {
+		say("nodes order its next version every %v, among these holders; what is under older versions opens as before", time.Duration(o.RotateEvery)*time.Second)
 	}
 	if g == nil {
 		return v

@@ -154,6 +154,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.Destroy) error { return s.takeDestroy(d, index, b) })
 	case authority.KindDataset:
 		return takeBody(st, func(b *authority.DatasetPost) error { return s.takeDataset(d, index, st.Node, b) })
+	case authority.KindNextVersion:
+		return takeBody(st, func(b *authority.NextVersion) error { return s.takeNextVersion(d, b) })
 	case authority.KindGrant:
 		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}
@@ -491,18 +493,22 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 				Cluster: s.genesis.Cluster, Key: id, Version: version, Epoch: 1,
 				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
 				RosterVersion: ses.Roster, RecordVersion: 1,
-				Y: pk.Y.Bytes(), W: pk.W.Bytes(),
+				Y: pk.Y.Bytes(), W: pk.W.Bytes(), First: s.firstRun(o, id),
 			},
 		},
 	}
 	for _, yi := range out.Keys[0].YI {
 		key.Record.YI = append(key.Record.YI, yi.Bytes())
 	}
+	if o.Order.RotateEvery != 0 {
+		key.Born = s.Time()
+	}
 	d.put(keyPath(id, version), key)
 	d.bear(id, o)
 	if version > 1 {
 		d.remove(pathRotation + id.String())
 	}
+	s.period(d, o, id)
 	s.putBoard(d, ses, done)
 	born := *o
 	born.Live, born.Key = api.Digest{}, id

@@ -86,6 +86,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathCustody:  decodeAs[Successor],
 	pathProposal: decodeAs[Proposal],
 	pathRotation: decodeAs[named],
+	pathPeriod:   decodeAs[named],
 	pathLife:     decodeAs[Life],
 	pathTrust:    decodeAs[trustMoved],
 	pathRenewal:  decodeAs[Renewal],

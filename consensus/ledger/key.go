@@ -22,6 +22,7 @@ type Key struct {
 	BornH   uint32     `cbor:"7,keyasint"`
 	BornAt  uint64     `cbor:"8,keyasint"` // Raft index of its Activate
 	Epoch   `cbor:"9,keyasint"`
+	Born    int64 `cbor:"10,keyasint,omitempty"` // ledger time of its Activate, Unix milliseconds, where its order has a period
 }
 
 // Epoch is one generation of a key's shares, as its ceremony left it.

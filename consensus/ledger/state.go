@@ -34,6 +34,7 @@ const (
 	pathCustody  = "custody/"  // + number → *Successor
 	pathProposal = "proposal/" // + id of the change → *Proposal
 	pathRotation = "rotation/" // + id of the key → *named: the order of its next version
+	pathPeriod   = "period/"   // + id of the key → *named: the order of its newest version, which has a period
 	pathLife     = "life/"     // + id of the key → *Life
 	pathTrust    = "trust"     // → *trustMoved
 	pathStone    = "stone"     // → *milestone

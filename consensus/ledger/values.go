@@ -46,6 +46,7 @@ type Ordered struct {
 	Live    api.Digest      `cbor:"5,keyasint"`           // its session, while it runs
 	Key     api.KeyID       `cbor:"6,keyasint"`           // once born
 	Custody uint64          `cbor:"7,keyasint,omitempty"` // how many successors there were when it was taken
+	By      *api.Digest     `cbor:"8,keyasint,omitempty"` // the order whose period it follows; nil: custodians ordered it
 }
 
 // Session is one run of a ceremony: of a birth, of an import, or of a [Renewal].

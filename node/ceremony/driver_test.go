@@ -147,9 +147,10 @@ func (s *stage) start(node string, log *slog.Logger) {
 			return out, nil
 		},
 		Confirm: func(_ context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
-			keys := []api.KeyID{authority.KeyIDOf(ses.ID)}
-			if len(ses.Keys) > 0 {
-				keys = nil
+			var keys []api.KeyID
+			if len(ses.Keys) == 0 {
+				key, _ := now.OrderByHash(ses.Order).Order.Bears(ses.ID)
+				keys = append(keys, key)
 			}
 			for _, of := range ses.Keys {
 				keys = append(keys, of.Key)

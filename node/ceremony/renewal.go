@@ -37,6 +37,7 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 	}
 	d.repair(ctx, s)
 	d.rotate(ctx, s)
+	d.follow(ctx, s)
 	d.stepDestroy(ctx, s)
 	if over := s.RetireNow(authority.MaxRetired); len(over) > 0 {
 		first := s.KeyVersion(over[0].Key, over[0].Version)

@@ -1,0 +1,25 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"warifu.dev/consensus/ledger"
+)
+
+// Bounds of what status says of versions that do not come.
+const (
+	lateVersion     = time.Hour // by ledger time past the period; until then it is being born
+	maxLateVersions = 8
+)
+
+// lateWords warns of keys whose next version is due by their orders for a while, and has
+// not come: holders are down, or other ones than the order names.
+func lateWords(s *ledger.State) []string {
+	var out []string
+	for _, id := range s.VersionsLate(lateVersion.Milliseconds(), maxLateVersions) {
+		out = append(out, fmt.Sprintf("version %d of the key %s was due at %s by its order and is not born: key list says whether it is on its way; if the key has other holders than its order names, key rotate orders it anew",
+			s.Key(id).Version+1, nameOf(s, id), time.UnixMilli(s.VersionDue(id)).UTC().Format(time.RFC3339)))
+	}
+	return out
+}
