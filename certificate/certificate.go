@@ -31,10 +31,11 @@ type Certificate struct {
 
 // Evidence is what was signed.
 type Evidence struct {
-	Genesis    []byte    `cbor:"1,keyasint"`           // encoded authority.SignedGenesis
-	Succession [][]byte  `cbor:"2,keyasint,omitempty"` // every change of custodians and roster, oldest first
-	Key        api.KeyID `cbor:"3,keyasint"`
-	Shown      []Shown   `cbor:"4,keyasint"` // the proofs together show what the ledger has of the key
+	Genesis    []byte       `cbor:"1,keyasint"`           // encoded authority.SignedGenesis
+	Succession [][]byte     `cbor:"2,keyasint,omitempty"` // every change of custodians and roster, oldest first
+	Key        api.KeyID    `cbor:"3,keyasint"`
+	Shown      []Shown      `cbor:"4,keyasint"`           // the proofs together show what the ledger has of the key
+	Counted    *SignedCount `cbor:"5,keyasint,omitempty"` // in the nodes' audits; nil: nobody has
 }
 
 // Shown is one proof, and who vouches for its position in the chain.

@@ -1,6 +1,8 @@
 package certificate_test
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,6 +102,55 @@ func TestAnImportedKeyIsNotClaimedWhole(t *testing.T) {
 	if !s.Imported || !strings.HasPrefix(s.Open[0], "the key was imported") || !strings.Contains(s.Claim, "not said of the copy") {
 		t.Errorf("%+v", s)
 	}
+}
+
+// How often something was opened is the word of whoever counted, signed and named as that.
+func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
+	w := newWorld(t)
+	counts := func(n certificate.Count) *certificate.Evidence {
+		t.Helper()
+		e := w.evidence(1<<20, "n1", "n2", "n3")
+		var err error
+		if e.Counted, err = certificate.SignCount(rand.Reader, w.custodians[0], n); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good := certificate.Count{
+		Cluster: w.genesis.Cluster, Key: theKey, By: "auditor", Opened: 17, Time: created,
+		Nodes: []certificate.NodeCount{{Node: "n1", Records: 90}, {Node: "n2", From: 4, Records: 80}}, Lacking: []string{"n3"},
+	}
+	made, err := certificate.Make(counts(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := certificate.Verify(made.Encode(), w.genesis.Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"17 opened, as auditor has counted in the audits of n1, n2", "alone answers for", "without the audits of n3", "of n2 from record 4 on"} {
+		if !strings.Contains(c.Says.Unwrapped, want) {
+			t.Errorf("%q is not said in %q", want, c.Says.Unwrapped)
+		}
+	}
+	bad := func(sentence string, e *certificate.Evidence) {
+		t.Helper()
+		if _, err := certificate.Make(e); !errors.Is(err, certificate.ErrCertificate) || !strings.Contains(err.Error(), "what was counted in the audits") {
+			t.Errorf("%s: got %v", sentence, err)
+		}
+	}
+	altered := counts(good)
+	altered.Counted.Body = bytes.Replace(altered.Counted.Body, []byte("auditor"), []byte("auditos"), 1)
+	bad("another's name", altered)
+	other, elsewhere, nothing, unsorted := good, good, good, good
+	other.Key[0] ^= 1
+	elsewhere.Cluster[0] ^= 1
+	nothing.Nodes = nil
+	unsorted.Nodes = []certificate.NodeCount{good.Nodes[1], good.Nodes[0]}
+	bad("of another key", counts(other))
+	bad("of another cluster", counts(elsewhere))
+	bad("of no audit", counts(nothing))
+	bad("out of order", counts(unsorted))
 }
 
 // Who was struck from an epoch counts as a holder who has not erased, and is named.

@@ -37,6 +37,7 @@ type Says struct {
 
 	Open      []string `json:"open_copies"`
 	Unwrapped string   `json:"unwrapped_before"`
+	Counted   *Count   `json:"counted,omitempty"`
 	Wrapped   string   `json:"wrapped"`
 	NotProven []string `json:"not_proven"`
 }
@@ -142,6 +143,11 @@ func read(e *Evidence) (*Says, error) {
 				return nil, err
 			}
 			s.Epochs = append(s.Epochs, *epoch)
+		}
+	}
+	if e.Counted != nil {
+		if s.Counted, err = c.count(e.Key, e.Counted); err != nil {
+			return nil, fmt.Errorf("what was counted in the audits: %w", err)
 		}
 	}
 	s.conclude()

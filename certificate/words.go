@@ -8,7 +8,7 @@ import (
 // What a certificate says in fixed words.
 const (
 	standard = "NIST SP 800-88 Rev. 2, cryptographic erase: the HSM keys that sealed the shares were destroyed"
-	notAsked = "not asked: the audits of the nodes tell (warifu audit query --key)"
+	notAsked = "not asked: the audits of the nodes tell (warifu certificate --audit)"
 	offline  = "wrapping is offline: not known"
 )
 
@@ -35,6 +35,9 @@ var notProven = []string{
 // conclude says what it all comes to.
 func (s *Says) conclude() {
 	s.Standard, s.Unwrapped, s.Wrapped, s.NotProven = standard, notAsked, offline, notProven
+	if s.Counted != nil {
+		s.Unwrapped = s.Counted.words()
+	}
 	s.Gone, s.Tolerates = true, len(s.Epochs[0].Holders)
 	var short []string
 	for _, e := range s.Epochs {

@@ -1811,7 +1811,7 @@ var promises = []promise{
 			{"authority", []string{"TestADatasetIsItsOwnersWord", "TestADatasetHasItsForm"}},
 			{"node", []string{"TestADatasetIsRegisteredByItsOwnerAlone"}},
 			{"certificate", []string{
-				"TestACertificateIsVerifiedFromItsFileAlone", "TestACertificateClaimsNoMoreThanItsReceipts", "TestWhoWasStruckIsNamed", "TestAnImportedKeyIsNotClaimedWhole",
+				"TestACertificateIsVerifiedFromItsFileAlone", "TestACertificateClaimsNoMoreThanItsReceipts", "TestWhoWasStruckIsNamed", "TestAnImportedKeyIsNotClaimedWhole", "TestWhatWasCountedIsNamedAsAWord",
 				"TestACertificateThatShowsTooLittleIsRefused", "TestACertificateAlteredAnywhereIsRefused", "TestEvidenceAlteredAnywhereIsRefused",
 			}},
 		},

@@ -14,7 +14,8 @@ import (
 )
 
 func (a *app) certificateCommand() *cobra.Command {
-	var out, page string
+	var out, page, audits string
+	var exported exportFlags
 	c := &cobra.Command{
 		Use:   "certificate KEY --out FILE",
 		Short: "Issue the erasure certificate of a destroyed key",
@@ -28,7 +29,10 @@ It says for every epoch that ever lived how many receipts there are, how many of
 may be lies, and which copies remain open. Where too few holders have signed it does
 not claim that the key is gone, and the exit code is 11: run it again when more have.
 
---page writes the same for people: one HTML file.`,
+--audit counts, in an export of the nodes' audits (warifu audit export), how often
+something was opened under the key, and signs that with the key of this client: the
+certificate names it as the word of whoever counted. --page writes the same for people:
+one HTML file.`,
 		Example: "  warifu certificate photos --out photos.erased --page photos.html\n  warifu certificate verify photos.erased --genesis-hash 6b1f...",
 		Args:    exactly("KEY"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -45,7 +49,13 @@ not claim that the key is gone, and the exit code is 11: run it again when more 
 			if err != nil {
 				return err
 			}
-			made, err := certificate.Make(evidenceOf(cluster.Genesis(), shown))
+			evidence := evidenceOf(cluster.Genesis(), shown)
+			if audits != "" {
+				if evidence.Counted, err = a.countReleases(audits, &exported, evidence.Key); err != nil {
+					return err
+				}
+			}
+			made, err := certificate.Make(evidence)
 			if err != nil {
 				return err
 			}
@@ -63,6 +73,8 @@ not claim that the key is gone, and the exit code is 11: run it again when more 
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return fmt.Errorf("%w; see: %s --help", err, c.CommandPath()) })
 	c.Flags().StringVar(&out, "out", "", "file to write the certificate to")
 	c.Flags().StringVar(&page, "page", "", "file to write a page for people to, HTML")
+	c.Flags().StringVar(&audits, "audit", "", "export of the nodes' audits, to count in")
+	c.Flags().StringArrayVar(&exported.without, "without", nil, "a node that is known to be missing from the export; may be repeated")
 	required(c, "out")
 	a.addCallerFlags(c)
 	c.AddCommand(a.certificateVerifyCommand())

@@ -69,6 +69,7 @@ const (
 	ImportSignature   Tag = "warifu/v1/import/signature"
 	ImportDealer      Tag = "warifu/v1/import/dealer" // the owner's signing key, made from the key that is imported (client)
 	DatasetSignature  Tag = "warifu/v1/dataset/signature"
+	CertificateCount  Tag = "warifu/v1/certificate/count"
 )
 
 // What rests on a node (node, hsm, audit).
