@@ -29,7 +29,8 @@ type Endorsement[S any] struct {
 	Gather func(ctx context.Context, index uint64, link api.Digest) ([]Signature, error)
 	// Verify checks one signature of a member of a state, which is the one that the
 	// snapshot holds: it is believed by what leads to it from genesis, and a node that was
-	// away or is new may not know its members yet. It is called on Raft's main goroutine.
+	// away or is new may not know its members yet. One that is [ErrUncounted] does not count,
+	// any other failure refuses the snapshot. It is called on Raft's main goroutine.
 	Verify func(of S, s Signature, index uint64, link api.Digest) error
 }
 
@@ -47,6 +48,10 @@ var (
 	ErrSnapshot = errors.New("consensus: not a snapshot of this cluster")
 	// ErrTooFewSignatures means that fewer members than the threshold vouch for it.
 	ErrTooFewSignatures = errors.New("consensus: too few members have signed the snapshot")
+	// ErrUncounted means that who signed a snapshot is no member as far as is known here: it
+	// has left since, or came later, and may say what it likes. The snapshot may be true
+	// all the same, and those who are known may have signed it too.
+	ErrUncounted = errors.New("consensus: who signed the snapshot does not count")
 	// ErrBehind means that a snapshot would take back what this node has.
 	ErrBehind = errors.New("consensus: the snapshot is behind this node")
 )
@@ -61,10 +66,10 @@ type certificate struct {
 	Signatures []Signature `cbor:"3,keyasint"`
 }
 
-// signedIn counts the members of a state that have signed: each one of them, none twice,
-// all of them valid.
+// signedIn counts the members of a state that have signed, without those who are none as
+// far as is known here: each one of them, none twice, all of them valid.
 func signedIn[S any](of S, members paths, c *certificate, e *Endorsement[S]) error {
-	signed := map[string]bool{}
+	signed, uncounted := map[string]bool{}, 0
 	for _, s := range c.Signatures {
 		switch {
 		case !members.has(s.Node):
@@ -72,13 +77,16 @@ func signedIn[S any](of S, members paths, c *certificate, e *Endorsement[S]) err
 		case signed[s.Node]:
 			return fmt.Errorf("%w: signed by %s twice", ErrSnapshot, s.Node)
 		}
-		if err := e.Verify(of, s, c.Index, c.Link); err != nil {
+		err := e.Verify(of, s, c.Index, c.Link)
+		if errors.Is(err, ErrUncounted) {
+			uncounted++
+		} else if err != nil {
 			return fmt.Errorf("%w: the signature of %s: %w", ErrSnapshot, s.Node, err)
 		}
 		signed[s.Node] = true
 	}
-	if len(signed) < e.Threshold {
-		return fmt.Errorf("%w: %d, at least %d", ErrTooFewSignatures, len(signed), e.Threshold)
+	if len(signed)-uncounted < e.Threshold {
+		return fmt.Errorf("%w: %d, at least %d; %d do not count", ErrTooFewSignatures, len(signed)-uncounted, e.Threshold, uncounted)
 	}
 	return nil
 }

@@ -103,6 +103,9 @@ func (c *cluster) endorsement() Endorsement[string] {
 		Threshold: len(c.voters)/2 + 1,
 		Gather:    c.gather,
 		Verify: func(_ string, s Signature, index uint64, link api.Digest) error {
+			if string(s.Bytes) == "left" {
+				return ErrUncounted
+			}
 			if want := signedBy("cluster", s.Node, index, link); !bytes.Equal(s.Bytes, want.Bytes) {
 				return errors.New("it is false")
 			}

@@ -357,6 +357,11 @@ func TestAForgedSnapshotLeavesTheGoodOne(t *testing.T) {
 		}, "it is false"},
 		{"nobody has signed", func(_ *cluster, f *forgery) { f.signed() }, ErrTooFewSignatures.Error()},
 		{"t-1 have signed", func(_ *cluster, f *forgery) { f.signed("n1") }, ErrTooFewSignatures.Error()},
+		{"one who has left since has signed too", func(_ *cluster, f *forgery) {
+			f.signed("n3", "n1", "n2")
+			f.certificate.Signatures[0].Bytes = []byte("left")
+		}, ""},
+		{"t-1 have signed, and one who has left since", func(_ *cluster, f *forgery) { f.certificate.Signatures[1].Bytes = []byte("left") }, ErrTooFewSignatures.Error()},
 		{"t-1 have signed, one of them twice", func(_ *cluster, f *forgery) { f.signed("n1", "n1") }, "twice"},
 		{"a stranger has signed", func(_ *cluster, f *forgery) { f.signed("n1", "n4") }, "not on the roster"},
 		{"a signature is false", func(_ *cluster, f *forgery) { f.certificate.Signatures[1].Bytes = []byte("x") }, "it is false"},

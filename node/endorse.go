@@ -50,7 +50,7 @@ func (n *Node) vouches(of *authority.Succession, node string) error {
 	case !of.Extends(known) && !known.Extends(of):
 		return fmt.Errorf("%w: its roster is not of the chain that is known here", authority.ErrMembership)
 	case known.Genesis.NodeByID(node) == nil:
-		return fmt.Errorf("%w: %s is not on the roster that is known here", authority.ErrMembership, node)
+		return fmt.Errorf("%w: %s is not on the roster that is known here", consensus.ErrUncounted, node)
 	}
 	return nil
 }

@@ -253,6 +253,34 @@ func TestSharesGoToNewNodesUnderLoad(t *testing.T) {
 	})
 }
 
+// A snapshot that is there may have the signature of a node that has left since. It counts
+// for nothing, and the next newcomer takes the snapshot for those of the others.
+func TestANodeComesByASnapshotThatWhoLeftHasSigned(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.add()
+		h.settled("stranded")
+		e, err := h.Desk().Sign(authority.KindRefresh, wire.Encode(authority.Renewal{PhaseSeconds: 30}), api.Digest{})
+		h.must(err)
+		_, err = h.asks.Submit(h.Context(), e.Encode())
+		h.must(err)
+		time.Sleep(20 * time.Minute) // every node has compacted, and six have signed
+		h.change(authority.KindNodeRemove, authority.Membership{Leaver: sixth})
+		time.Sleep(time.Minute)
+		h.must(h.Stop(sixth))
+		before := h.Installs()
+		n := warifutest.Node{ID: "sg-7", Region: "sg"}
+		line, err := h.Init(n)
+		h.must(err)
+		known := h.change(authority.KindNodeAdd, authority.Membership{Newcomer: &line})
+		h.must(h.Join(n.ID, known))
+		h.must(h.Start(n.ID))
+		h.settled("stranded")
+		if h.Installs() == before {
+			h.Fatal("no snapshot was installed: this test shows nothing")
+		}
+	})
+}
+
 // unfinished is what the nodes that answer say of a change of the roster that goes on.
 func (h *house) unfinished() string {
 	h.Helper()
