@@ -68,6 +68,7 @@ type Client struct {
 	nodes     atomic.Pointer[nodes]
 	meeting   chan struct{} // holds one while the roster is asked for
 	histories histories
+	hedges    hedges
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

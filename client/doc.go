@@ -31,7 +31,8 @@
 // the envelope does not match are share proofs asked for, and then a holder whose
 // partial is unproven is named, set aside, and replaced. If all t proofs hold, the
 // envelope is corrupt, and nobody is blamed. [Result.Retries] counts every question that
-// was asked beyond the first t.
+// was asked beyond the first t. A holder that is slow is asked after the others for a
+// moment, and no more than a tenth of all answers is hedged: see hedge.go.
 //
 // By a grant. Where the policy demands that people approve, [Granted] names what they
 // approved. Each envelope takes one of its uses, and each holder keeps its own count:

@@ -157,7 +157,7 @@ func (g *gathering) run(outer context.Context) (newer *Key) {
 			answer, err := g.ask(ctx, l, open, false)
 			answers <- holderAnswer{l, address, open, answer, err}
 		})
-		hedge.Reset(min(max(3*g.slow, minHedge), maxHedge))
+		hedge.Reset(g.patience())
 	}
 	for {
 		for len(g.queue) > 0 && g.missing() > len(g.asking) {
@@ -182,8 +182,17 @@ func (g *gathering) run(outer context.Context) (newer *Key) {
 			delete(g.asking, a.link.node.ID)
 			g.take(ctx, a)
 		case <-hedge.C:
-			if len(g.queue) > 0 {
+			for _, l := range g.holders {
+				if g.asking[l.node.ID] {
+					l.markLate()
+				}
+			}
+			switch {
+			case len(g.queue) == 0:
+			case c.hedges.spend():
 				ask()
+			default:
+				hedge.Reset(g.patience())
 			}
 		case <-ctx.Done():
 			for _, l := range g.holders {
@@ -197,6 +206,9 @@ func (g *gathering) run(outer context.Context) (newer *Key) {
 	}
 	return nil
 }
+
+// patience is how long those who were asked may take until another is asked too.
+func (g *gathering) patience() time.Duration { return min(max(3*g.slow, minHedge), maxHedge) }
 
 // outdated says whether a newer record could help: a holder that the one at hand names
 // is not there, or holds no share any more.
@@ -325,6 +337,7 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		}
 		return
 	}
+	g.client.hedges.answered()
 	g.client.hearHistory(ctx, node, a.answer.Header)
 	for i, p := range a.items {
 		if p.done {

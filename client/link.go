@@ -43,6 +43,7 @@ type link struct {
 	failed   time.Time              // guarded by mu; when that was
 	rtt      time.Duration          // guarded by mu; moving average, 0 until measured
 	distrust bool                   // guarded by mu; gave a false partial
+	late     time.Time              // guarded by mu; when a hedge was due for it last
 }
 
 // opened is a connection with the socket below it.
@@ -224,6 +225,7 @@ func (l *link) measured(took time.Duration, size int) {
 type standing struct {
 	rtt      time.Duration // 0: never measured
 	shunned  bool          // failed lately, or its connection has ended
+	late     bool          // was slow a moment ago
 	distrust bool
 	region   bool // the client's own
 }
@@ -235,6 +237,7 @@ func (l *link) standing() standing {
 	return standing{
 		rtt:      l.rtt,
 		shunned:  ended || l.failure != nil && time.Since(l.failed) < shunFor,
+		late:     time.Since(l.late) < lateFor,
 		distrust: l.distrust,
 		region:   l.client.conf.Region != "" && l.node.Region == l.client.conf.Region,
 	}

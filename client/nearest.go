@@ -80,6 +80,7 @@ func byDistance(links []*link) []*link {
 		return cmp.Or(
 			last(a.s.distrust)-last(b.s.distrust),
 			last(a.s.shunned)-last(b.s.shunned),
+			last(a.s.late)-last(b.s.late),
 			last(a.s.rtt == 0)-last(b.s.rtt == 0),
 			cmp.Compare(a.s.rtt, b.s.rtt),
 			last(!a.s.region)-last(!b.s.region),
