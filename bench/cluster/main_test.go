@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // patience bounds what a busy machine may need; nothing is measured by it.
 const patience = 90 * time.Second
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
@@ -49,7 +49,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 // start makes a cluster with a key and a client that may unwrap with it.
-func start(t *testing.T, cfg cluster.Config) (*cluster.Cluster, *client.Key, *client.Client) {
+func start(t testing.TB, cfg cluster.Config) (*cluster.Cluster, *client.Key, *client.Client) {
 	t.Helper()
 	cfg.Dir = t.TempDir()
 	if cfg.Bin == "" {
@@ -82,7 +82,7 @@ func start(t *testing.T, cfg cluster.Config) (*cluster.Cluster, *client.Key, *cl
 }
 
 // app is a client that the policy names.
-func app(t *testing.T, c *cluster.Cluster) *client.Client {
+func app(t testing.TB, c *cluster.Cluster) *client.Client {
 	t.Helper()
 	cert, err := c.NewIdentity(cluster.AppURI)
 	if err != nil {

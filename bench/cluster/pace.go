@@ -16,9 +16,9 @@ import (
 const (
 	// atPeak is how many unwraps are under way at a time when the peak is measured.
 	atPeak = 32
-	// mostUnderWay bounds the unwraps of a steady load: at more, what is late waits, and
-	// the wait counts as a part of it.
-	mostUnderWay = 1024
+	// mostUnderWay bounds the unwraps of a steady load: what is due when so many are under
+	// way is not asked for, and counted. A load that made up for it would be a greater one.
+	mostUnderWay = 512
 	// ofEach is how many envelopes are made of each epoch and version of a key. The load
 	// opens them in turn, again and again.
 	ofEach = 16
@@ -48,6 +48,7 @@ type made struct {
 type Spell struct {
 	Unwraps  int
 	Failed   int
+	Unasked  int // that were due and not asked for, since too many were under way
 	Retries  int // questions to holders beyond the t of each, see [client.Result]
 	Failures []string
 	took     []time.Duration
@@ -176,7 +177,14 @@ func (p *Pace) Run(ctx context.Context, perSecond float64) {
 			return
 		case <-time.After(time.Until(due)):
 		}
-		underWay <- struct{}{}
+		select {
+		case underWay <- struct{}{}:
+		default:
+			p.mu.Lock()
+			p.now.Unasked++
+			p.mu.Unlock()
+			continue
+		}
 		all.Go(func() {
 			defer func() { <-underWay }()
 			p.one(ctx, due)

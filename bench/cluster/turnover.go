@@ -38,9 +38,9 @@ type TurnoverReport struct {
 	Pace  float64 // unwraps a second of the load: half of it
 	Steps []TurnoverStep
 
-	Unwraps, Failed, Retries int // of the steps
-	Opened                   int // envelopes of all epochs and versions that opened at the end, to the client of the load and to another
-	Wrapped                  int // those that there were, twice
+	Unwraps, Failed, Unasked, Retries int // of the steps
+	Opened                            int // envelopes of all epochs and versions that opened at the end, to the client of the load and to another
+	Wrapped                           int // those that there were, twice
 }
 
 // TurnoverStep is one step of a turnover, and what became of the unwraps meanwhile.
@@ -54,10 +54,10 @@ type TurnoverStep struct {
 func (r TurnoverReport) Table() string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(t, "| Step\t| took\t| unwraps\t| failed\t| retries\t| p50\t| p99\t|")
-	fmt.Fprintln(t, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|")
+	fmt.Fprintln(t, "| Step\t| took\t| unwraps\t| failed\t| not asked\t| retries\t| p50\t| p99\t|")
+	fmt.Fprintln(t, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|")
 	for _, s := range r.Steps {
-		fmt.Fprintf(t, "| %s\t| %v\t| %d\t| %d\t| %d\t| %.1f ms\t| %.1f ms\t|\n", s.Name, s.Took.Round(100*time.Millisecond), s.Unwraps, s.Failed, s.Retries, millis(s.Percentile(50)), millis(s.Percentile(99)))
+		fmt.Fprintf(t, "| %s\t| %v\t| %d\t| %d\t| %d\t| %d\t| %.1f ms\t| %.1f ms\t|\n", s.Name, s.Took.Round(100*time.Millisecond), s.Unwraps, s.Failed, s.Unasked, s.Retries, millis(s.Percentile(50)), millis(s.Percentile(99)))
 	}
 	_ = t.Flush()
 	for _, s := range r.Steps {
@@ -71,8 +71,8 @@ func (r TurnoverReport) Table() string {
 func millis(d time.Duration) float64 { return float64(d) / 1e6 }
 
 func (r TurnoverReport) String() string {
-	return fmt.Sprintf("turnover: peak %.0f unwraps a second, load %.0f; %d unwraps through %d steps, %d failed, %d retries inside the client; %d of %d old envelopes open",
-		r.Peak, r.Pace, r.Unwraps, len(r.Steps), r.Failed, r.Retries, r.Opened, r.Wrapped)
+	return fmt.Sprintf("turnover: peak %.0f unwraps a second, load %.0f; %d unwraps through %d steps, %d failed, %d not asked for, %d retries inside the client; %d of %d old envelopes open",
+		r.Peak, r.Pace, r.Unwraps, len(r.Steps), r.Failed, r.Unasked, r.Retries, r.Opened, r.Wrapped)
 }
 
 // turnover is one that goes on.
@@ -176,6 +176,7 @@ func (t *turnover) step(name string, do func() error) error {
 	t.report.Steps = append(t.report.Steps, s)
 	t.report.Unwraps += s.Unwraps
 	t.report.Failed += s.Failed
+	t.report.Unasked += s.Unasked
 	t.report.Retries += s.Retries
 	t.c.Trace("turnover: %s took %v, %d unwraps, %d failed", name, s.Took, s.Unwraps, s.Failed)
 	if err != nil {
