@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys bench-refresh timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench       what one unwrap costs, step by step"
 	@echo "make bench-goals what unwraps cost against the least that they could cost"
 	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
+	@echo "make bench-refresh  new shares for 1,000 keys, and what unwraps take meanwhile"
 
 deps:
 	@script/deps
@@ -102,6 +103,11 @@ timing:
 bench-keys:
 	go test ./node -run '^$$' -bench Keys -benchtime 2s
 	go test ./node -run StartsWithManyKeys -keys 10000 -v
+
+# Most of it is the birth of the keys, one ceremony each.
+bench-refresh:
+	@script/deps --test
+	go test ./bench/cluster -run '^$$' -bench '^BenchmarkRefresh$$' -benchtime 1x -timeout 1h -refreshed-keys 1000
 
 bench: build
 	bin/warifu-bench decrypt --start
