@@ -31,6 +31,8 @@ import (
 
 var (
 	everyNode = flag.Bool("every-node", false, "kill each of the five nodes at each step, before it and after it; without it, they take turns")
+	// life is a cluster of ten, so that one that failed can be played again.
+	life = flag.Int("life", 0, "without -every-node: which of the ten clusters whose shares turn over")
 	// running is left to make kills: four births under fire take minutes.
 	running = flag.Bool("running", false, "kill the nodes of a running cluster too, not only those of one that is being made")
 )

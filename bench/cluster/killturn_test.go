@@ -47,7 +47,7 @@ type turning struct {
 // before and after it: in each, every step is come to once.
 func lives() []int {
 	if !*everyNode {
-		return []int{0}
+		return []int{*life}
 	}
 	all := make([]int, len(modes)*len(cluster.DemoNodes))
 	for i := range all {
