@@ -102,17 +102,17 @@ func TestWhatIsNoP256KeyIsRefusedByName(t *testing.T) {
 		return pemOf("EC PRIVATE KEY", der)
 	}
 	for says, b := range map[string][]byte{
-		"no P-256 private key":          []byte("a letter"),
-		"it is an RSA key":              pemOf("PRIVATE KEY", pkcs8(rsaKey)),
-		"it is a key on P-521":          pemOf("PRIVATE KEY", pkcs8(p521)),
-		`it is a "RSA PRIVATE KEY"`:     pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey)),
-		`it is a "CERTIFICATE"`:         append(pemOf("CERTIFICATE", []byte{1}), pemOf("EC PRIVATE KEY", sec1)...),
-		"its SEC 1 does not decode":     pemOf("EC PRIVATE KEY", sec1[1:]),
-		"its PKCS#8 does not decode":    pemOf("PRIVATE KEY", append(pkcs8(k), 0)),
-		"is not that of the private":    altered(func(k *sec1Key) { k.PrivateKey[31] ^= 1 }),
-		"the kind that says no curve":   altered(func(k *sec1Key) { k.Curve = nil }),
+		"no P-256 private key":        []byte("a letter"),
+		"it is an RSA key":            pemOf("PRIVATE KEY", pkcs8(rsaKey)),
+		"it is a key on P-521":        pemOf("PRIVATE KEY", pkcs8(p521)),
+		`it is a "RSA PRIVATE KEY"`:   pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey)),
+		`it is a "CERTIFICATE"`:       append(pemOf("CERTIFICATE", []byte{1}), pemOf("EC PRIVATE KEY", sec1)...),
+		"its SEC 1 does not decode":   pemOf("EC PRIVATE KEY", sec1[1:]),
+		"its PKCS#8 does not decode":  pemOf("PRIVATE KEY", append(pkcs8(k), 0)),
+		"is not that of the private":  altered(func(k *sec1Key) { k.PrivateKey[31] ^= 1 }),
+		"the kind that says no curve": altered(func(k *sec1Key) { k.Curve = nil }),
 		"decode a scalar of 31 bytes": altered(func(k *sec1Key) { k.PrivateKey = k.PrivateKey[1:] }),
-		"it is encrypted":               pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: sec1}),
+		"it is encrypted":             pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: sec1}),
 	} {
 		o, err := parseScalar(b)
 		if o != nil || !errors.Is(err, errScalar) || !strings.Contains(err.Error(), says) {
