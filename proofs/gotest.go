@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// patience bounds one run: the longest starts five processes on a busy machine.
-	patience = 4 * time.Minute
+	// patience bounds one run: the longest takes five processes through fifty deaths on a
+	// busy machine.
+	patience = 8 * time.Minute
 	// grace is what a run has to end in after it was told to.
 	grace = 10 * time.Second
 )

@@ -1492,7 +1492,9 @@ var promises = []promise{
 			{"node/keyring", []string{"TestAShareBecomesTheRootShare", "TestARootShareThatIsNotWrittenLeavesTheOneBefore"}},
 			{"client", []string{"TestEpochsAreNeverMixed", "TestRetriesAreCounted"}},
 			{"node/gate", []string{"TestAnOverlapEndsByThisNodesClock"}},
-			{"bench/cluster", []string{"TestANodeMayDieWhenSharesTurnOver", "TestANodeMayDieWhenItTakesAnothersPlace", "TestNoRequestFailsWhileSharesTurnOver"}},
+			{"bench/cluster", []string{"TestANodeMayDieWhenSharesTurnOver"}},
+			{"bench/cluster", []string{"TestANodeMayDieWhenItTakesAnothersPlace"}},
+			{"bench/cluster", []string{"TestNoRequestFailsWhileSharesTurnOver"}},
 		},
 		faults: []fault{
 			{
