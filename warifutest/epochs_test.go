@@ -99,6 +99,7 @@ func (s *stage) renew(kind string, r authority.Renewal) api.KeySummary {
 // R10: a refresh under a load of unwraps fails not one of them, and neither does the
 // next one of a client that knows the old record alone.
 func TestARefreshUnderLoadFailsNoRequest(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		late, key, err := s.Application(warifutest.AppB)
 		s.must(err)
@@ -125,6 +126,7 @@ func TestARefreshUnderLoadFailsNoRequest(t *testing.T) {
 
 // A key goes to other holders and other thresholds and back, under load.
 func TestResharesUnderLoadFailNoRequest(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		ids := s.IDs()
 		u := s.unwrapping(2)
@@ -141,6 +143,7 @@ func TestResharesUnderLoadFailNoRequest(t *testing.T) {
 // A holder that is down during a refresh is struck, from the root key too, and has its
 // shares repaired by itself when it is back.
 func TestAHolderThatWasDownIsRepaired(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		down := s.IDs()[4]
 		s.must(s.Crash(down))
@@ -238,6 +241,7 @@ func private(s *stage, dir string) {
 // The root key's shares turn over as well: nodes go on, also when they are started anew.
 // Who leaves its holders is stranded, and serves again once it is among them.
 func TestTheRootKeyTurnsOver(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		ids := s.IDs()
 		u := s.unwrapping(2)
@@ -282,6 +286,7 @@ func (s *stage) all(state string, ids ...string) bool {
 
 // R43: many keys go in one run, while clients unwrap.
 func TestManyKeysTurnOverInOneRun(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		const more = 24
 		for i := range more {

@@ -132,6 +132,7 @@ func TestASixthNodeComesAndGoes(t *testing.T) {
 // The log that a newcomer would read may be gone, and the snapshot in its place older than
 // the change that brought it.
 func TestASixthNodeComesByASnapshotOfBefore(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		time.Sleep(20 * time.Minute) // every node has compacted what it was born of
 		before := h.Installs()
@@ -174,6 +175,7 @@ func TestARosterChangesAcrossLeadersAndAbsence(t *testing.T) {
 // old ones are erased, and then it is gone. What was wrapped before opens after, for a
 // client that knew the roster of genesis and has learned the rest.
 func TestANodeIsReplaced(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		app, key, err := h.Application(warifutest.AppA)
 		h.must(err)
@@ -256,6 +258,7 @@ func TestSharesGoToNewNodesUnderLoad(t *testing.T) {
 // A snapshot that is there may have the signature of a node that has left since. It counts
 // for nothing, and the next newcomer takes the snapshot for those of the others.
 func TestANodeComesByASnapshotThatWhoLeftHasSigned(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.add()
 		h.settled("stranded")

@@ -256,6 +256,7 @@ func TestNoReceiptBeforeTheDenyIsDurable(t *testing.T) {
 // one of them, and connections that are made afterwards: none is good for anything
 // once its node has signed.
 func TestARevokeReachesEveryConnection(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(s *stage) {
 		for _, id := range s.IDs() {
 			if got := s.asked(s.a, id); got != "" {

@@ -255,6 +255,7 @@ func TestAFullDiskIsANamedState(t *testing.T) {
 // Ledger time is the t-th largest of the anchors': fewer than t clocks that are
 // ahead do not move it, and t do.
 func TestAClockAheadDoesNotMoveLedgerTime(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		ahead int
 		moves bool

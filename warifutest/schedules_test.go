@@ -19,6 +19,7 @@ var (
 // nothing acknowledged is lost, nothing is released that was denied, and what has
 // healed serves.
 func TestSchedules(t *testing.T) {
+	t.Parallel()
 	faults, acked, unwraps, refusals, violations := schedule.NewTally(nil), 0, 0, 0, 0
 	for i := range *schedules {
 		s := *seed + uint64(i)
