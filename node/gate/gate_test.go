@@ -672,6 +672,15 @@ func TestAReleasedEnvelopeIsRemembered(t *testing.T) {
 	if a := w.one(t, app, item); a.Refusal != nil || w.remembered() != 2 {
 		t.Fatalf("in another epoch: %+v, %d remembered", a, w.remembered())
 	}
+	// What is remembered is believed: the same altered envelope, once it is in the memory.
+	e, err := tdh2.Parse(altered.Envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.gate.checked.remember(tdh2.Endorse(w.share.Endorsement, w.gate.cfg.Node, w.public, altered.Context.Canonical(), e))
+	if a := w.one(t, app, altered); a.Refusal != nil {
+		t.Fatalf("what is remembered is verified again: %+v", a)
+	}
 }
 
 func TestABatchIsAnsweredItemByItemAndRecordedOnce(t *testing.T) {
