@@ -8,6 +8,7 @@
 //	Shape   ──▶ closed or open loop, batches, clients, envelopes ──▶ Measured ─┐
 //	Floor   ──▶ multiplications, an echo of the same frames, a sync ───────────┤
 //	Goals   ──▶ both, in rounds, and what each goal makes of them ──▶ Row ─────┼─▶ Run ──▶ Page
+//	Peer    ──▶ another service's transit API, by the same loops ──▶ Measured ──┤
 //	Regions ──▶ the same far away, and when two nodes suffer ──▶ Row ───────────┘
 //
 // Machines differ, so every time stands beside what was measured of the machine in the

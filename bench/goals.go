@@ -89,12 +89,26 @@ type goal struct {
 	of func(f *Floor, r *round, t float64) (measured time.Duration, base, minimum []Term)
 	// absent, if not empty, says why it is not measured.
 	absent string
+	// lacks, if not nil, says what a round has not that is needed; empty: nothing.
+	lacks func(*round) string
 }
 
 // round is what one round measured.
 type round struct {
 	repeated, first           *Measured // many in flight
 	repeatedAlone, firstAlone *Measured // one at a time
+	peer                      *Measured // what a peer decrypts, many in flight; nil without one
+}
+
+// lacksPeer says why nothing can be held against a peer.
+func lacksPeer(r *round) string {
+	switch {
+	case r.peer == nil:
+		return "no peer was named: " + howToAddAPeer
+	case len(r.peer.CPU) < 2:
+		return "of the peer the time is known and the CPU is not"
+	}
+	return ""
 }
 
 const (
@@ -154,8 +168,15 @@ var goals = []goal{
 		absent: "nothing here puts in such a load yet",
 	},
 	{
-		shape: "against OpenBao without default policy", says: "symmetric at least 5 x cheaper, endorsed asymmetric no dearer",
-		absent: "no peer was named, and nothing here speaks to one yet",
+		shape: "against a peer, symmetric", says: "at least 5 x cheaper than what the peer decrypts (OpenBao, a token without its default policy)",
+		absent: noSymmetric,
+	},
+	{
+		shape: "against a peer, endorsed or repeated envelope", factor: 1, lacks: lacksPeer,
+		says: "no dearer than what the peer decrypts (OpenBao, a token without its default policy)",
+		of: func(_ *Floor, r *round, _ float64) (time.Duration, []Term, []Term) {
+			return r.repeated.Used, []Term{{"peer", 1, r.peer.Used}}, nil
+		},
 	},
 }
 
@@ -182,6 +203,8 @@ type GoalsConfig struct {
 	// Echo starts the processes of an echo: a command that ends in [ServeEcho].
 	Echo            []string
 	EchoEnvironment []string
+	// Peer, if not nil, is measured in each round, too.
+	Peer *Peer
 	// Progress, if not nil, hears what begins.
 	Progress func(string)
 }
@@ -228,7 +251,14 @@ func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
 	if run.Idle, err = s.Idle(ctx); err != nil {
 		return nil, err
 	}
-	rows := map[string][]Row{}
+	run.beside(conf.Peer)
+	var peerIdle []CPU
+	if conf.Peer != nil {
+		if peerIdle, err = idleOf(ctx, conf.Peer.pids()); err != nil {
+			return nil, err
+		}
+	}
+	rows, lacks := map[string][]Row{}, map[string]string{}
 	for i := range conf.Rounds {
 		conf.Progress(fmt.Sprintf("round %d of %d: the floor", i+1, conf.Rounds))
 		f := Floor{Cores: run.Machine.Cores}
@@ -254,15 +284,26 @@ func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
 			}
 			run.Shapes = append(run.Shapes, **m.into)
 		}
+		if conf.Peer != nil {
+			conf.Progress(fmt.Sprintf("round %d of %d: the peer", i+1, conf.Rounds))
+			if r.peer, err = conf.Peer.Measure(ctx, "decrypt", Shape{Load: Load{N: conf.N, InFlight: conf.InFlight}, Batch: 1}, peerIdle); err != nil {
+				return nil, err
+			}
+			run.Shapes = append(run.Shapes, *r.peer)
+		}
 		for _, g := range goals {
-			if g.absent == "" {
+			lacks[g.shape] = g.absent
+			if g.lacks != nil {
+				lacks[g.shape] = g.lacks(&r)
+			}
+			if lacks[g.shape] == "" {
 				rows[g.shape] = append(rows[g.shape], g.row(&f, &r, float64(t)))
 			}
 		}
 	}
 	for _, g := range goals {
-		if g.absent != "" {
-			run.Goals = append(run.Goals, Row{Shape: g.shape, Goal: g.says, Verdict: NotMeasured, Why: g.absent})
+		if why := lacks[g.shape]; why != "" {
+			run.Goals = append(run.Goals, Row{Shape: g.shape, Goal: g.says, Verdict: NotMeasured, Why: why})
 			continue
 		}
 		run.Goals = append(run.Goals, median(rows[g.shape]))

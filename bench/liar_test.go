@@ -48,7 +48,7 @@ func TestANodeThatLiesNowAndThenIsNoticed(t *testing.T) {
 	}
 	s := subjectOf(t, c, key, nil, noticed, 1)
 	shape := bench.Shape{Name: "asked", Load: bench.Load{N: 4 * *lieEvery, InFlight: 8}, Batch: 1, Clients: 1}
-	run, err := bench.MeasureOne(ctx, s, shape)
+	run, err := bench.MeasureOne(ctx, s, shape, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,22 @@ func (t *Taken) Failures() int {
 	return n
 }
 
+// failed counts one that did not end well.
+func (t *Taken) failed(err error) {
+	if t.First == "" {
+		t.First = err.Error()
+	}
+	if errors.Is(err, ErrWrong) {
+		t.Wrong++
+		return
+	}
+	kind := kindOf(err)
+	if _, known := t.Failed[kind]; !known && len(t.Failed) >= maxKinds {
+		kind = "others"
+	}
+	t.Failed[kind]++
+}
+
 // Run does operations 0 to N-1, and returns when all have ended. A failed one is counted;
 // the error is that of ctx.
 func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error) (*Taken, error) {
@@ -86,18 +102,7 @@ func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error
 	failed := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if out.First == "" {
-			out.First = err.Error()
-		}
-		if errors.Is(err, ErrWrong) {
-			out.Wrong++
-			return
-		}
-		kind := kindOf(err)
-		if _, known := out.Failed[kind]; !known && len(out.Failed) >= maxKinds {
-			kind = "others"
-		}
-		out.Failed[kind]++
+		out.failed(err)
 	}
 	type turn struct {
 		i   int
@@ -147,7 +152,10 @@ func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error
 // kindOf names a failure by what a client is told.
 func kindOf(err error) string {
 	var quorum *client.QuorumError
+	var peer *PeerError
 	switch {
+	case errors.As(err, &peer):
+		return peer.Kind
 	case errors.Is(err, client.ErrDenied):
 		return "denied"
 	case errors.As(err, &quorum) && len(quorum.Reasons) > 0:

@@ -28,6 +28,7 @@ svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg te
 		row(esc(name), esc(value))
 	}, r.Began)
 	row("key", esc(fmt.Sprintf("%s, %d of %d", r.Key, r.Threshold, r.Holders)))
+	row("peer", esc(r.peer()))
 	out("</table>")
 	for _, p := range r.plots() {
 		out("%s", p.svg())

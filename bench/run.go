@@ -24,7 +24,8 @@ type Run struct {
 	Floors    []Floor    `json:"floors,omitempty"`
 	Shapes    []Measured `json:"shapes,omitempty"`
 	Goals     []Row      `json:"goals,omitempty"`
-	Warnings  int        `json:"warnings"` // of the clients, such as a false partial
+	Peer      *PeerInfo  `json:"peer,omitempty"` // whose shapes stand among the others
+	Warnings  int        `json:"warnings"`       // of the clients, such as a false partial
 	Warned    []string   `json:"warned,omitempty"`
 }
 
@@ -43,12 +44,14 @@ func (r *Run) hear(n *Noticed) {
 	r.Warned = append(r.Warned, first...)
 }
 
-// MeasureOne asks in one way, and that is the run.
-func MeasureOne(ctx context.Context, s *Subject, shape Shape) (*Run, error) {
+// MeasureOne asks in one way, and that is the run. A peer, which may be nil, is asked in
+// the same way for each of its operations.
+func MeasureOne(ctx context.Context, s *Subject, shape Shape, peer *Peer) (*Run, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	run := NewRun(s.Key)
+	run.beside(peer)
 	var err error
 	if run.Idle, err = s.Idle(ctx); err != nil {
 		return nil, err
@@ -59,7 +62,29 @@ func MeasureOne(ctx context.Context, s *Subject, shape Shape) (*Run, error) {
 	}
 	run.Shapes = []Measured{*m}
 	run.hear(s.Noticed)
+	if peer != nil {
+		others, err := peer.Shapes(ctx, shape)
+		if err != nil {
+			return nil, err
+		}
+		run.Shapes = append(run.Shapes, others...)
+	}
 	return run, nil
+}
+
+// beside notes what is measured beside the cluster.
+func (r *Run) beside(peer *Peer) {
+	if peer != nil {
+		r.Peer = &peer.PeerInfo
+	}
+}
+
+// peer says what was measured beside the cluster, or how it would be.
+func (r *Run) peer() string {
+	if r.Peer == nil {
+		return NotMeasured + ": " + howToAddAPeer
+	}
+	return r.Peer.String()
 }
 
 // ErrNotAsItShould is wrapped by what [Run.Err] finds.
@@ -99,6 +124,7 @@ func (r *Run) Write(w io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
 	r.Machine.write(line, r.Began)
 	line("key\t%s, %d of %d", r.Key, r.Threshold, r.Holders)
+	line("peer\t%s", r.peer())
 	if len(r.Shapes) > 0 {
 		line("\nSHAPE\tP50\tP99\tP99.9\tLONGEST\tPER SECOND\tCPU EACH\tFAILED")
 		for _, s := range r.Shapes {

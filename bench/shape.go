@@ -104,8 +104,10 @@ func unwrap(ctx context.Context, c *client.Client, some []wrapped) error {
 }
 
 // Idle is what the processes use when nobody asks.
-func (s *Subject) Idle(ctx context.Context) ([]CPU, error) {
-	m, err := newMeter(s.PIDs)
+func (s *Subject) Idle(ctx context.Context) ([]CPU, error) { return idleOf(ctx, s.PIDs) }
+
+func idleOf(ctx context.Context, pids map[string]int) ([]CPU, error) {
+	m, err := newMeter(pids)
 	if err != nil {
 		return nil, err
 	}
@@ -139,17 +141,23 @@ func (s *Subject) Measure(ctx context.Context, shape Shape, idle []CPU) (*Measur
 	if err := s.warm(ctx, shape, pool); err != nil {
 		return nil, fmt.Errorf("%s, before anything is counted: %w", shape.Name, err)
 	}
-	m, err := newMeter(s.PIDs)
-	if err != nil {
-		return nil, err
-	}
-	t, err := shape.Run(ctx, func(ctx context.Context, i int) error {
+	return measure(ctx, shape, s.PIDs, idle, func(ctx context.Context, i int) error {
 		some := make([]wrapped, shape.Batch)
 		for k := range some {
 			some[k] = pool[(i*shape.Batch+k)%len(pool)]
 		}
 		return unwrap(ctx, s.Clients[i%shape.Clients], some)
 	})
+}
+
+// measure does something in the way of a shape, and reads the clocks of this process
+// and some others before and after.
+func measure(ctx context.Context, shape Shape, pids map[string]int, idle []CPU, do func(ctx context.Context, i int) error) (*Measured, error) {
+	m, err := newMeter(pids)
+	if err != nil {
+		return nil, err
+	}
+	t, err := shape.Run(ctx, do)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shape.Name, err)
 	}

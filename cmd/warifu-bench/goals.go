@@ -11,6 +11,7 @@ import (
 
 func goalsCommand() *cobra.Command {
 	var f subjectFlags
+	var beside peerFlags
 	var conf bench.GoalsConfig
 	var output, save string
 	var far int
@@ -31,10 +32,16 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 			if conf.Echo, err = echoes(); err != nil {
 				return err
 			}
-			if err := errors.Join(checkOutput(output), conf.Check()); err != nil {
+			if err := errors.Join(checkOutput(output), conf.Check(), beside.check()); err != nil {
 				return err
 			}
 			conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
+			if conf.Peer, err = beside.find(c.Context()); err != nil {
+				return err
+			}
+			if conf.Peer != nil {
+				defer conf.Peer.Close()
+			}
 			conf.Progress("find the cluster, or start it")
 			s, clean, err := f.prepare(c.Context(), 1)
 			if err != nil {
@@ -53,6 +60,7 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 		},
 	}
 	f.add(c.Flags())
+	beside.add(c.Flags())
 	c.Flags().IntVarP(&conf.N, "unwraps", "n", 2000, "how many unwraps of each shape, in a round")
 	c.Flags().IntVarP(&conf.InFlight, "in-flight", "c", 64, "how many are in flight, where it is not one at a time")
 	c.Flags().IntVarP(&conf.Rounds, "rounds", "r", 5, "how many rounds, of which the median counts")

@@ -11,6 +11,7 @@ import (
 
 func loadCommand() *cobra.Command {
 	var f subjectFlags
+	var beside peerFlags
 	var output, save string
 	var last time.Duration
 	shape := bench.Shape{Name: "load"}
@@ -24,23 +25,31 @@ its answer. With --rate it is open: as many are due in a second, whatever become
 those before, and the latency of each counts from when it was due.`,
 		Example: `  warifu-bench load --start --rate 500 --for 20s
   warifu-bench load --start --in-flight 64 --clients 64
-  warifu-bench load --start --batch 100 --envelopes 100 -n 200`,
+  warifu-bench load --start --batch 100 --envelopes 100 -n 200
+  warifu-bench load --start --peer vault=http://127.0.0.1:8200 --peer-token-file token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if shape.Rate > 0 && last > 0 {
 				shape.N = int(shape.Rate * last.Seconds())
 			}
-			if err := errors.Join(checkOutput(output), shape.Check()); err != nil {
+			if err := errors.Join(checkOutput(output), shape.Check(), beside.check()); err != nil {
 				return err
 			}
 			if last > 0 && shape.Rate == 0 {
 				return errors.New("--for needs --rate: a closed loop is as long as --requests says")
 			}
+			peer, err := beside.find(c.Context())
+			if err != nil {
+				return err
+			}
+			if peer != nil {
+				defer peer.Close()
+			}
 			s, clean, err := f.prepare(c.Context(), shape.Clients)
 			if err != nil {
 				return err
 			}
-			run, err := bench.MeasureOne(c.Context(), s, shape)
+			run, err := bench.MeasureOne(c.Context(), s, shape, peer)
 			if err := errors.Join(err, clean()); err != nil {
 				return err
 			}
@@ -48,6 +57,7 @@ those before, and the latency of each counts from when it was due.`,
 		},
 	}
 	f.add(c.Flags())
+	beside.add(c.Flags())
 	c.Flags().IntVarP(&shape.N, "requests", "n", 2000, "how many requests")
 	c.Flags().IntVarP(&shape.InFlight, "in-flight", "c", 64, "how many are in flight, at most")
 	c.Flags().Float64Var(&shape.Rate, "rate", 0, "requests in a second (default: a closed loop)")

@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"warifu.dev/bench"
 )
 
 func TestFlagsThatAreWrongAreRefusedBeforeAnythingStarts(t *testing.T) {
@@ -30,6 +32,7 @@ func TestFlagsThatAreWrongAreRefusedBeforeAnythingStarts(t *testing.T) {
 
 func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 	t.Setenv("WARIFU_HOME", "")
+	t.Setenv(peerTokenVariable, "")
 	for args, says := range map[string]string{
 		"goals --start -n 0":                    "operations",
 		"goals --start --rounds 0":              "rounds",
@@ -42,6 +45,12 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 		"load --home /nonexistent --clients 64": "64 clients of one identity",
 		"load --home /nonexistent":              "no cluster is known",
 		"load --start --envelopes 2000000":      "envelopes",
+		"load --start --peer http://x":          "vault=URL",
+		"goals --start --peer kes=http://x":     "vault=URL",
+		"goals --start --peer-token-file x":     "no --peer",
+		"goals --peer vault=http://127.0.0.1:1": "nothing in $WARIFU_PEER_TOKEN",
+		"load --peer vault=http://127.0.0.1:1 --peer-token-file /nonexistent": "no such file",
+		"load --peer vault=http://192.0.2.1 --peer-token-file main_test.go":   "by https alone",
 	} {
 		verb, rest, _ := strings.Cut(args, " ")
 		c := goalsCommand()
@@ -74,5 +83,16 @@ func TestRoundTripsAreSymmetric(t *testing.T) {
 	}
 	if place(slowNode) == len(regions) || place(deadNode) == len(regions) || place("") != len(regions) {
 		t.Error("who suffers is not there")
+	}
+}
+
+func TestAPeerIsAKindAndAURL(t *testing.T) {
+	for _, s := range []string{"", "vault", "vault=", "kes=http://127.0.0.1:1", "http://127.0.0.1:8200"} {
+		if _, _, err := parsePeer(s); err == nil {
+			t.Errorf("%q is a peer", s)
+		}
+	}
+	if kind, at, err := parsePeer("vault=https://h:8200"); kind != bench.PeerVault || at != "https://h:8200" || err != nil {
+		t.Errorf("%q, %q, %v", kind, at, err)
 	}
 }
