@@ -23,7 +23,16 @@ type Renewal struct {
 	F            uint32      `cbor:"4,keyasint,omitempty"` // of a reshare
 	Holders      []string    `cbor:"5,keyasint,omitempty"` // of a reshare, in index order
 	Root         bool        `cbor:"6,keyasint,omitempty"` // the cluster's root key as well, before all others
+
+	OverlapSeconds uint32 `cbor:"7,keyasint,omitempty"` // of ledger time in which the epochs before answer beside the new ones; 0: a minute
 }
+
+// Bounds of an overlap that an order sets, in seconds: ledger time goes on in steps of
+// ten, and an epoch that is to be over is not to be forgotten.
+const (
+	MinOverlapSecond = 10
+	MaxOverlapSecond = 3600
+)
 
 // Concerns says whether the order is about a key. When it was born is not asked.
 func (r *Renewal) Concerns(id api.KeyID) bool {
@@ -50,6 +59,9 @@ func ParseRenewal(c *Change) (*Renewal, error) {
 func (r *Renewal) Check(kind string) error {
 	if len(r.Keys) > MaxRenewed {
 		return fmt.Errorf("%w: %d keys, at most %d", ErrOrder, len(r.Keys), MaxRenewed)
+	}
+	if o := r.OverlapSeconds; o != 0 && (o < MinOverlapSecond || o > MaxOverlapSecond) {
+		return fmt.Errorf("%w: two epochs overlap for %d to %d seconds, not for %d", ErrOrder, MinOverlapSecond, MaxOverlapSecond, o)
 	}
 	for i := 1; i < len(r.Keys); i++ {
 		if bytes.Compare(r.Keys[i-1][:], r.Keys[i][:]) >= 0 {

@@ -24,12 +24,15 @@ type renewedFlags struct {
 	root   bool
 	status bool
 	phase  uint32
+
+	overlap time.Duration
 }
 
 func (f *renewedFlags) add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.keys, "key", nil, "the key, by name or id; may be repeated")
 	c.Flags().BoolVar(&f.all, "all", false, "every key that there is when the change is taken")
 	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase waits for a silent holder")
+	c.Flags().DurationVar(&f.overlap, "overlap", time.Minute, "how long the old shares answer beside the new ones, 10s to 1h")
 	c.Flags().BoolVar(&f.root, "root", false, "the cluster's root key as well; its holders can hold no other key without a share of it")
 	c.MarkFlagsMutuallyExclusive("key", "all")
 }
@@ -62,8 +65,8 @@ func (a *app) rotateSharesCommand() *cobra.Command {
 		Short: "Write a change that gives every holder of keys new shares",
 		Long: `Writes a change that gives every holder of these keys new shares, for custodians to
 sign. The public keys stay, so nothing is wrapped anew. Old and new shares answer side
-by side for a minute; then the old ones are erased on every node, with every backup
-of them. Up to 100 keys go in one run, one run after the other; a holder that was down
+by side for a minute, or --overlap; then the old ones are erased on every node, with every
+backup of them. Up to 100 keys go in one run, one run after the other; a holder that was down
 gets none, and is given one by the next. With --root the root key's shares turn over,
 too: a holder that is down then is sealed until the next time.
 
@@ -99,8 +102,8 @@ func (a *app) reshareCommand() *cobra.Command {
 		Short: "Write a change that gives keys to other holders, or another threshold",
 		Long: `Writes a change that gives keys to other holders, or another threshold, for
 custodians to sign, and says what its numbers mean. The public keys stay, so nothing is
-wrapped anew. The holders before go on for a minute beside the new ones; then what they
-have of these keys is erased. --all is about the root key as well: who has no share of it
+wrapped anew. The holders before go on for a minute, or --overlap, beside the new ones;
+then what they have of these keys is erased. --all is about the root key as well: who has no share of it
 can hold no other key.`,
 		Example: `  warifu reshare --key photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out reshare.change
   warifu reshare --all --threshold 4 --holders a,b,c,d,e,f,g --out reshare.change`,
@@ -135,6 +138,12 @@ func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, k
 		return err
 	}
 	r.PhaseSeconds, r.Root = of.phase, of.root || of.all && kind == authority.KindReshare
+	if of.overlap < 0 || of.overlap%time.Second != 0 || of.overlap > authority.MaxOverlapSecond*time.Second {
+		return fail(exitUsage, "--overlap is in whole seconds, from %ds to %ds, not %s", authority.MinOverlapSecond, authority.MaxOverlapSecond, of.overlap)
+	}
+	if c.Flags().Changed("overlap") {
+		r.OverlapSeconds = uint32(of.overlap / time.Second)
+	}
 	for _, h := range r.Holders {
 		if g.NodeByID(h) == nil {
 			return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
@@ -156,10 +165,12 @@ type renewalView struct {
 	Keys  []api.KeyID `json:"keys,omitempty"` // none: all
 	Root  bool        `json:"root,omitempty"`
 	Order *orderView  `json:"order,omitempty"`
+
+	OverlapSeconds uint32 `json:"overlap_seconds,omitempty"` // 0: a minute
 }
 
 func viewRenewal(kind string, r *authority.Renewal, g *authority.Genesis) *renewalView {
-	v := &renewalView{Kind: kind, Keys: r.Keys, Root: r.Root}
+	v := &renewalView{Kind: kind, Keys: r.Keys, Root: r.Root, OverlapSeconds: r.OverlapSeconds}
 	if kind == authority.KindReshare {
 		v.Order = viewOrder(&authority.Order{Purpose: authority.PurposeUnwrap, T: r.T, F: r.F, Holders: r.Holders, PhaseSeconds: r.PhaseSeconds}, g)
 	}
@@ -181,6 +192,9 @@ func (v *renewalView) words(a *app, w io.Writer) {
 	}
 	for _, k := range v.Keys {
 		fmt.Fprintf(w, "  %s\n", k)
+	}
+	if v.OverlapSeconds > 0 {
+		fmt.Fprintf(w, "The old shares answer beside the new ones for %s\n", plural(int(v.OverlapSeconds), "second"))
 	}
 	if v.Order == nil {
 		return

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,8 +15,8 @@ import (
 )
 
 // Overlap is how long, by ledger time in milliseconds, an epoch and the one before it
-// answer side by side: a client that holds the old record goes on meanwhile, and so
-// does a request that was under way.
+// answer side by side, where the order says nothing else: a client that holds the old
+// record goes on meanwhile, and so does a request that was under way.
 const Overlap = 60_000
 
 // OverlapGrace is how far a node's clock may be ahead of ledger time before it ends an
@@ -116,6 +117,9 @@ func (e *Erased) Has(node string) bool {
 func (e *Erased) Awaits(node string) bool {
 	return slices.Contains(e.Holders, node) && !slices.Contains(e.Struck, node) && !e.Has(node)
 }
+
+// overlap is how long the epochs before answer beside those of this order.
+func (v *Renewal) overlap() int64 { return cmp.Or(int64(v.Body.OverlapSeconds)*1000, Overlap) }
 
 func olderPath(id api.KeyID, version uint32) string {
 	return fmt.Sprintf("%s%s/%010d", pathOlder, id, version)
@@ -462,7 +466,7 @@ func (s *State) activateRenewal(d *draft, index uint64, ses *Session, done *boar
 	for i, of := range ses.Keys {
 		k := s.KeyVersion(of.Key, of.Version)
 		old := k.Epoch
-		d.put(olderPath(k.ID, k.Version), &Older{Key: k.ID, Version: k.Version, Until: s.Time() + Overlap, Epoch: old})
+		d.put(olderPath(k.ID, k.Version), &Older{Key: k.ID, Version: k.Version, Until: s.Time() + r.overlap(), Epoch: old})
 		next := *k
 		next.Epoch = Epoch{
 			Number: old.Number + 1, Session: ses.ID, T: uint32(out.T), F: uint32(done.Session().F), Holders: holders,

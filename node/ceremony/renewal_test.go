@@ -127,6 +127,27 @@ func TestARefreshChangesSharesAndNotTheKey(t *testing.T) {
 	s.checkGone(all...)
 }
 
+// Custodians may have old shares answer for a shorter or a longer time than the minute.
+func TestAnOverlapIsAsLongAsIsOrdered(t *testing.T) {
+	s := newStage(t)
+	s.bear("one")
+	s.order(authority.KindRefresh, authority.Renewal{OverlapSeconds: authority.MinOverlapSecond})
+	s.until("it is refreshed, and its record signed", func() bool { k := s.State().KeyNamed("one"); return k.Number == 2 && k.Vouched() }, all...)
+	s.tick(all...)
+	if n := len(s.State().Overlapping()); n != 1 {
+		t.Fatalf("%d overlap before the window is over", n)
+	}
+	s.Pass(authority.MinOverlapSecond * 1000)
+	s.until("the old epoch is retired", func() bool { return len(s.State().Overlapping()) == 0 }, all...)
+	s.order(authority.KindRefresh, authority.Renewal{OverlapSeconds: authority.MaxOverlapSecond})
+	s.until("it is refreshed again, and its record signed", func() bool { k := s.State().KeyNamed("one"); return k.Number == 3 && k.Vouched() }, all...)
+	s.Pass(ledger.Overlap)
+	s.tick(all...)
+	if n := len(s.State().Overlapping()); n != 1 {
+		t.Errorf("an hour was ordered, and %d overlap after a minute", n)
+	}
+}
+
 // A reshare gives a key to other holders and another threshold; who left has nothing (R10).
 func TestAReshareGivesAKeyToOtherHolders(t *testing.T) {
 	s := newStage(t)
@@ -263,6 +284,8 @@ func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
 	refused("a refresh that names holders", order(authority.KindRefresh, authority.Renewal{T: 2, F: 1, Holders: all}), authority.ErrOrder)
 	refused("a refresh of a key that is not there", order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{{9}}}), ledger.ErrNoKey)
 	refused("a refresh of one key twice", order(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{one.ID, one.ID}}), authority.ErrOrder)
+	refused("an overlap that is too short", order(authority.KindRefresh, authority.Renewal{OverlapSeconds: authority.MinOverlapSecond - 1}), authority.ErrOrder)
+	refused("an overlap that is too long", order(authority.KindRefresh, authority.Renewal{OverlapSeconds: authority.MaxOverlapSecond + 1}), authority.ErrOrder)
 	refused("a reshare without holders", order(authority.KindReshare, authority.Renewal{}), authority.ErrOrder)
 	refused("a reshare below the cluster's threshold", order(authority.KindReshare, authority.Renewal{T: 1, F: 1, Holders: all}), authority.ErrOrder)
 	refused("a reshare to a stranger", order(authority.KindReshare, authority.Renewal{T: 2, F: 1, Holders: []string{"n1", "n2", "stranger"}}), authority.ErrOrder)
