@@ -18,6 +18,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// callTimeout is how long an online verb waits, unless it is told. Only tests change it.
+var callTimeout = client.DefaultTimeout
+
 // caller is as whom an online verb calls, and how long it waits.
 type caller struct {
 	custodianFile  string
@@ -39,7 +42,7 @@ func (a *app) addCallerFlags(c *cobra.Command) {
 }
 
 func (a *app) addTimeoutFlag(c *cobra.Command) {
-	c.Flags().DurationVar(&a.caller.timeout, "timeout", client.DefaultTimeout, "how long to wait for the cluster")
+	c.Flags().DurationVar(&a.caller.timeout, "timeout", callTimeout, "how long to wait for the cluster")
 }
 
 // connect makes a client of the cluster that is pinned here. It calls nobody

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -21,6 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	callTimeout = 20 * time.Second // five nodes and what asks them may share one busy core
 	testscript.Main(m, map[string]func(){"warifu": func() { os.Exit(runMain()) }})
 }
 
