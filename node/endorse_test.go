@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,12 +12,15 @@ import (
 	"testing"
 	"time"
 
+	wal "github.com/hashicorp/raft-wal"
+
 	"warifu.dev/api"
 	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/consensus"
 	"warifu.dev/consensus/ledger"
 	"warifu.dev/internal/tag"
+	"warifu.dev/internal/wire"
 	"warifu.dev/node/internal/trial"
 )
 
@@ -223,16 +227,31 @@ func TestANodeThatWasAwayIsBroughtUpByASignedSnapshot(t *testing.T) {
 	})
 	away := c.dirs[0]
 	old := have(away)
-	c.runSome(c.dirs[1:], func() {
-		c.logged(5, "state=unsealed")
-		before := [][]byte{have(c.dirs[1]), have(c.dirs[2])}
-		for i, dir := range c.dirs[1:] {
-			eventually10(t, "the others have newer snapshots", func() bool { return string(have(dir)) != string(before[i]) && len(have(dir)) > 0 })
+	// The others go on until none of them has the entry that comes after its last.
+	_, last := reach(t, away)
+	unsealed := 3
+	behind := func() bool {
+		return slices.ContainsFunc(c.dirs[1:], func(dir string) bool { first, _ := reach(t, dir); return first <= last+1 })
+	}
+	for range 10 {
+		if !behind() {
+			break
 		}
-	})
+		unsealed += 2
+		c.runSome(c.dirs[1:], func() {
+			c.logged(unsealed, "state=unsealed")
+			before := [][]byte{have(c.dirs[1]), have(c.dirs[2])}
+			for i, dir := range c.dirs[1:] {
+				eventually10(t, "the others have newer snapshots", func() bool { return string(have(dir)) != string(before[i]) && len(have(dir)) > 0 })
+			}
+		})
+	}
+	if behind() {
+		t.Fatal("the others have not cut their logs")
+	}
 	c.run(func() {
 		c.logged(1, "a snapshot has taken the place of the log")
-		c.logged(8, "state=unsealed")
+		c.logged(unsealed+3, "state=unsealed")
 	})
 	if string(have(away)) == string(old) {
 		t.Error("it has the snapshot it had")
@@ -255,6 +274,41 @@ func TestANodeThatWasAwayIsBroughtUpByASignedSnapshot(t *testing.T) {
 	if kinds := c.audited(c.dirs[1]); !slices.Contains(kinds, audit.Snapshot) {
 		t.Errorf("audited %v", kinds)
 	}
+}
+
+// reach is from which entry on a stopped node has its log, or would have it, and which
+// entry is its last, there or in its snapshot.
+func reach(t *testing.T, dir string) (first, last uint64) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "raft", "snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = 8 + 4 // the magic, and how long the meta is
+	var meta struct {
+		Index              uint64 `cbor:"1,keyasint"`
+		Term               uint64 `cbor:"2,keyasint"`
+		Configuration      []byte `cbor:"3,keyasint"`
+		ConfigurationIndex uint64 `cbor:"4,keyasint"`
+	}
+	if err := wire.Decode(b[head:head+binary.BigEndian.Uint32(b[8:])], &meta); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := wal.Open(filepath.Join(dir, "raft"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = disk.Close() }()
+	if first, err = disk.FirstIndex(); err == nil {
+		last, err = disk.LastIndex()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last == 0 { // it is empty
+		return meta.Index + 1, meta.Index
+	}
+	return first, max(last, meta.Index)
 }
 
 // eventually10 waits for what takes real nodes some seconds.
