@@ -1,8 +1,8 @@
 package warifutest_test
 
 import (
-	"crypto/rand"
-	"log/slog"
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +11,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
-	"warifu.dev/hsm/soft"
-	"warifu.dev/node/keyring"
+	"warifu.dev/internal/dealt"
 	"warifu.dev/warifutest"
 )
 
@@ -50,74 +49,80 @@ func TestADestroyedKeyIsErasedByEveryHolder(t *testing.T) {
 	})
 }
 
-// After a destroy no subset of nodes, with directories old and new and the tokens as
-// they are today, has shares enough to open an envelope. With the tokens as they were
-// before, they would.
+// After a destroy no subset of nodes, with directories old and new, backups of them and
+// the tokens as they are today, opens an envelope: every one is tried. With the tokens as
+// they were before, they would. What was dealt for it is in no file of any node (R42).
 func TestNothingOpensOnceAKeyIsDestroyed(t *testing.T) {
 	scenario(t, func(s *stage) {
-		_, key, err := s.Application(warifutest.AppA)
+		thief, kept := s.thief(), s.TempDir()
+		born, _ := s.keep(filepath.Join(kept, "born"))
+		_, err := s.custodian.Submit(s.Context(), s.signed(authority.KindRefresh, authority.Renewal{PhaseSeconds: 30}).Encode())
 		s.must(err)
-		kept := s.TempDir()
-		keep := func(which string) {
+		marks := map[string]bool{} // parts of what was dealt
+		s.eventually(5*time.Minute, "every log holds what five have dealt", func() bool {
+			whole := true
 			for _, id := range s.IDs() {
-				s.must(os.CopyFS(filepath.Join(kept, which, id), os.DirFS(filepath.Join(s.Dir(id), "seal"))))
+				here := dealt.In(s.Dir(id))
+				for _, body := range here {
+					marks[string(dealt.Mark(body))] = true
+				}
+				whole = whole && len(here) >= 5
 			}
-		}
-		keep("born")
-		s.renew(authority.KindRefresh, authority.Renewal{})
-		s.eventually(time.Minute, "all have erased the first epoch", func() bool { g := s.summary().Gone; return len(g) == 1 && len(g[0].Await) == 0 })
-		keep("refreshed")
-		for _, id := range s.IDs() {
-			s.must(os.CopyFS(filepath.Join(kept, "token", id), os.DirFS(filepath.Join(s.Dir(id), "soft-hsm"))))
-		}
-		_, err = s.custodian.Submit(s.Context(), s.signed(authority.KindKeyDestroy, authority.KeyDestroy{Key: key.ID()}).Encode())
+			return whole
+		})
+		s.eventually(5*time.Minute, "all have erased the first epoch", func() bool { g := s.summary().Gone; return len(g) == 1 && len(g[0].Await) == 0 })
+		refreshed, then := s.keep(filepath.Join(kept, "refreshed"))
+		_, err = s.custodian.Submit(s.Context(), s.signed(authority.KindKeyDestroy, authority.KeyDestroy{Key: thief.key.ID()}).Encode())
 		s.must(err)
 		s.eventually(5*time.Minute, "all have erased every epoch", func() bool {
 			k := s.summary()
 			return k.State == string(authority.Destroyed) && len(k.Gone) > 0 && !slices.ContainsFunc(k.Gone, func(g api.GoneEpoch) bool { return len(g.Await) > 0 })
 		})
-		// shares says how many nodes' shares of an epoch a thief has who holds what was
-		// sealed then, or is now, and these tokens.
-		shares := func(epoch uint64, token func(id string) string, dirs ...func(id string) string) (count int) {
-			for _, id := range s.IDs() {
-				has := false
-				for _, dir := range dirs {
-					private(s, dir(id))
-					private(s, token(id))
-					dev, err := soft.Open(soft.Config{Dir: token(id), Log: slog.New(slog.DiscardHandler)})
-					s.must(err)
-					ring, err := keyring.Open(keyring.Config{Dir: dir(id), Cluster: s.Genesis().Cluster, Node: id, Device: dev, Rand: rand.Reader})
-					if err == nil {
-						_, back, ok := ring.Borrow(key.ID(), 1, epoch)
-						if ok {
-							has = true
-							back()
-						}
-						ring.Wipe()
-					}
-					s.must(dev.Close())
-				}
-				if has {
-					count++
-				}
-			}
-			return count
-		}
+		s.eventually(5*time.Minute, "no file holds what was dealt", func() bool { return len(s.holding(marks)) == 0 })
 		for _, id := range s.IDs() {
 			s.must(s.Stop(id))
 		}
-		born := func(id string) string { return filepath.Join(kept, "born", id) }
-		refreshed := func(id string) string { return filepath.Join(kept, "refreshed", id) }
-		today := func(id string) string { return filepath.Join(s.Dir(id), "seal") }
-		now := func(id string) string { return filepath.Join(s.Dir(id), "soft-hsm") }
-		for epoch := range uint64(2) {
-			if n := shares(epoch+1, now, born, refreshed, today); n != 0 {
-				s.Errorf("today's tokens give %d shares of epoch %d of a key that is destroyed", n, epoch+1)
-			}
+		if files := s.holding(marks); len(files) > 0 {
+			s.Errorf("%v hold what was dealt for the key", files)
 		}
-		then := func(id string) string { return filepath.Join(kept, "token", id) }
-		if n := shares(2, then, refreshed); n != len(s.IDs()) {
-			s.Errorf("the tokens as they were give %d shares: this test shows nothing", n)
+		today, tokens := s.today()
+		// opened counts the subsets of nodes whose shares open the envelope.
+		opened := func(loot []haul) (n int) {
+			ids := s.IDs()
+			for subset := 1; subset < 1<<len(ids); subset++ {
+				have := slices.DeleteFunc(slices.Clone(loot), func(h haul) bool { return subset>>slices.Index(ids, h.node)&1 == 0 })
+				if opens, _ := thief.opening(have, nil); opens != nil {
+					n++
+				}
+			}
+			return n
+		}
+		if loot := thief.all([]at{tokens}, []at{born, refreshed, today}); len(loot) > 0 {
+			s.Errorf("today's tokens give %v of a key that is destroyed, with which %d of 31 subsets of nodes open the envelope", loot, opened(loot))
+		}
+		if n := opened(thief.all([]at{then}, []at{born, refreshed, today})); n != 16 {
+			s.Errorf("with the tokens as they were, %d of 31 subsets of nodes open the envelope, and 16 have three: this test shows nothing", n)
 		}
 	})
+}
+
+// holding lists the files of all nodes that hold any of these bytes.
+func (s *stage) holding(marks map[string]bool) (files []string) {
+	s.Helper()
+	for _, id := range s.IDs() {
+		_ = filepath.WalkDir(s.Dir(id), func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return nil // it may just have been deleted
+			}
+			b, _ := os.ReadFile(path)
+			for m := range marks {
+				if bytes.Contains(b, []byte(m)) {
+					files = append(files, path)
+					break
+				}
+			}
+			return nil
+		})
+	}
+	return files
 }

@@ -165,37 +165,60 @@ func TestAHolderThatWasDownIsRepaired(t *testing.T) {
 	})
 }
 
-// R10: old directories of all nodes, with the tokens as they are today, open nothing
-// once a refresh is over. With the tokens as they were then, they would.
+// R10: shares that turned over open nothing, whoever has them. A thief has the directories
+// of all nodes from before a refresh and from before a reshare, today's directories with
+// the root shares that live in them, and today's tokens; the node that was taken from the
+// holders kept copies of its tokens, too. All that opens no share of an epoch that is
+// over but the leaver's, and neither these with fewer than t of today's, nor any mix of
+// epochs, open the envelope. With the tokens as they were then, they would.
 func TestOldDirectoriesOpenNothingAfterARefresh(t *testing.T) {
 	scenario(t, func(s *stage) {
-		kept := s.TempDir()
-		for _, id := range s.IDs() {
-			s.must(os.CopyFS(filepath.Join(kept, id), os.DirFS(filepath.Join(s.Dir(id), "seal"))))
-			s.must(os.CopyFS(filepath.Join(kept, id+"-token"), os.DirFS(filepath.Join(s.Dir(id), "soft-hsm"))))
+		thief, ids, kept := s.thief(), s.IDs(), s.TempDir()
+		born, bornTokens := s.keep(filepath.Join(kept, "born"))
+		erased := func(epoch uint64) {
+			s.Helper()
+			s.eventually(5*time.Minute, "all have erased", func() bool {
+				g := s.summary().Gone
+				return len(g) > 0 && g[len(g)-1].Epoch == epoch && len(g[len(g)-1].Await) == 0
+			})
 		}
 		s.renew(authority.KindRefresh, authority.Renewal{})
-		s.eventually(time.Minute, "all have erased", func() bool { g := s.summary().Gone; return len(g) > 0 && len(g[0].Await) == 0 })
-		for _, id := range s.IDs() {
+		erased(1)
+		refreshed, refreshedTokens := s.keep(filepath.Join(kept, "refreshed"))
+		s.renew(authority.KindReshare, authority.Renewal{T: warifutest.Threshold, F: 1, Holders: ids[:4], Root: true})
+		erased(2)
+		for _, id := range ids {
 			s.must(s.Stop(id))
-			opens := func(seal, token string) error {
-				private(s, seal)
-				private(s, token)
-				dev, err := soft.Open(soft.Config{Dir: token, Log: slog.New(slog.DiscardHandler)})
-				s.must(err)
-				defer dev.Close()
-				ring, err := keyring.Open(keyring.Config{Dir: seal, Cluster: s.Genesis().Cluster, Node: id, Device: dev, Rand: rand.Reader})
-				if err == nil {
-					ring.Wipe()
-				}
-				return err
+		}
+		today, tokens := s.today()
+
+		loot := thief.all([]at{tokens}, []at{born, refreshed, today})
+		if in(loot, 1) != 0 || in(loot, 2) != 0 || in(loot, 3) != 4 {
+			opens, _ := thief.opening(slices.DeleteFunc(slices.Clone(loot), func(h haul) bool { return h.epoch == 3 }), nil)
+			s.Errorf("today's tokens open %v; of those that are over open the envelope: %v", loot, opens)
+		}
+		left := thief.of(ids[4], []at{bornTokens, refreshedTokens}, []at{born, refreshed})
+		if len(left) != 2 {
+			s.Fatalf("the leaver has %v: this test shows nothing", left)
+		}
+		quorum := func(choice []haul) bool { return in(choice, 3) == warifutest.Threshold }
+		if opens, tried := thief.opening(append(loot, left...), quorum); opens != nil || tried == 0 {
+			s.Errorf("%v open the envelope, after %d tries", opens, tried)
+		}
+
+		every := thief.all([]at{bornTokens, refreshedTokens, tokens}, []at{born, refreshed, today})
+		if in(every, 1) != 5 || in(every, 2) != 5 || in(every, 3) != 4 {
+			s.Fatalf("copies of all tokens open %v: this test shows nothing", every)
+		}
+		one := func(choice []haul) bool { return in(choice, choice[0].epoch) == len(choice) }
+		if opens, tried := thief.opening(every, one); opens != nil || tried == 0 {
+			s.Errorf("of several epochs %v open the envelope, after %d tries", opens, tried)
+		}
+		for epoch := range uint64(3) {
+			of := slices.DeleteFunc(slices.Clone(every), func(h haul) bool { return h.epoch != epoch+1 })
+			if opens, _ := thief.opening(of, nil); opens == nil {
+				s.Errorf("not even the whole epoch %d opens the envelope: this test shows nothing", epoch+1)
 			}
-			old := filepath.Join(kept, id)
-			if err := opens(old, filepath.Join(s.Dir(id), "soft-hsm")); !errors.Is(err, keyring.ErrOpen) {
-				s.Errorf("%s: an old directory opens with today's token: %v", id, err)
-			}
-			s.must(opens(filepath.Join(s.Dir(id), "seal"), filepath.Join(s.Dir(id), "soft-hsm")))
-			s.must(opens(old, old+"-token"))
 		}
 	})
 }
