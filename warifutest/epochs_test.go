@@ -32,6 +32,10 @@ type unwraps struct {
 	failed atomic.Pointer[error]
 }
 
+// between is a worker's pause: shares turn over in minutes, in which each unwrap costs
+// the machine as much as seconds of the simulated clock.
+const between = 100 * time.Millisecond
+
 // unwrapping begins to unwrap, from so many goroutines of one client.
 func (s *stage) unwrapping(workers int) *unwraps {
 	s.Helper()
@@ -49,7 +53,7 @@ func (s *stage) unwrapping(workers int) *unwraps {
 				}
 				dek.Wipe()
 				u.opened.Add(1)
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(between)
 			}
 		})
 	}

@@ -3,7 +3,12 @@ package warifutest_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +93,45 @@ func inHouse(t *testing.T, f func(h *house)) {
 
 const sixth = "jp-east-6"
 
+// snapshots are what the nodes have written their ledgers down to, by node.
+func (h *house) snapshots() map[string]string {
+	h.Helper()
+	all := map[string]string{}
+	for _, id := range h.IDs() {
+		if !h.Runs(id) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(h.Dir(id), "raft", "snapshot"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			h.Fatal(err)
+		}
+		all[id] = string(b)
+	}
+	return all
+}
+
+// compacted waits until every node that runs has another snapshot than before, in the
+// place of its log, and none has had a new one for a while.
+func (h *house) compacted(before map[string]string) {
+	h.Helper()
+	const quiet = 90 * time.Second // what comes with the next anchor has come
+	changed, last := time.Now(), before
+	for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Second) {
+		now := h.snapshots()
+		if !maps.Equal(now, last) {
+			changed, last = time.Now(), now
+		}
+		done := time.Since(changed) > quiet
+		for id, b := range now {
+			done = done && b != before[id]
+		}
+		if done {
+			return
+		}
+	}
+	h.Fatal("the nodes have not compacted their logs")
+}
+
 // add has the sixth node come, and returns the chain that brought it.
 func (h *house) add() *authority.Succession {
 	h.Helper()
@@ -134,7 +178,7 @@ func TestASixthNodeComesAndGoes(t *testing.T) {
 func TestASixthNodeComesByASnapshotOfBefore(t *testing.T) {
 	t.Parallel()
 	inHouse(t, func(h *house) {
-		time.Sleep(20 * time.Minute) // every node has compacted what it was born of
+		h.compacted(map[string]string{}) // what they were born of
 		before := h.Installs()
 		h.add()
 		h.settled("stranded")
@@ -266,7 +310,7 @@ func TestANodeComesByASnapshotThatWhoLeftHasSigned(t *testing.T) {
 		h.must(err)
 		_, err = h.asks.Submit(h.Context(), e.Encode())
 		h.must(err)
-		time.Sleep(20 * time.Minute) // every node has compacted, and six have signed
+		h.compacted(h.snapshots()) // and six have signed
 		h.change(authority.KindNodeRemove, authority.Membership{Leaver: sixth})
 		time.Sleep(time.Minute)
 		h.must(h.Stop(sixth))
