@@ -55,6 +55,8 @@ type Config struct {
 	// [Outside]: packets are held back for half of it in each direction. It is asked for
 	// each packet, from several goroutines.
 	Distance func(a, b string) time.Duration
+	// ClientTimeout is that of the clients that [Cluster.Client] makes; 0 means theirs.
+	ClientTimeout time.Duration
 	// Environment is what a node's processes get besides; nil for nothing.
 	Environment func(node string) []string
 	// Revive, if not nil, is asked when a process of a node ended by a SIGKILL that

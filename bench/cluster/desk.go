@@ -249,7 +249,7 @@ func (c *Cluster) NewIdentity(uri string) (tls.Certificate, error) {
 // Client makes a client that shows a certificate, and knows the roster of now. The
 // caller closes it.
 func (c *Cluster) Client(cert tls.Certificate) (*client.Client, error) {
-	return client.New(client.Config{Genesis: c.genesis, Known: c.roster(), Certificate: cert, Log: c.cfg.Log})
+	return client.New(client.Config{Genesis: c.genesis, Known: c.roster(), Certificate: cert, Log: c.cfg.Log, Timeout: c.cfg.ClientTimeout})
 }
 
 // Unseal has as many custodians as are required hand their pieces to every node

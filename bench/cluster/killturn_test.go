@@ -321,9 +321,7 @@ func turnOver(t *testing.T, c *cells, offset int) {
 		t.Fatal(err)
 	}
 	l.done("a repair is asked for", repair, func() bool { list, err := l.asks.Renewals(l.Context()); return err == nil && len(list) == 3 })
-	if s := l.summary(missed); !slices.Equal(s.Struck, []string{l.misses()}) {
-		t.Errorf("%s was away, and struck are %v", l.misses(), s.Struck)
-	}
+	l.until("struck is who was away", func() bool { return slices.Equal(l.summary(missed).Struck, []string{l.misses()}) })
 
 	rerooted := l.taken(whenRerooted)
 	l.plan(rerooted...)
@@ -342,9 +340,7 @@ func turnOver(t *testing.T, c *cells, offset int) {
 	l.done("old shares go", rotated, func() bool {
 		return !slices.ContainsFunc(keys, func(k *client.Key) bool { return !l.over(k, 1)() })
 	})
-	if s := l.summary(missed); len(s.Struck) > 0 {
-		t.Errorf("%v are struck after the repair", s.Struck)
-	}
+	l.until("nobody is struck after the repair", func() bool { s := l.summary(missed); return s.Epoch > 0 && len(s.Struck) == 0 })
 
 	killed := l.taken(whenDestroyed)
 	l.plan(killed...)

@@ -18,7 +18,7 @@ var (
 	seed    = flag.Uint64("seed", 1, "of the first schedule")
 	revokes = flag.Int("revokes", 40, "how many revokes must be done, across SIGKILL and SIGSTOP")
 	unwraps = flag.Int("unwraps", 400, "how many unwraps must have ended meanwhile")
-	changes = flag.Int("changes", 1500, "how many acknowledged changes, across crashes")
+	changes = flag.Int("changes", 500, "how many acknowledged changes, across crashes")
 	every   = flag.Duration("crash-every", 2*time.Second, "how long after one node is killed another one is")
 )
 

@@ -28,6 +28,8 @@ type TurnoverConfig struct {
 	Refreshes int
 	// Measure is how long the peak is measured, and then the load with nothing else.
 	Measure time.Duration
+	// Pace is how many unwraps there are a second; 0 means half of the peak.
+	Pace float64
 	// PhaseSeconds is when participants may close a phase of a ceremony without others.
 	PhaseSeconds uint32
 }
@@ -35,7 +37,7 @@ type TurnoverConfig struct {
 // TurnoverReport is what became of the load.
 type TurnoverReport struct {
 	Peak  float64 // unwraps a second, with 32 under way
-	Pace  float64 // unwraps a second of the load: half of it
+	Pace  float64 // unwraps a second of the load: half of it, if nothing else was asked for
 	Steps []TurnoverStep
 
 	Unwraps, Failed, Unasked, Retries int // of the steps
@@ -83,8 +85,8 @@ type turnover struct {
 	report TurnoverReport
 }
 
-// Turnover has shares, members and versions turn over while a client unwraps at half of
-// the peak that is measured first. Of the error, failed unwraps are no part.
+// Turnover has shares, members and versions turn over while a client unwraps at a steady
+// pace, after its peak was measured. Of the error, failed unwraps are no part.
 func (c *Cluster) Turnover(ctx context.Context, cfg TurnoverConfig) (TurnoverReport, error) {
 	t := &turnover{TurnoverConfig: cfg, c: c, pace: NewPace(cfg.Client)}
 	err := t.run(ctx)
@@ -102,7 +104,9 @@ func (t *turnover) run(ctx context.Context) error {
 	if over := t.pace.Turn(); over.Failed > 0 {
 		return fmt.Errorf("unwraps fail at the peak: %s", strings.Join(over.Failures, "; "))
 	}
-	t.report.Pace = t.report.Peak / 2
+	if t.report.Pace = t.Pace; t.Pace == 0 {
+		t.report.Pace = t.report.Peak / 2
+	}
 	loaded, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -112,6 +116,12 @@ func (t *turnover) run(ctx context.Context) error {
 	err := t.steps(ctx)
 	stop()
 	<-ended
+	rest := t.pace.Turn() // what was under way when the last step ended
+	t.report.Unwraps, t.report.Failed = t.report.Unwraps+rest.Unwraps, t.report.Failed+rest.Failed
+	t.report.Unasked, t.report.Retries = t.report.Unasked+rest.Unasked, t.report.Retries+rest.Retries
+	if n := len(t.report.Steps); n > 0 {
+		t.report.Steps[n-1].Failures = append(t.report.Steps[n-1].Failures, rest.Failures...)
+	}
 	if err != nil {
 		return err
 	}
