@@ -44,6 +44,7 @@ var promises = []promise{
 			}},
 			{"client", []string{"TestAnOwnerDealsByWhatHoldersSigned", "TestNobodyMakesUpAReceiveKey", "TestAnImportIsDealtByItsOrder", "TestAnOwnedKeyHasOnePurpose"}},
 			{"consensus/board", []string{
+				"TestAPostIsCheckedOnce", "TestOnlyWhatWasCheckedIsKnown",
 				"TestAnHonestCeremonyGivesEveryHolderItsShare", "TestTheLastPosterCannotChooseTheKey", "TestAComplaintShowsOneBoxOnly",
 				"TestARefreshLeavesTheKeyAndNothingElse", "TestAReshareGivesTheKeyToOthers", "TestARefreshRepairsWhoWasStruck",
 				"TestAReshareSurvivesEachLiar", "TestEveryoneKeepsToItsPart", "TestAReshareCountsByTheRightThreshold", "TestAnyReshareKeepsTheKeyOrEnds",
@@ -130,6 +131,13 @@ var promises = []promise{
 				old:  "\t\tpoly.Wipe()\n\t}\n\twipe",
 				new:  "\t\t_ = poly\n\t}\n\twipe",
 				room: "sharing/dkg", test: "TestWipeLeavesNothing", says: "--- FAIL: TestWipeLeavesNothing",
+			},
+			{
+				name: "whoever has posted what was checked may post what was not",
+				file: "consensus/board/board.go",
+				old:  "hash := dkg.PostHash(b.session, author, kind, body)",
+				new:  "hash := dkg.PostHash(b.session, author, kind, body[:0])",
+				room: "consensus/board", test: "TestOnlyWhatWasCheckedIsKnown", says: "an altered deal is taken beside a good one",
 			},
 			{
 				name: "a dealer's T is not held against t",

@@ -50,6 +50,7 @@ type Board struct {
 	outcome   *dkg.Outcome              // from the confirm phase on
 	abandoned string                    // why
 	events    [32]byte                  // running hash over all that was taken, in order
+	known     *known                    // of the open phase; it follows from the posts
 }
 
 // New opens a board in its join phase. The ledger has validated the session; an
@@ -58,7 +59,7 @@ func New(s dkg.Session) *Board {
 	if err := s.Validate(); err != nil {
 		panic("board: " + err.Error())
 	}
-	return &Board{session: s, phase: dkg.PhaseJoin, events: tag.Hash(tag.BoardEvents, []byte("open"), s.ID[:])}
+	return &Board{session: s, phase: dkg.PhaseJoin, events: tag.Hash(tag.BoardEvents, []byte("open"), s.ID[:]), known: newKnown()}
 }
 
 // Session returns what the board was opened for.
@@ -142,11 +143,11 @@ func (b *Board) Post(author sharing.Index, kind dkg.Kind, body []byte) (*Board, 
 	if err := b.checkPost(author, kind); err != nil {
 		return nil, fmt.Errorf("take a %v of holder %d: %w", kind, author, err)
 	}
-	checked, err := b.check(author, kind, body)
+	hash := dkg.PostHash(b.session, author, kind, body)
+	checked, err := b.known.post(b, author, kind, body, hash)
 	if err != nil {
 		return nil, fmt.Errorf("take a %v of holder %d: %w", kind, author, err)
 	}
-	hash := dkg.PostHash(b.session, author, kind, body)
 	n := b.next("post", author, hash[:])
 	p := &posted{hash: hash, body: checked}
 	if kind != dkg.KindReceipt {

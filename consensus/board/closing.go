@@ -28,6 +28,11 @@ func (b *Board) awaited() []sharing.Index {
 	}
 }
 
+// Awaits reports whether the open phase waits for a post of the participant at a place.
+func (b *Board) Awaits(i sharing.Index) bool {
+	return b.phase <= dkg.PhaseConfirm && slices.Contains(b.awaited(), i) && b.posts[b.phase][i-1] == nil
+}
+
 // complete reports whether the open phase has what it waits for, or is late.
 func (b *Board) complete() bool {
 	if len(b.who(dkg.Kind(b.phase))) == len(b.awaited()) {
@@ -63,8 +68,9 @@ func (b *Board) advance() {
 	kind := dkg.Kind(b.phase)
 	b.previous = dkg.ClosedHash(b.session, b.phase, b.previous, b.hashes(kind))
 	b.late = marks{}
-	closed := b.phase
+	closed, known := b.phase, b.known
 	b.phase++
+	b.known = newKnown()
 	if closed == dkg.PhaseJoin {
 		return
 	}
@@ -77,7 +83,7 @@ func (b *Board) advance() {
 		return
 	}
 	if closed == dkg.PhaseVerdict {
-		outcome, err := dkg.NewOutcome(b.session, qual, bodies[dkg.Dealing](b, dkg.KindDeal), b.previous)
+		outcome, err := known.outcome(b, qual)
 		if err != nil {
 			b.fail(err.Error())
 			return
@@ -95,6 +101,7 @@ func (b *Board) fail(reason string) {
 // are most of a board's size, and all that is sealed. The digest still covers them.
 // Of a verdict only what it said about whom is kept: it showed receive keys.
 func (b *Board) forget() {
+	b.known = nil
 	b.posts[dkg.KindJoin], b.posts[dkg.KindCommit], b.posts[dkg.KindDeal] = list{}, list{}, list{}
 	for k, p := range b.posts[dkg.KindVerdict] {
 		if p != nil {

@@ -183,6 +183,9 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 		}
 	}
 	b.previous = e.Previous
+	if b.phase <= dkg.PhaseConfirm {
+		b.known = newKnown()
+	}
 	if !bytes.Equal(b.Encode(), body) {
 		return nil, fmt.Errorf("%w: it is encoded another way", ErrEncoding)
 	}
