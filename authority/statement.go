@@ -1,6 +1,8 @@
 package authority
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ const (
 	KindDeadline = "deadline" // [Deadline]
 	KindAbandon  = "abandon"  // [Abandon]
 	KindActivate = "activate" // [Activate]
-	KindRecord   = "record"   // [RecordSignature]
+	KindRecord   = "record"   // [RecordSignatures]
 	KindAnchor   = "anchor"   // [Anchor]
 	KindAddress  = "address"  // [AddressClaim]
 	KindLock     = "lock"     // [Lock]
@@ -77,6 +79,30 @@ type Abandon struct {
 // Activate makes the outcome of a session the key's epoch.
 type Activate struct {
 	Session api.Digest `cbor:"1,keyasint"`
+}
+
+// MaxRecordSignatures bounds how many records one statement signs: to take it costs every
+// node 65 µs for each, in one piece.
+const MaxRecordSignatures = 25
+
+// RecordSignatures are a holder's signatures over the records of keys.
+type RecordSignatures struct {
+	List []RecordSignature `cbor:"1,keyasint"` // by key and version, at most [MaxRecordSignatures]
+}
+
+// Check says whether the list is one: sorted, none twice, within its bound, not empty
+// (R3). Failures wrap [ErrStatement].
+func (r *RecordSignatures) Check() error {
+	if len(r.List) == 0 || len(r.List) > MaxRecordSignatures {
+		return fmt.Errorf("%w: %d signatures of records, from 1 to %d are possible", ErrStatement, len(r.List), MaxRecordSignatures)
+	}
+	for i := 1; i < len(r.List); i++ {
+		a, b := &r.List[i-1], &r.List[i]
+		if cmp.Or(bytes.Compare(a.Key[:], b.Key[:]), cmp.Compare(a.Version, b.Version)) >= 0 {
+			return fmt.Errorf("%w: its signatures of records are not sorted", ErrStatement)
+		}
+	}
+	return nil
 }
 
 // RecordSignature is a holder's signature over a key record.

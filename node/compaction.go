@@ -29,6 +29,9 @@ const (
 	// maxLogBytes is where a log is compacted whoever is behind: a restart reads all
 	// of it.
 	maxLogBytes = 64 << 20
+	// compactBetween is how long after a run of a refresh of many keys the next one may be
+	// about to be opened.
+	compactBetween = 15 * time.Second
 )
 
 // barrier is a command that means nothing, to have something to snapshot.
@@ -39,13 +42,23 @@ type compaction struct {
 	place int           // in the roster
 	since time.Duration // when the log was first seen to hold what should go; 0 is never
 	tried time.Duration // when the last try has failed; 0 is never
+	ran   time.Duration // when a ceremony was last seen to run; 0 is never
+}
+
+// open says whether a ceremony runs, or is about to: of a refresh that has more runs
+// before it.
+func (c *compaction) open(now time.Duration, running, more bool) bool {
+	if running {
+		c.ran = now
+	}
+	return running || more && c.ran != 0 && now-c.ran < compactBetween
 }
 
 // outlook is what compaction goes by.
 type outlook struct {
 	owes   bool // the log holds what was dealt in a run that is over
 	large  bool
-	open   bool // a ceremony runs
+	open   bool // a ceremony runs, or is about to
 	behind bool // a member has not committed the end of that run
 }
 
@@ -123,7 +136,7 @@ func (n *Node) runCompaction(ctx context.Context) {
 		}
 		due := c.due(n.boot(), outlook{
 			owes: s.LastEnded() >= oldest, large: size > maxLogBytes,
-			open: s.Running(), behind: !n.progress.reached(s.LastEnded(), others),
+			open: c.open(n.boot(), s.Running(), len(s.Renewals()) > 0), behind: !n.progress.reached(s.LastEnded(), others),
 		})
 		n.compactLate.Store(c.late(n.boot()))
 		if !due || n.stopped() != nil {

@@ -120,3 +120,28 @@ func TestWhatWasDealtLeavesTheDisk(t *testing.T) {
 	// A node that starts again has nothing to compact, and the key is there.
 	c.run(func() { c.logged(6, "state=unsealed") })
 }
+
+// Between two runs of a refresh of many keys the log is not compacted, though none runs,
+// unless the next one does not come.
+func TestARestBetweenRunsIsNoEnd(t *testing.T) {
+	var c compaction
+	now := time.Hour
+	for _, step := range []struct {
+		what          string
+		after         time.Duration
+		running, more bool
+		open          bool
+	}{
+		{"a refresh waits that was not seen to run", 0, false, true, false},
+		{"a run", time.Second, true, true, true},
+		{"the rest after it", compactBetween - 1, false, true, true},
+		{"a run that does not come", 1, false, true, false},
+		{"another run", time.Second, true, true, true},
+		{"the end", time.Second, false, false, false},
+	} {
+		now += step.after
+		if got := c.open(now, step.running, step.more); got != step.open {
+			t.Errorf("%s: %v", step.what, got)
+		}
+	}
+}

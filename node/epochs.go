@@ -237,6 +237,12 @@ const (
 	eraseTick  = time.Second
 	eraseSoon  = time.Minute     // by ledger time; who has not said so by then is warned of
 	erasePause = 5 * time.Second // after a failure, and before a receipt is posted again
+
+	// Each generation writes the whole keyring anew. When the shares of many keys are old,
+	// as runs of a refresh end one after another, the nodes do so in turn, and apart.
+	eraseMany  = 4               // epochs: of so many, shares are erased at once
+	eraseTurn  = time.Second     // for each node before this one in the roster
+	eraseApart = 8 * time.Second // after the generation before
 )
 
 // erasures is what this node has erased since it started, and has no receipt in the
@@ -247,6 +253,22 @@ type erasures struct {
 
 	wanted []authority.LiveEpoch // when it was looked at last
 	since  uint64                // the entry from which on they have been wanted
+
+	first time.Duration // when many were first wanted; 0 when they are not
+	last  time.Duration // when shares were erased last; 0 is never
+}
+
+// isTurn says whether a node at this place of the roster erases the shares of so many
+// epochs now.
+func (e *erasures) isTurn(many, place int, now time.Duration) bool {
+	if many <= eraseMany {
+		e.first = 0
+		return true
+	}
+	if e.first == 0 {
+		e.first = now
+	}
+	return now >= e.first+time.Duration(place)*eraseTurn && (e.last == 0 || now >= e.last+eraseApart)
 }
 
 // ready says whether this node can say of these epochs that they are erased: what was
@@ -322,10 +344,14 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 		e.looked = now
 		return n.postErased(ctx, e, wanted)
 	}
+	if place := slices.IndexFunc(s.Roster(), func(m authority.Node) bool { return m.ID == n.cfg.Node }); !e.isTurn(len(wanted), place, n.boot()) {
+		return nil
+	}
 	what, err := n.secrets.erase(ctx, s, old)
 	if err != nil {
 		return err
 	}
+	e.first, e.last = 0, n.boot()
 	n.log.Info("old shares are erased", "generation", what.Generation, "epochs", len(wanted))
 	clear(e.by)
 	for _, of := range wanted {

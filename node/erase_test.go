@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
@@ -176,5 +177,23 @@ func TestNoReceiptNamesARootShareInUse(t *testing.T) {
 		if got := beyond(wanted(), c.State(), epoch); len(got) != want {
 			t.Errorf("with the root share of epoch %d, erased are %v", epoch, got)
 		}
+	}
+}
+
+// Shares of many keys are erased by one node after another, and not with every run of a
+// refresh; those of a few at once.
+func TestManySharesAreErasedInTurn(t *testing.T) {
+	var e erasures
+	if !e.isTurn(eraseMany, 4, 1) {
+		t.Error("the shares of few keys wait")
+	}
+	now := time.Hour
+	if e.isTurn(eraseMany+1, 2, now) || e.isTurn(eraseMany+1, 2, now+2*eraseTurn-1) || !e.isTurn(eraseMany+2, 2, now+2*eraseTurn) {
+		t.Error("the third node does not wait for the two before it")
+	}
+	now += time.Minute
+	e.first, e.last = 0, now
+	if e.isTurn(eraseMany+1, 0, now+eraseApart-1) || !e.isTurn(eraseMany+1, 0, now+eraseApart) {
+		t.Error("one generation comes right after another")
 	}
 }

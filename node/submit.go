@@ -21,14 +21,16 @@ import (
 const submitTimeout = 15 * time.Second
 
 // submit hands an entry to the leader, wherever it is, and says what became of
-// it. What will never be taken is not handed on. An entry that a client handed in
-// counts in of; the node's own, for which of is nil, does not.
+// it. What a client handed in and will never be taken is not handed on; it counts in of.
+// The node's own, for which of is nil, does not, and only the leader looks at it before.
 func (n *Node) submit(ctx context.Context, entry []byte, of *rate) (*api.SubmitAnswer, error) {
 	if e := n.stopped(); e != nil {
 		return nil, e
 	}
-	if a, err := foresee(n.consensus.Committed(), n.consensus.Tail().State, entry, false); a != nil || err != nil {
-		return a, err
+	if of != nil {
+		if a, err := foresee(n.consensus.Committed(), n.consensus.Tail().State, entry, false); a != nil || err != nil {
+			return a, err
+		}
 	}
 	if of != nil && !of.allow(n.now(), unitsOf(len(entry)), clientUnitsPerSecond) {
 		return nil, api.Retry(api.CodeOverloaded, "this node takes at most %d units of changes a second", clientUnitsPerSecond)

@@ -133,7 +133,7 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 	case authority.KindActivate:
 		return takeBody(st, func(b *authority.Activate) error { return s.takeActivate(d, index, st.Node, b) })
 	case authority.KindRecord:
-		return takeBody(st, func(b *authority.RecordSignature) error { return s.takeRecord(d, st.Node, b) })
+		return takeBody(st, func(b *authority.RecordSignatures) error { return s.takeRecords(d, st.Node, b) })
 	case authority.KindAnchor:
 		return takeBody(st, func(b *authority.Anchor) error { return s.takeAnchor(d, index, st.Node, b, raw) })
 	case authority.KindAddress:
@@ -516,7 +516,20 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 	return nil
 }
 
-// takeRecord keeps a holder's signature over the key record, one each.
+// takeRecords keeps a holder's signatures over the records of keys, all of them or none.
+func (s *State) takeRecords(d *draft, node string, b *authority.RecordSignatures) error {
+	if err := b.Check(); err != nil {
+		return err
+	}
+	for i := range b.List {
+		if err := s.takeRecord(d, node, &b.List[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeRecord keeps a holder's signature over the record of a key, one each.
 func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) error {
 	k := s.KeyVersion(b.Key, b.Version)
 	switch {

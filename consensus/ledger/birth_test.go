@@ -69,7 +69,7 @@ func TestAKeyIsBornAndItsRecordIsBelieved(t *testing.T) {
 		} else if !want && !errors.Is(err, authority.ErrTooFewSignatures) {
 			t.Errorf("with %d signatures: %v", i, err)
 		}
-		w.accept(w.say(n, authority.KindRecord, w.recordSignature(n, key)))
+		w.accept(w.say(n, authority.KindRecord, signedBy(w.recordSignature(n, key))))
 	}
 	if got := w.s.Key(key.ID).Signed; !slices.Equal(got, []string{"n4", "n2", "n5", "n1", "n3"}) || key.Signed != nil {
 		t.Errorf("signed by %v; the old state says %v", got, key.Signed)
@@ -103,8 +103,8 @@ func TestAHolderWithoutAReceiptIsStruck(t *testing.T) {
 	if !slices.Equal(root.Struck, []string{"n3"}) || root.IndexOf("n3") != 0 || root.IndexOf("n4") != 4 || root.IndexOf("stranger") != 0 {
 		t.Errorf("struck: %v", root.Struck)
 	}
-	w.refuse(w.say("n3", authority.KindRecord, w.recordSignature("n3", root)).Encode(), ledger.ErrNotHolder)
-	w.accept(w.say("n4", authority.KindRecord, w.recordSignature("n4", root)))
+	w.refuse(w.say("n3", authority.KindRecord, signedBy(w.recordSignature("n3", root))).Encode(), ledger.ErrNotHolder)
+	w.accept(w.say("n4", authority.KindRecord, signedBy(w.recordSignature("n4", root))))
 	// It cannot come back to a board that is closed.
 	w.refuse(w.say("n3", authority.KindPost, authority.Post{Session: root.Session, Kind: uint32(dkg.KindReceipt)}).Encode(), ledger.ErrNoSession)
 }

@@ -217,7 +217,7 @@ func TestARecordBringsTheSuccession(t *testing.T) {
 	w.accept(w.sign(c, 3))
 	k := w.birth(authority.NewChange(c).ID())
 	for _, n := range []string{"n1", "n2", "n3"} {
-		w.accept(w.say(n, authority.KindRecord, w.recordSignature(n, k)))
+		w.accept(w.say(n, authority.KindRecord, signedBy(w.recordSignature(n, k))))
 	}
 	k = w.s.Key(k.ID)
 	ordered := w.s.OrderByHash(k.Order).Custody

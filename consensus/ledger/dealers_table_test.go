@@ -896,21 +896,21 @@ func badStatements() []misbehaviour {
 		}),
 		said("a record signed before the key is born", confirming, func(b *birth) {
 			k := b.rehearse.last.key
-			b.refuse(b.say(node(b.me), authority.KindRecord, b.recordSignature(node(b.me), k)).Encode(), ledger.ErrNoKey)
+			b.refuse(b.say(node(b.me), authority.KindRecord, signedBy(b.recordSignature(node(b.me), k))).Encode(), ledger.ErrNoKey)
 		}),
 		said("false signatures of the key's record", confirming, func(b *birth) {
 			b.finish()
 			k := b.key
 			forged := *k
 			forged.Record.Y = group.Generator().Bytes()
-			b.refuse(b.say(node(b.me), authority.KindRecord, b.recordSignature(node(b.me), &forged)).Encode(), authority.ErrSignature)
+			b.refuse(b.say(node(b.me), authority.KindRecord, signedBy(b.recordSignature(node(b.me), &forged))).Encode(), authority.ErrSignature)
 			stolen := b.recordSignature(node(b.victim), k)
-			b.refuse(b.say(node(b.me), authority.KindRecord, stolen).Encode(), authority.ErrSignature)
-			b.refuse(b.say(outsider(b), authority.KindRecord, b.recordSignature(outsider(b), k)).Encode(), ledger.ErrNotHolder)
+			b.refuse(b.say(node(b.me), authority.KindRecord, signedBy(stolen)).Encode(), authority.ErrSignature)
+			b.refuse(b.say(outsider(b), authority.KindRecord, signedBy(b.recordSignature(outsider(b), k))).Encode(), ledger.ErrNotHolder)
 			older := b.recordSignature(node(b.me), k)
 			older.Epoch = binary.MaxVarintLen64
-			b.refuse(b.say(node(b.me), authority.KindRecord, older).Encode(), ledger.ErrNoKey)
-			mine := b.say(node(b.me), authority.KindRecord, b.recordSignature(node(b.me), k))
+			b.refuse(b.say(node(b.me), authority.KindRecord, signedBy(older)).Encode(), ledger.ErrNoKey)
+			mine := b.say(node(b.me), authority.KindRecord, signedBy(b.recordSignature(node(b.me), k)))
 			b.accept(mine)
 			b.refuse(mine.Encode(), ledger.ErrOutOfTurn)
 		}),

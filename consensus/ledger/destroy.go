@@ -160,7 +160,7 @@ func (s *State) endEpoch(d *draft, k *Key, e *Epoch) {
 func (s *State) endRunsOf(d *draft, id api.KeyID) error {
 	for _, r := range s.Renewals() {
 		left := *r
-		left.Left = uint32(len(s.outstanding(r, 0))) // among which it is not since it is to be destroyed
+		left.Left = s.outstanding(r) // among which it is not since it is to be destroyed
 		if ses := s.Session(r.Live); !r.Live.IsZero() && ses.concerns(id) {
 			if !s.Expired(ses) {
 				return ErrAnotherRun

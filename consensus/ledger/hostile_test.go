@@ -216,18 +216,18 @@ func (w *world) hostiles() []hostile {
 	add("an activation of a key that is born", activate("n1", root.Session), ledger.ErrNoSession)
 	add("an activation by a node that is no holder", activate("n5", live), ledger.ErrNotHolder)
 	record := w.recordSignature("n2", root)
-	add("a record signature of no key", w.say("n2", authority.KindRecord, authority.RecordSignature{Key: api.KeyID{9}, Version: 1, Epoch: 1}), ledger.ErrNoKey)
+	add("a record signature of no key", w.say("n2", authority.KindRecord, signedBy(authority.RecordSignature{Key: api.KeyID{9}, Version: 1, Epoch: 1})), ledger.ErrNoKey)
 	later := record
 	later.Epoch = 2
-	add("a record signature of another epoch", w.say("n2", authority.KindRecord, later), ledger.ErrNoKey)
-	add("a record signature of a holder in another's name", w.say("n3", authority.KindRecord, record), authority.ErrSignature)
-	add("a record signature that is there", w.say("n1", authority.KindRecord, w.recordSignature("n1", root)), ledger.ErrOutOfTurn)
+	add("a record signature of another epoch", w.say("n2", authority.KindRecord, signedBy(later)), ledger.ErrNoKey)
+	add("a record signature of a holder in another's name", w.say("n3", authority.KindRecord, signedBy(record)), authority.ErrSignature)
+	add("a record signature that is there", w.say("n1", authority.KindRecord, signedBy(w.recordSignature("n1", root))), ledger.ErrOutOfTurn)
 	forged := *root
 	forged.Record.Attempt++
-	add("a signature of another record", w.say("n2", authority.KindRecord, w.recordSignature("n2", &forged)), authority.ErrSignature)
+	add("a signature of another record", w.say("n2", authority.KindRecord, signedBy(w.recordSignature("n2", &forged))), authority.ErrSignature)
 	garbled := record
 	garbled.Signature.ASN1 = make([]byte, 4096)
-	add("a record signature of 4 KiB", w.say("n2", authority.KindRecord, garbled), authority.ErrSignature)
+	add("a record signature of 4 KiB", w.say("n2", authority.KindRecord, signedBy(garbled)), authority.ErrSignature)
 	return list
 }
 
@@ -249,7 +249,7 @@ func (w *world) eventful() *world {
 		w.accept(w.anchor(n, 1, created+500))
 	}
 	root := w.birth(w.rootOrder())
-	w.accept(w.say("n1", authority.KindRecord, w.recordSignature("n1", root)))
+	w.accept(w.say("n1", authority.KindRecord, signedBy(w.recordSignature("n1", root))))
 	o := w.order("payroll")
 	o.Holders = o.Holders[:4]
 	e := w.sign(w.orderChange(o), 0, 1)

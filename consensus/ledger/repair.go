@@ -57,7 +57,7 @@ func (s *State) takeRepair(d *draft, index uint64, node string, id api.Digest) e
 		Order: id, Kind: authority.KindRefresh, Index: index, For: node,
 		Body: authority.Renewal{PhaseSeconds: s.genesis.Root.PhaseSeconds},
 	}
-	r.Total = uint32(len(s.outstanding(r, 0)))
+	r.Total = s.outstanding(r)
 	r.Left = r.Total
 	d.put(pathRepair+node, &lastRepair{Time: s.Time()})
 	putRenewal(d, r)

@@ -196,7 +196,7 @@ func TestWhoHoldsSharesStays(t *testing.T) {
 	if got := fmt.Sprint(w.s.Holding("n5")); got != "[payroll the root key]" || w.s.NodeByID("n5") == nil {
 		t.Fatal(got)
 	}
-	w.accept(w.say("n5", authority.KindRecord, w.recordSignature("n5", k)))
+	w.accept(w.say("n5", authority.KindRecord, signedBy(w.recordSignature("n5", k))))
 	decodedAnywhere(t, w, 2)
 
 	tight := newWorldOf(t, 6, 5, 3)
@@ -283,7 +283,7 @@ func TestARecordNamesItsRoster(t *testing.T) {
 	w.accept(w.sign(c, 0, 1))
 	k := w.birth(authority.NewChange(c).ID())
 	for _, n := range []string{"n1", "n6", "n3"} {
-		w.accept(w.say(n, authority.KindRecord, w.recordSignature(n, k)))
+		w.accept(w.say(n, authority.KindRecord, signedBy(w.recordSignature(n, k))))
 	}
 	k = w.s.Key(k.ID)
 	ordered := w.s.OrderByHash(k.Order).Custody

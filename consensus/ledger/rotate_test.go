@@ -25,7 +25,7 @@ func (w *world) next(id api.KeyID, version uint32, alter ...func(*authority.Orde
 func (w *world) signedBy(k *ledger.Key, nodes ...string) {
 	w.Helper()
 	for _, n := range nodes {
-		w.accept(w.say(n, authority.KindRecord, w.recordSignature(n, k)))
+		w.accept(w.say(n, authority.KindRecord, signedBy(w.recordSignature(n, k))))
 	}
 }
 

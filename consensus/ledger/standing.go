@@ -59,7 +59,7 @@ func (s *State) takeStanding(d *draft, index uint64, b *authority.Standing, id a
 		Order: id, Kind: authority.KindRefresh, Index: index,
 		Body: authority.Renewal{PhaseSeconds: s.genesis.Root.PhaseSeconds},
 	}
-	r.Total = uint32(len(s.outstanding(r, 0)))
+	r.Total = s.outstanding(r)
 	if r.Left = r.Total; r.Left == 0 {
 		r.Ended = index
 	}

@@ -314,6 +314,11 @@ func (w *world) rootOrder() api.Digest {
 	return authority.RootOrderHash(w.genesis.Hash(), &w.genesis.Root)
 }
 
+// signedBy is the statement of these signatures of records.
+func signedBy(list ...authority.RecordSignature) authority.RecordSignatures {
+	return authority.RecordSignatures{List: list}
+}
+
 func (w *world) recordSignature(node string, k *ledger.Key) authority.RecordSignature {
 	w.Helper()
 	sig, err := authority.SignRecord(rand.Reader, w.nodes[node], &k.Record)

@@ -69,6 +69,7 @@ type Driver struct {
 	forgot   atomic.Uint64        // see Forgotten
 	since    map[string]time.Time // when something was first seen to be possible
 	sent     map[string]time.Time // when it was last posted
+	rest     rest
 }
 
 // run is one session in which this node takes part.
@@ -127,6 +128,9 @@ func (d *Driver) stepOrder(ctx context.Context, s *ledger.State, o *ledger.Order
 
 func (d *Driver) stepSession(ctx context.Context, s *ledger.State, ses *ledger.Session, about string) error {
 	index := ses.PlaceOf(d.cfg.Node)
+	if d.sessions[ses.ID] == nil && !d.isTurn(ses, index, d.watched(ses)) {
+		return nil
+	}
 	r, err := d.load(s, ses, index)
 	if err != nil {
 		return errors.Join(err, d.late(ctx, ses, d.watched(ses)))
@@ -135,9 +139,11 @@ func (d *Driver) stepSession(ctx context.Context, s *ledger.State, ses *ledger.S
 		r.phase, r.phaseSince = phase, d.cfg.Now()
 		d.cfg.Log.Info("ceremony", "session", ses.ID, "key", about, "phase", phase)
 	}
-	posted, err := d.takePart(ctx, s, ses, r)
-	if posted {
-		return nil
+	posted, err := false, error(nil)
+	if d.isTurn(ses, index, r.phaseSince) {
+		if posted, err = d.takePart(ctx, s, ses, r); posted {
+			return nil
+		}
 	}
 	// A holder that cannot do its own part still sees to it that the others go on.
 	if ses.Board.ReadyToActivate() {

@@ -21,25 +21,41 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 	slices.SortFunc(renewals, func(a, b *ledger.Renewal) int {
 		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Index, b.Index))
 	})
-	running := false
+	var running *ledger.Session
 	for _, r := range renewals {
 		if r.Live.IsZero() {
 			continue
 		}
 		ses := s.Session(r.Live)
-		running = running || !s.Expired(ses)
+		if !s.Expired(ses) {
+			running = ses
+		}
 		if ses.PlaceOf(d.cfg.Node) > 0 {
 			d.heed(ctx, r.Order, r.Live, d.stepSession(ctx, s, ses, fmt.Sprintf("%s of %d", r.Kind, len(ses.Keys))))
 		}
 	}
-	if !running {
+	if d.rested(running) {
 		d.openNext(ctx, s, renewals)
 	}
 	d.repair(ctx, s)
 	d.rotate(ctx, s)
 	d.follow(ctx, s)
 	d.stepDestroy(ctx, s)
-	if over := s.RetireNow(authority.MaxRetired); len(over) > 0 {
+	d.retire(ctx, s)
+}
+
+// retireLook is how often a node looks which epochs are over: that takes a look at all
+// keys that have two.
+const retireLook = time.Second
+
+// retire ends the epochs that are over, those of a run with one statement.
+func (d *Driver) retire(ctx context.Context, s *ledger.State) {
+	const name = "retire"
+	if last, looked := d.sent[name]; looked && d.cfg.Now().Sub(last) < retireLook {
+		return
+	}
+	d.sent[name] = d.cfg.Now()
+	if over := s.RetireNow(ledger.MaxRenewed); len(over) > 0 {
 		first := s.KeyVersion(over[0].Key, over[0].Version)
 		if index := first.IndexOf(d.cfg.Node); index > 0 {
 			name := fmt.Sprintf("retire %s %d %d", first.ID, first.Version, over[0].Epoch)
@@ -118,22 +134,39 @@ func (d *Driver) endDone(ctx context.Context, s *ledger.State, r *ledger.Renewal
 	}
 }
 
-// signRecords posts this holder's signature over the record of every named key in its
-// current epoch, once.
+// maxSigned bounds how many records are signed at a look: those of a batch.
+const maxSigned = 100
+
+// signRecords posts this holder's signatures over the records of all named keys in their
+// current epochs, once each, many with one statement.
 func (d *Driver) signRecords(ctx context.Context, s *ledger.State) {
-	for _, k := range s.Unsigned(d.cfg.Node) {
-		err := d.signRecord(ctx, k)
-		if err != nil && ctx.Err() == nil {
+	var list []authority.RecordSignature
+	unsigned := s.Unsigned(d.cfg.Node)
+	for _, k := range unsigned {
+		if len(unsigned) > small && !d.signsNow(k) {
+			continue
+		}
+		name := fmt.Sprintf("record %s %d %d", k.ID, k.Version, k.Number)
+		if last, sent := d.sent[name]; sent && d.cfg.Now().Sub(last) < resend {
+			continue
+		}
+		if len(list) == maxSigned {
+			break
+		}
+		d.sent[name] = d.cfg.Now()
+		sig, err := d.cfg.SignRecord(&k.Record)
+		if err != nil {
 			d.cfg.Log.Warn("a key record is not signed", "key", k.ID, "epoch", k.Number, "error", err)
+			continue
+		}
+		list = append(list, authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig})
+	}
+	for some := range slices.Chunk(list, authority.MaxRecordSignatures) {
+		err := step(authority.KindRecord, func() error {
+			return d.cfg.Submit(ctx, authority.KindRecord, authority.RecordSignatures{List: some})
+		})
+		if err != nil && ctx.Err() == nil {
+			d.cfg.Log.Warn("records are not signed", "first", some[0].Key, "keys", len(some), "error", err)
 		}
 	}
-}
-
-func (d *Driver) signRecord(ctx context.Context, k *ledger.Key) error {
-	sig, err := d.cfg.SignRecord(&k.Record)
-	if err != nil {
-		return err
-	}
-	return d.again(ctx, fmt.Sprintf("record %s %d %d", k.ID, k.Version, k.Number), authority.KindRecord,
-		authority.RecordSignature{Key: k.ID, Version: k.Version, Epoch: k.Number, Signature: sig})
 }

@@ -1,0 +1,75 @@
+package ceremony
+
+import (
+	"fmt"
+	"time"
+
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/sharing"
+)
+
+// What a ceremony of many keys costs comes in pieces: what a holder computes for a post,
+// and what every node computes to take it. Those who unwrap meanwhile find a core that is
+// busy for the length of a piece, and where nodes share a machine, as many as take the
+// post at the same time. So the pieces are small ([ledger.MaxRenewed]), one comes after
+// another, and after a run nothing is done for a while.
+
+const (
+	// small is of how many keys a session is of whose posts nobody waits for others' turn.
+	small = 4
+	// patience is how long a holder waits for the post of each one before it.
+	patience = 500 * time.Millisecond
+	// share is the part of the time that runs of many keys may take: one in so many.
+	share = 4
+	// longestRest bounds the rest between two runs. 1,000 keys are 40 runs.
+	longestRest = 6 * time.Second
+)
+
+// isTurn says whether it is the turn of the participant at a place to post in the open
+// phase. All post one after the other: nobody computes while others do. Who is silent
+// holds up those after it for a moment.
+func (d *Driver) isTurn(ses *ledger.Session, place sharing.Index, since time.Time) bool {
+	if ses.Board.Session().N <= small {
+		return true
+	}
+	before := 0
+	for i := sharing.Index(1); i < place; i++ {
+		if ses.Board.Awaits(i) {
+			before++
+		}
+	}
+	return d.cfg.Now().Sub(since) >= time.Duration(before)*patience
+}
+
+// signsNow says whether it is this holder's turn to sign the record of one of many keys.
+func (d *Driver) signsNow(k *ledger.Key) bool {
+	before := int(k.IndexOf(d.cfg.Node)) - 1 - len(k.Signed)
+	name := fmt.Sprintf("sign %s %d %d", k.ID, k.Version, k.Number)
+	first, seen := d.since[name]
+	if !seen {
+		first = d.cfg.Now()
+		d.since[name] = first
+	}
+	return d.cfg.Now().Sub(first) >= time.Duration(before)*patience
+}
+
+// rest is the pace of the runs of refreshes and reshares, as this node sees them.
+type rest struct {
+	since time.Time // when the run that goes on was first seen; zero when none does
+	until time.Time // when the next may be opened
+}
+
+// rested takes in which run goes on, or nil, and says whether the next one may be opened.
+// A run of many keys that took long, since the machine has other things to do, is followed
+// by a longer rest.
+func (d *Driver) rested(running *ledger.Session) bool {
+	now, many := d.cfg.Now(), running != nil && len(running.Keys) > small
+	switch {
+	case many && d.rest.since.IsZero():
+		d.rest.since = now
+	case !many && !d.rest.since.IsZero():
+		d.rest.until = now.Add(min((share-1)*now.Sub(d.rest.since), longestRest))
+		d.rest.since = time.Time{}
+	}
+	return running == nil && !now.Before(d.rest.until)
+}

@@ -1,0 +1,144 @@
+package ceremony
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"warifu.dev/authority"
+	"warifu.dev/consensus/ledger"
+	"warifu.dev/sharing/group"
+)
+
+// grow gives the ledger n more keys, and every holder its shares of them.
+func (s *stage) grow(n int) {
+	s.t.Helper()
+	s.bear("first")
+	like := s.State().KeyNamed("first")
+	for _, id := range s.Grow(n, like) {
+		for _, node := range all {
+			s.shares[node][held{like.Session, id}] = s.shares[node][held{like.Session, like.ID}].Add(group.SmallScalar(0))
+		}
+	}
+}
+
+// R43: a refresh of many keys goes in runs of a bounded size. Holders post one after the
+// other, each after it has seen the post of the one before, and sign the records of a run
+// with one statement each; after a run there is a rest.
+func TestManyKeysGoInTurn(t *testing.T) {
+	s := newStage(t)
+	s.grow(2*ledger.MaxRenewed - 1)
+	total := 2 * ledger.MaxRenewed // the key that they are copies of, too
+	s.posts = nil
+	runs, most := map[string]int{}, 0
+	var opened []time.Time
+	s.fault = func(node, kind string, body any) fault {
+		switch b := body.(type) {
+		case authority.Open:
+			opened = append(opened, s.now)
+		case authority.Post:
+			ses := s.State().Session(b.Session)
+			runs[b.Session.String()] = len(ses.Keys)
+			for i := range ses.PlaceOf(node) - 1 {
+				if ses.Board.Awaits(i + 1) {
+					t.Errorf("%s posts in the %v phase before holder %d", node, ses.Board.Phase(), i+1)
+				}
+			}
+		case authority.RecordSignatures:
+			most = max(most, len(b.List))
+		}
+		return none
+	}
+	s.order(authority.KindRefresh, authority.Renewal{})
+	s.until("all are refreshed and signed", func() bool {
+		return len(s.State().Renewals()) == 0 && !slices.ContainsFunc(s.State().Keys(), func(k *ledger.Key) bool {
+			return k.Purpose != authority.PurposeRoot && len(k.Signed) < 3
+		})
+	}, all...)
+	if len(runs) != 2 {
+		t.Errorf("%d keys went in the runs %v", total, runs)
+	}
+	for _, n := range runs {
+		if n != ledger.MaxRenewed {
+			t.Errorf("a run of %d keys", n)
+		}
+	}
+	if most != authority.MaxRecordSignatures {
+		t.Errorf("at most %d records are signed with one statement", most)
+	}
+	records := 0
+	for _, p := range s.posts {
+		if strings.HasSuffix(p, " "+authority.KindRecord) {
+			records++
+		}
+	}
+	if want := 3 * total / authority.MaxRecordSignatures; records < want || records > want+3 {
+		t.Errorf("%d statements sign %d records of three holders", records, total)
+	}
+	if len(opened) != 2 || opened[1].Sub(opened[0]) < share*time.Second {
+		t.Errorf("runs are opened at %v", opened)
+	}
+	for _, k := range s.State().Keys() {
+		if k.Purpose != authority.PurposeRoot {
+			s.checkShares(k, all...)
+		}
+	}
+}
+
+// Who is silent holds up those after it for a moment in each phase, and no more.
+func TestASilentHolderHoldsUpTheOthersForAMoment(t *testing.T) {
+	s := newStage(t)
+	s.grow(small)
+	s.order(authority.KindRefresh, authority.Renewal{PhaseSeconds: 60})
+	s.tick("n2", "n3") // another one opens the run, in its turn
+	began := s.now
+	joined := func() bool {
+		for _, ses := range s.State().RunningSessions() {
+			if len(ses.Keys) > small && !ses.Board.Awaits(2) && !ses.Board.Awaits(3) {
+				return true
+			}
+		}
+		return false
+	}
+	s.until("the others have joined", joined, "n2", "n3")
+	if took := s.now.Sub(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// The rest after a run is as long as runs may take, and bounded; few keys need none.
+func TestTheRestAfterARun(t *testing.T) {
+	many, few := &ledger.Session{Keys: make([]ledger.KeyVersion, small+1)}, &ledger.Session{Keys: make([]ledger.KeyVersion, small)}
+	for _, c := range []struct {
+		run  *ledger.Session
+		took time.Duration
+		rest time.Duration
+	}{
+		{many, time.Second, (share - 1) * time.Second},
+		{many, time.Hour, longestRest},
+		{few, time.Second, 0},
+	} {
+		t.Run(fmt.Sprint(len(c.run.Keys), " keys in ", c.took), func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			d := New(Config{Now: func() time.Time { return now }})
+			if !d.rested(nil) {
+				t.Error("the first run waits")
+			}
+			if d.rested(c.run) {
+				t.Error("a run is opened beside another")
+			}
+			now = now.Add(c.took)
+			if got := d.rested(nil); got != (c.rest == 0) {
+				t.Errorf("right after the run: %v", got)
+			}
+			if now = now.Add(c.rest - 1); c.rest > 0 && d.rested(nil) {
+				t.Error("the rest is shorter")
+			}
+			if now = now.Add(1); !d.rested(nil) {
+				t.Error("the rest is longer")
+			}
+		})
+	}
+}
