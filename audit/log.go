@@ -97,6 +97,7 @@ type Log struct {
 	carrying []uint64  // guarded by mu; indices of the records that carry a ledger entry, archived ones left out
 
 	journaled uint64 // guarded by mu; see Journaled
+	syncs     uint64 // guarded by mu; commits since it was opened
 
 	current file   // owned by the writer
 	filled  []tile // owned by the writer; to be kept after the answers

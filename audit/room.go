@@ -4,6 +4,7 @@ package audit
 type Room struct {
 	Records uint64 // synced, archived ones included
 	Bytes   int64  // of the segments that are not archived
+	Syncs   uint64 // commits, each with one sync, since the log was opened
 	Waiting int    // callers of [Log.Append] that wait for the next commit
 }
 
@@ -11,7 +12,7 @@ type Room struct {
 func (l *Log) Room() Room {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := Room{Records: uint64(l.tree.size), Waiting: len(l.queue)}
+	r := Room{Records: uint64(l.tree.size), Syncs: l.syncs, Waiting: len(l.queue)}
 	for _, s := range l.segments {
 		if !s.archived {
 			r.Bytes += s.size

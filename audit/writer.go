@@ -147,6 +147,7 @@ func (l *Log) writeCommit(bodies [][]byte) error {
 		return err
 	}
 	l.mu.Lock()
+	l.syncs++
 	l.tree = tree
 	for _, leaf := range leaves {
 		l.filled = append(l.filled, l.edge.add(leaf)...)

@@ -26,7 +26,7 @@ func TestAClusterIsMeasured(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := cluster.Start(ctx, cluster.Config{
-		Dir: t.TempDir(), Bin: bin, HSM: cluster.HSMSoft, T: 2, AuditReserve: 1 << 20,
+		Dir: t.TempDir(), Bin: bin, HSM: cluster.HSMSoft, T: 2, AuditReserve: 1 << 20, Numbers: true,
 		Nodes:    []cluster.Node{{ID: "a", Region: "here"}, {ID: "b", Region: "here"}, {ID: "c", Region: "there"}},
 		Distance: func(a, b string) time.Duration { return far[a] + far[b] },
 	})

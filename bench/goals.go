@@ -164,8 +164,12 @@ var goals = []goal{
 		absent: "a cluster in regions was not asked for",
 	},
 	{
-		shape: "overload at 3 x capacity for 60 s", says: "goodput at least 90 % of peak, refusals within 50 ms, no election, memory flat",
-		absent: "nothing here puts in such a load yet",
+		shape: overloadShape, says: "goodput at least 90 % of peak, no election, memory flat",
+		absent: overloadAbsent,
+	},
+	{
+		shape: overloadRefusal, says: "within 50 ms, and by name",
+		absent: overloadAbsent,
 	},
 	{
 		shape: "against a peer, symmetric", says: "at least 5 x cheaper than what the peer decrypts (OpenBao, a token without its default policy)",

@@ -38,6 +38,10 @@ func subjectOf(t *testing.T, c *cluster.Cluster, key *client.Key, pids map[strin
 // holdAgainstGoals runs the goals with few unwraps, and every shape of load.
 func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key *client.Key, pids map[string]int) {
 	s := subjectOf(t, c, key, pids, bench.NewNoticed(), 3)
+	s.Numbers = map[string]string{}
+	for _, id := range c.IDs() {
+		s.Numbers[id] = c.Numbers(id)
+	}
 	run, err := bench.Goals(ctx, s, bench.GoalsConfig{
 		N: 16, InFlight: 8, Rounds: 2, Echo: os.Args[:1], EchoEnvironment: []string{echoVariable + "=1"},
 	})
@@ -91,12 +95,13 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	if err := bench.UnwrapAnother(ctx, s); !errors.Is(err, bench.ErrWrong) {
 		t.Errorf("another data key than the wrapped one: %v", err)
 	}
+	askForTooMuch(t, ctx, s, run)
 	sufferFarAway(t, ctx, c, s, run)
 	var text bytes.Buffer
 	if err := run.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well"} {
+	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "OVERLOAD"} {
 		if !strings.Contains(text.String(), says) {
 			t.Errorf("the run does not say %q:\n%s", says, &text)
 		}
@@ -108,6 +113,36 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	var back bench.Run
 	if err := json.Unmarshal(b, &back); err != nil || len(back.Shapes) != len(run.Shapes) || back.Shapes[0].Taken.N != 16 || back.Shapes[0].Shape.N != 16 {
 		t.Errorf("the run does not survive JSON: %v: %s", err, b)
+	}
+}
+
+// askForTooMuch measures an overload. What it comes to hangs on the machine.
+func askForTooMuch(t *testing.T, ctx context.Context, s *bench.Subject, run *bench.Run) {
+	for name, bad := range map[string]bench.OverloadConfig{
+		"too short": {For: time.Millisecond, InFlight: 8}, "too long": {For: time.Hour, InFlight: 8}, "nothing in flight": {For: time.Second},
+	} {
+		if run.Overload(ctx, s, bad) == nil || run.Loaded != nil {
+			t.Errorf("%s: measured", name)
+		}
+	}
+	goals := len(run.Goals)
+	if err := run.Overload(ctx, s, bench.OverloadConfig{For: time.Second, InFlight: 8}); err != nil {
+		t.Fatal(err)
+	}
+	o := run.Loaded
+	if o.Peak.Items <= 0 || o.Load.Shape.Rate < 2.9*o.Peak.Items || o.Load.Taken.Wrong > 0 || o.Late.P50 <= 0 || o.Elections < 0 {
+		t.Errorf("%+v", o)
+	}
+	if cpuIsKnown && len(o.Memory) != 3 {
+		t.Errorf("the memory of three nodes: %+v", o.Memory)
+	}
+	if len(run.Goals) != goals {
+		t.Errorf("%d goals have become %d", goals, len(run.Goals))
+	}
+	for _, m := range run.Shapes {
+		if len(m.Counts) != 4 || m.Counts[0].Allocations <= 0 || m.Counts[1].Process != "a" || m.Counts[1].Syncs <= 0 || m.Counts[1].Allocated <= 0 {
+			t.Errorf("%s: %+v", m.Shape, m.Counts)
+		}
 	}
 }
 

@@ -264,7 +264,7 @@ func (p *Peer) Measure(ctx context.Context, operation string, shape Shape, idle 
 	default:
 		return nil, fmt.Errorf("bench: a peer does not %q", operation)
 	}
-	out, err := measure(ctx, shape, p.pids(), idle, do)
+	out, err := measure(ctx, shape, p.pids(), nil, idle, do)
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,8 @@ func (r *Run) Regions(ctx context.Context, s *Subject, conf RegionsConfig) error
 	left := *s
 	left.PIDs = maps.Clone(s.PIDs)
 	delete(left.PIDs, conf.Dead)
+	left.Numbers = maps.Clone(s.Numbers)
+	delete(left.Numbers, conf.Dead)
 	s = &left
 	err := part(sufferingShape, func(l Latency) time.Duration { return l.P99 }, Row{
 		Goal: sufferingGoal, Factor: sufferingFactor, Base: []Term{{"allowance", 1, regionsPlus}},

@@ -24,6 +24,7 @@ type Run struct {
 	Floors    []Floor    `json:"floors,omitempty"`
 	Shapes    []Measured `json:"shapes,omitempty"`
 	Goals     []Row      `json:"goals,omitempty"`
+	Loaded    *Overload  `json:"overload,omitempty"`
 	Peer      *PeerInfo  `json:"peer,omitempty"` // whose shapes stand among the others
 	Warnings  int        `json:"warnings"`       // of the clients, such as a false partial
 	Warned    []string   `json:"warned,omitempty"`
@@ -110,7 +111,11 @@ func (r *Run) Err() error {
 	}
 	for _, g := range r.Goals {
 		if g.Verdict == Miss {
-			bad("%s: %s, at most %s", g.Shape, micro(g.Measured), micro(g.Limit))
+			why := ""
+			if g.Why != "" {
+				why = "; " + g.Why
+			}
+			bad("%s: %s, at most %s%s", g.Shape, micro(g.Measured), micro(g.Limit), why)
 		}
 	}
 	return errors.Join(errs...)
@@ -131,6 +136,17 @@ func (r *Run) Write(w io.Writer) error {
 			l := s.Taken.Latency
 			line("%s\t%s\t%s\t%s\t%s\t%.0f\t%s\t%d of %d", s.Shape, micro(l.P50), micro(l.P99), micro(l.P999), micro(l.Longest), s.Items, micro(s.Used), s.Taken.Failures(), s.Taken.N)
 		}
+	}
+	if rows := r.counted(); len(rows) > 0 {
+		line("\nFOR EACH ITEM, BY PROCESS\tALLOCATED\tALLOCATIONS\tSYNCS OF THE AUDIT")
+		for _, m := range rows {
+			for _, c := range m.Counts {
+				line("%s: %s\t%.1f kB\t%.0f\t%.3f", m.Shape.short(), c.Process, c.Allocated/1e3, c.Allocations, c.Syncs)
+			}
+		}
+	}
+	if r.Loaded != nil {
+		r.Loaded.write(line)
 	}
 	if len(r.Floors) > 0 {
 		line("\nFLOOR OF EACH ROUND\tECHO\tMULTIPLICATION\tFIXED-BASE\tCLIENT\tDECISION\tSYNC, CPU\tSYNC, TIME\tECHO ROUND TRIP, TIME")
@@ -163,6 +179,16 @@ func (r *Run) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// counted are the shapes of which more is known than times.
+func (r *Run) counted() (out []Measured) {
+	for _, m := range r.last() {
+		if len(m.Counts) > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func ratios(list []float64) string {

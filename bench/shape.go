@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"warifu.dev/client"
@@ -16,8 +18,10 @@ type Subject struct {
 	Clients []*client.Client // each has connections of its own, one to each node
 	Key     *client.Key
 	PIDs    map[string]int // the nodes' processes by name, where they are on this machine
-	Dir     string         // on the disk of their audits; empty: the system's temporary directory
-	Noticed *Noticed       // what the clients log to
+	// Numbers is where nodes show their metrics, host and port, by name.
+	Numbers map[string]string
+	Dir     string   // on the disk of their audits; empty: the system's temporary directory
+	Noticed *Noticed // what the clients log to
 }
 
 func (s *Subject) check() error {
@@ -64,6 +68,8 @@ type Measured struct {
 	CPU   []CPU   `json:"cpu"`              // for each item; the client first, then nodes by name
 	// Used is the CPU of all these for each item, without what they use when idle.
 	Used time.Duration `json:"used_ns"`
+	// Counts is what else each item took, of the client and of nodes that show it.
+	Counts []Count `json:"counts,omitempty"`
 }
 
 // wrapped is an envelope with what is in it.
@@ -141,7 +147,7 @@ func (s *Subject) Measure(ctx context.Context, shape Shape, idle []CPU) (*Measur
 	if err := s.warm(ctx, shape, pool); err != nil {
 		return nil, fmt.Errorf("%s, before anything is counted: %w", shape.Name, err)
 	}
-	return measure(ctx, shape, s.PIDs, idle, func(ctx context.Context, i int) error {
+	return measure(ctx, shape, s.PIDs, s.Numbers, idle, func(ctx context.Context, i int) error {
 		some := make([]wrapped, shape.Batch)
 		for k := range some {
 			some[k] = pool[(i*shape.Batch+k)%len(pool)]
@@ -152,7 +158,11 @@ func (s *Subject) Measure(ctx context.Context, shape Shape, idle []CPU) (*Measur
 
 // measure does something in the way of a shape, and reads the clocks of this process
 // and some others before and after.
-func measure(ctx context.Context, shape Shape, pids map[string]int, idle []CPU, do func(ctx context.Context, i int) error) (*Measured, error) {
+func measure(ctx context.Context, shape Shape, pids map[string]int, numbers map[string]string, idle []CPU, do func(ctx context.Context, i int) error) (*Measured, error) {
+	tally, err := newTally(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMeter(pids)
 	if err != nil {
 		return nil, err
@@ -164,6 +174,9 @@ func measure(ctx context.Context, shape Shape, pids map[string]int, idle []CPU, 
 	items := shape.N * shape.Batch
 	out := &Measured{Shape: shape, Taken: *t, Items: float64((shape.N-t.Failures())*shape.Batch) / t.Elapsed.Seconds()}
 	if out.CPU, err = m.stop(items); err != nil {
+		return nil, err
+	}
+	if out.Counts, err = tally.since(ctx, items, slices.Sorted(maps.Keys(numbers))); err != nil {
 		return nil, err
 	}
 	each := t.Elapsed.Seconds() / float64(items)

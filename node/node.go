@@ -63,6 +63,7 @@ type Node struct {
 	asked     peerRates // how far this node's log reaches
 	handed    handed
 	gate      *gate.Gate
+	turns     *turns // of unwraps
 	cap       *gate.RefusalCap
 	putting   putting
 	slots     *gate.Slots
@@ -354,6 +355,7 @@ func ended() context.Context {
 // wire makes what stands on consensus: the gate and the ceremonies' driver. before is
 // how far this node had come when it was started.
 func (n *Node) wire(dir string, before uint64) {
+	n.turns = turnsHere()
 	n.gate = gate.New(gate.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,

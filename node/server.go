@@ -134,6 +134,12 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
 				return nil, api.Retry(api.CodeOverloaded, "at most %d share proofs a second", proofsPerSecond)
 			}
+			done, err := n.turns.take(ctx, len(q.Items))
+			if err != nil {
+				n.meters.TurnedAway()
+				return nil, err
+			}
+			defer done()
 			return n.gate.Unwrap(ctx, s.caller(), q)
 		})
 	case api.MethodSubmit:

@@ -58,7 +58,7 @@ func (n *Node) facts() ops.Facts {
 		State: n.servingState(), FreshAge: -1,
 		Term: raft.Term, Leads: raft.Leads, HasLeader: n.consensus.Leader() != "",
 		Stored: raft.Last, Committed: raft.Commit, Applied: n.consensus.AppliedIndex(),
-		AuditOK: n.audit.State() == "ok", AuditRecords: room.Records, AuditBytes: room.Bytes,
+		AuditOK: n.audit.State() == "ok", AuditRecords: room.Records, AuditSyncs: room.Syncs, AuditBytes: room.Bytes,
 		AuditQueue: room.Waiting, JournalQueue: n.journal.length(), DiskFree: -1,
 	}
 	f.Serving = f.State == serving

@@ -47,6 +47,7 @@ type Config struct {
 	HSM          string
 	PhaseSeconds int   // of the root key's birth
 	AuditReserve int64 // bytes, 0 means the node's default
+	Numbers      bool  // every node shows them at [Cluster.Numbers]
 
 	// Tap, if not nil, sees every packet on its way to or from a node; a false
 	// answer drops it. It is called from several goroutines.
@@ -135,8 +136,11 @@ type member struct {
 
 	mu   sync.Mutex
 	held []net.PacketConn // its ports, until it first runs; guarded by mu
-	proc *process         // guarded by mu; nil while none runs
-	end  bool             // it is this package that ends it; guarded by mu
+	// numbers is where it shows its metrics: the TCP port of a UDP one that is held
+	// as long as it lives.
+	numbers net.PacketConn
+	proc    *process // guarded by mu; nil while none runs
+	end     bool     // it is this package that ends it; guarded by mu
 }
 
 // Start makes the cluster and returns when every node serves. After a failure
@@ -287,7 +291,23 @@ func (c *Cluster) makeNode(ctx context.Context, m *member) error {
 	if m.line, err = authority.ParseNode(strings.TrimSpace(out)); err != nil {
 		return err
 	}
-	return c.hide(m)
+	return errors.Join(c.hide(m), c.shows(m))
+}
+
+// shows makes the node show its numbers.
+func (c *Cluster) shows(m *member) (err error) {
+	if !c.cfg.Numbers {
+		return nil
+	}
+	if m.numbers, err = ports.Listen("127.0.0.1"); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(c.Dir(m.ID), "node.toml"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "\n[ops]\nlisten = %q\n", m.numbers.LocalAddr())
+	return errors.Join(err, f.Close())
 }
 
 // hide makes the node listen behind its relays, whose addresses its roster line has.
@@ -333,6 +353,14 @@ func (c *Cluster) LogPath(id string) string { return filepath.Join(c.at(id).dir,
 
 // PIN is the PIN of a node's token.
 func (c *Cluster) PIN(id string) string { return c.at(id).pin }
+
+// Numbers is where a node shows its metrics, host and port; empty without Config.Numbers.
+func (c *Cluster) Numbers(id string) string {
+	if m := c.at(id); m.numbers != nil {
+		return m.numbers.LocalAddr().String()
+	}
+	return ""
+}
 
 // Address is where a node says it listens for clients.
 func (c *Cluster) Address(id string) string { return c.at(id).line.Claim.Client }
@@ -395,6 +423,9 @@ func (c *Cluster) Close() error {
 		m.mu.Lock()
 		m.letGo()
 		m.mu.Unlock()
+		if m.numbers != nil {
+			err = errors.Join(err, m.numbers.Close())
+		}
 		for _, r := range m.relays {
 			err = errors.Join(err, r.Close())
 		}

@@ -15,6 +15,7 @@ func goalsCommand() *cobra.Command {
 	var conf bench.GoalsConfig
 	var output, save string
 	var far int
+	var over bench.OverloadConfig
 	c := &cobra.Command{
 		Use:   "goals",
 		Short: "Hold what unwraps cost against the least that they could cost",
@@ -26,13 +27,14 @@ MISS is over its goal; FLOOR says that the goal is under what was measured as it
 minimum. What cannot be measured says why. Ends with an error on a MISS, on a wrong
 answer, on a failed unwrap, and when a client warns of a node.`,
 		Example: `  warifu-bench goals --start
+  warifu-bench goals --start --rounds 1 --far 0 --overload 60s
   warifu-bench goals --start -o json --save bench/results/today.json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if conf.Echo, err = echoes(); err != nil {
 				return err
 			}
-			if err := errors.Join(checkOutput(output), conf.Check(), beside.check()); err != nil {
+			if err := errors.Join(checkOutput(output), conf.Check(), beside.check(), checkOverload(f.start, &over, conf.InFlight)); err != nil {
 				return err
 			}
 			conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
@@ -43,11 +45,19 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 				defer conf.Peer.Close()
 			}
 			conf.Progress("find the cluster, or start it")
-			s, clean, err := f.prepare(c.Context(), 1)
+			clients := 1
+			if over.For > 0 {
+				clients = overloadClients
+			}
+			s, clean, err := f.prepare(c.Context(), clients)
 			if err != nil {
 				return err
 			}
 			run, err := bench.Goals(c.Context(), s, conf)
+			if err == nil && over.For > 0 {
+				over.Progress = conf.Progress
+				err = run.Overload(c.Context(), s, over)
+			}
 			if err := errors.Join(err, clean()); err != nil {
 				return err
 			}
@@ -65,7 +75,22 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 	c.Flags().IntVarP(&conf.InFlight, "in-flight", "c", 64, "how many are in flight, where it is not one at a time")
 	c.Flags().IntVarP(&conf.Rounds, "rounds", "r", 5, "how many rounds, of which the median counts")
 	c.Flags().IntVar(&far, "far", 400, "with --start: how many unwraps in a cluster of five regions, and again with two of them ill; 0: none")
+	c.Flags().DurationVar(&over.For, "overload", 0, "with --start: ask for three times of what the nodes can do, for so long; 0: not at all")
 	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
 	addOutput(c.Flags(), &output)
 	return c
+}
+
+// overloadClients are as many as it takes: each has 64 requests at a node at a time.
+const overloadClients = 32
+
+func checkOverload(start bool, over *bench.OverloadConfig, inFlight int) error {
+	over.InFlight = inFlight
+	switch {
+	case over.For == 0:
+		return nil
+	case !start:
+		return errors.New("--overload needs --start: it is no service to a cluster that has other work")
+	}
+	return over.Check()
 }

@@ -45,6 +45,8 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 		"load --home /nonexistent --clients 64": "64 clients of one identity",
 		"load --home /nonexistent":              "no cluster is known",
 		"load --start --envelopes 2000000":      "envelopes",
+		"goals --overload 60s":                  "needs --start",
+		"goals --start --overload 1ms":          "an overload of 1 s",
 		"load --start --peer http://x":          "vault=URL",
 		"goals --start --peer kes=http://x":     "vault=URL",
 		"goals --start --peer-token-file x":     "no --peer",

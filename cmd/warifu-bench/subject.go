@@ -119,7 +119,7 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 	remove := func() error { return os.RemoveAll(dir) }
 	within, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	c, err := cluster.Start(within, cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Log: slog.New(s.Noticed)})
+	c, err := cluster.Start(within, cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Numbers: true, Log: slog.New(s.Noticed)})
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
@@ -127,9 +127,9 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 	if err := furnish(within, c, f.key, s, clients); err != nil {
 		return nil, errors.Join(err, clean())
 	}
-	s.Dir, s.PIDs = dir, map[string]int{}
+	s.Dir, s.PIDs, s.Numbers = dir, map[string]int{}, map[string]string{}
 	for _, id := range c.IDs() {
-		s.PIDs[id] = c.PID(id)
+		s.PIDs[id], s.Numbers[id] = c.PID(id), c.Numbers(id)
 	}
 	return clean, nil
 }

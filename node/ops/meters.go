@@ -25,6 +25,7 @@ type Facts struct {
 
 	AuditOK      bool
 	AuditRecords uint64
+	AuditSyncs   uint64 // since it was opened
 	AuditBytes   int64
 	DiskFree     int64 // where the audit is; negative when it cannot be asked
 	AuditQueue   int   // requests that wait for the next write
@@ -42,6 +43,7 @@ type Meters struct {
 	gate      *prometheus.HistogramVec
 	device    *prometheus.HistogramVec
 	refused   *prometheus.CounterVec
+	overload  prometheus.Counter
 }
 
 // buckets reach from what a decision without a disk takes to what nobody waits for.
@@ -65,13 +67,19 @@ func NewMeters() *Meters {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "warifu_hsm_errors_total", Help: "Calls of the HSM that returned an error, by call.",
 		}, []string{"call"}),
+		overload: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "warifu_overloaded_total", Help: "Requests to unwrap that were refused since the node had more to do than it could.",
+		}),
 	}
-	m.registry.MustRegister(m.decisions, m.gate, m.device, m.refused, collectors.NewGoCollector())
+	m.registry.MustRegister(m.decisions, m.gate, m.device, m.refused, m.overload, collectors.NewGoCollector())
 	return m
 }
 
 // Decided counts one item: what became of it, and the code of its refusal or nothing.
 func (m *Meters) Decided(outcome, code string) { m.decisions.WithLabelValues(outcome, code).Inc() }
+
+// TurnedAway counts one request that was refused before it was looked at.
+func (m *Meters) TurnedAway() { m.overload.Inc() }
 
 // Took counts the time of one part of a request in the gate.
 func (m *Meters) Took(part string, d time.Duration) {
@@ -125,6 +133,8 @@ const (
 	stateName = "warifu_state"
 	stateHelp = "1, with the node's state in words as `warifu status` shows it."
 	queueName = "warifu_queue_length"
+	syncsName = "warifu_audit_syncs_total"
+	syncsHelp = "Commits of the audit since the node was started, each of which many records share, and each with one sync."
 	queueHelp = "What waits, by queue: audit (requests for the next write), journal (ledger entries for the audit)."
 )
 
@@ -144,6 +154,7 @@ func (m moment) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(stateName, stateHelp, []string{"state"}, nil), prometheus.GaugeValue, 1, f.State)
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(syncsName, syncsHelp, nil, nil), prometheus.CounterValue, float64(f.AuditSyncs))
 	queues := prometheus.NewDesc(queueName, queueHelp, []string{"queue"}, nil)
 	out <- prometheus.MustNewConstMetric(queues, prometheus.GaugeValue, float64(f.AuditQueue), "audit")
 	out <- prometheus.MustNewConstMetric(queues, prometheus.GaugeValue, float64(f.JournalQueue), "journal")
