@@ -20,7 +20,7 @@ help:
 	@echo "make revokes     2,000 revokes race 20,000 unwraps while nodes and networks suffer"
 	@echo "make kills       each node killed at each step of a new and a running cluster, of rotation, replacement and destruction"
 	@echo "make turnover    ten refreshes, reshares, nodes that come, go and are replaced, a new version, under load"
-	@echo "make timing      the timing test of the partial (R18)"
+	@echo "make timing      a million partials, of a fixed and of random shares: no difference in time (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
 	@echo "make bench-goals what unwraps cost against the least that they could cost"
 	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
