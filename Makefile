@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-keys bench-refresh timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-keys bench-refresh timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -23,6 +23,7 @@ help:
 	@echo "make timing      a million partials, of a fixed and of random shares: no difference in time (R18)"
 	@echo "make bench       what one unwrap costs, step by step"
 	@echo "make bench-goals what unwraps cost against the least that they could cost"
+	@echo "make bench-scale clusters of 3 to 9 nodes on one and two cores, and what 16 would do"
 	@echo "make bench-keys  what a node with ten keys and one with 10,000 costs"
 	@echo "make bench-refresh  new shares for 1,000 keys, and what unwraps take meanwhile"
 
@@ -114,3 +115,6 @@ bench: build
 
 bench-goals: build
 	bin/warifu-bench goals --start $(GOALS)
+
+bench-scale: build
+	bin/warifu-bench scale $(SCALE)

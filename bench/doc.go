@@ -9,7 +9,9 @@
 //	Floor   ──▶ multiplications, an echo of the same frames, a sync ───────────┤
 //	Goals   ──▶ both, in rounds, and what each goal makes of them ──▶ Row ─────┼─▶ Run ──▶ Page
 //	Peer    ──▶ another service's transit API, by the same loops ──▶ Measured ──┤
-//	Regions ──▶ the same far away, and when two nodes suffer ──▶ Row ───────────┘
+//	Regions ──▶ the same far away, and when two nodes suffer ──▶ Row ───────────┤
+//	Overload ─▶ three times of what can be done ──▶ Row ────────────────────────┤
+//	Scale   ──▶ few and many nodes, few cores, and a model of many ─────────────┘
 //
 // Machines differ, so every time stands beside what was measured of the machine in the
 // same run. Every data key that comes back is compared with the one that was wrapped,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,7 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 		t.Errorf("another data key than the wrapped one: %v", err)
 	}
 	askForTooMuch(t, ctx, s, run)
+	measureOnOneCore(t, ctx, s)
 	sufferFarAway(t, ctx, c, s, run)
 	var text bytes.Buffer
 	if err := run.Write(&text); err != nil {
@@ -143,6 +145,42 @@ func askForTooMuch(t *testing.T, ctx context.Context, s *bench.Subject, run *ben
 		if len(m.Counts) != 4 || m.Counts[0].Allocations <= 0 || m.Counts[1].Process != "a" || m.Counts[1].Syncs <= 0 || m.Counts[1].Allocated <= 0 {
 			t.Errorf("%s: %+v", m.Shape, m.Counts)
 		}
+	}
+}
+
+// measureOnOneCore measures the points of one cluster, where cores can be chosen.
+func measureOnOneCore(t *testing.T, ctx context.Context, s *bench.Subject) {
+	conf := bench.ScaleConfig{N: 8, InFlight: 4, Cores: []int{1}, Echo: os.Args[:1], EchoEnvironment: []string{echoVariable + "=1"}}
+	if !cpuIsKnown {
+		if (&bench.Scale{}).Measure(ctx, s, conf) == nil {
+			t.Error("kept to one core, where cores cannot be chosen")
+		}
+		return
+	}
+	before, err := bench.CoresOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scale bench.Scale
+	if err := scale.Measure(ctx, s, conf); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range scale.Points {
+		if p.Nodes != 3 || p.Threshold != 2 || p.Cores != 1 || p.Items <= 0 || p.Client <= 0 || p.Answer <= 0 || p.Echo <= 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(scale.Points) != 2 || len(scale.Costs) != 2 {
+		t.Errorf("%d points, %d costs", len(scale.Points), len(scale.Costs))
+	}
+	for name, pid := range s.PIDs {
+		if after, err := bench.CoresOf(pid); err != nil || !slices.Equal(after, before) {
+			t.Errorf("%s is left on the cores %v of %v: %v", name, after, before, err)
+		}
+	}
+	conf.Cores = []int{len(before) + 1}
+	if scale.Measure(ctx, s, conf) == nil {
+		t.Error("kept to more cores than there are")
 	}
 }
 

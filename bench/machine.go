@@ -25,7 +25,7 @@ type Machine struct {
 // ThisMachine looks at the machine and the program that asks.
 func ThisMachine() Machine {
 	m := Machine{
-		CPU: "unknown", Cores: runtime.NumCPU(), Kernel: firstLine("/proc/sys/kernel/osrelease"),
+		CPU: "unknown", Cores: cores(), Kernel: firstLine("/proc/sys/kernel/osrelease"),
 		OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: commit(),
 		Command: strings.Join(os.Args, " "),
 	}
@@ -41,6 +41,14 @@ func ThisMachine() Machine {
 		}
 	}
 	return m
+}
+
+// cores is how many this process may run on.
+func cores() int {
+	if list, err := CoresOf(os.Getpid()); err == nil {
+		return len(list)
+	}
+	return runtime.NumCPU()
 }
 
 // write says it in lines of two columns, with when a run began.

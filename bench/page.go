@@ -27,7 +27,7 @@ svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg te
 		name, value, _ := strings.Cut(fmt.Sprintf(format, args...), "\t")
 		row(esc(name), esc(value))
 	}, r.Began)
-	row("key", esc(fmt.Sprintf("%s, %d of %d", r.Key, r.Threshold, r.Holders)))
+	row("key", esc(r.key()))
 	row("peer", esc(r.peer()))
 	out("</table>")
 	for _, p := range r.plots() {
@@ -48,6 +48,9 @@ svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg te
 		}
 		out("</table>")
 	}
+	if r.Scale != nil {
+		r.Scale.page(out)
+	}
 	if err := r.Err(); err != nil {
 		out("<h2>Not as it should be</h2><pre>%s</pre>", esc(err.Error()))
 	}
@@ -61,7 +64,7 @@ func (r *Run) plots() (out []*plot) {
 	for _, p := range []*plot{
 		r.plotGoals("CPU of one unwrap, and its goal", "CPU of client and all nodes (µs)", time.Microsecond, func(g Row) bool { return strings.HasPrefix(g.Shape, "asymmetric") }),
 		r.plotGoals("Latency, and its goal", "latency (ms)", time.Millisecond, func(g Row) bool { return !strings.HasPrefix(g.Shape, "asymmetric") }),
-		r.plotLatency(), r.plotProcesses(), r.plotRounds(),
+		r.plotLatency(), r.plotProcesses(), r.plotRounds(), r.plotScale(),
 	} {
 		if len(p.series) > 0 {
 			out = append(out, p)
@@ -141,6 +144,13 @@ func (r *Run) plotProcesses() *plot {
 		}
 	}
 	return p
+}
+
+func (r *Run) plotScale() *plot {
+	if r.Scale == nil {
+		return &plot{}
+	}
+	return r.Scale.plot()
 }
 
 func (r *Run) plotRounds() *plot {

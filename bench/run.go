@@ -24,6 +24,7 @@ type Run struct {
 	Floors    []Floor    `json:"floors,omitempty"`
 	Shapes    []Measured `json:"shapes,omitempty"`
 	Goals     []Row      `json:"goals,omitempty"`
+	Scale     *Scale     `json:"scale,omitempty"`
 	Loaded    *Overload  `json:"overload,omitempty"`
 	Peer      *PeerInfo  `json:"peer,omitempty"` // whose shapes stand among the others
 	Warnings  int        `json:"warnings"`       // of the clients, such as a false partial
@@ -80,6 +81,14 @@ func (r *Run) beside(peer *Peer) {
 	}
 }
 
+// key says which key was used, and how many nodes it takes, if that is one number.
+func (r *Run) key() string {
+	if r.Holders == 0 {
+		return r.Key
+	}
+	return fmt.Sprintf("%s, %d of %d", r.Key, r.Threshold, r.Holders)
+}
+
 // peer says what was measured beside the cluster, or how it would be.
 func (r *Run) peer() string {
 	if r.Peer == nil {
@@ -128,7 +137,7 @@ func (r *Run) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
 	r.Machine.write(line, r.Began)
-	line("key\t%s, %d of %d", r.Key, r.Threshold, r.Holders)
+	line("key\t%s", r.key())
 	line("peer\t%s", r.peer())
 	if len(r.Shapes) > 0 {
 		line("\nSHAPE\tP50\tP99\tP99.9\tLONGEST\tPER SECOND\tCPU EACH\tFAILED")
@@ -144,6 +153,9 @@ func (r *Run) Write(w io.Writer) error {
 				line("%s: %s\t%.1f kB\t%.0f\t%.3f", m.Shape.short(), c.Process, c.Allocated/1e3, c.Allocations, c.Syncs)
 			}
 		}
+	}
+	if r.Scale != nil {
+		r.Scale.write(line)
 	}
 	if r.Loaded != nil {
 		r.Loaded.write(line)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"warifu.dev/api"
+	"warifu.dev/internal/wire"
+	"warifu.dev/node/ops"
 )
 
 // worker does work of a known length in turns, and keeps what became of it.
@@ -150,4 +152,22 @@ func TestWhoGivesUpHoldsUpNobody(t *testing.T) {
 		w.mu.Unlock()
 		w.all.Wait()
 	})
+}
+
+// Whoever asks a node for an unwrap takes a turn, and is counted when there is none.
+func TestUnwrapsTakeTurns(t *testing.T) {
+	n := &Node{turns: newTurns(1), meters: ops.NewMeters(), now: time.Now}
+	done, err := n.turns.take(t.Context(), turnsPerCore)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	body := wire.Encode(api.UnwrapRequest{Items: []api.UnwrapItem{{Envelope: []byte("e")}}})
+	_, err = clientServer{n}.answer(ctx, &session{}, classApplication, api.MethodUnwrap, body)
+	var e *api.Error
+	if !errors.As(err, &e) || e.Code != api.CodeOverloaded || !e.Retryable {
+		t.Errorf("a node that has no place says %v", err)
+	}
 }

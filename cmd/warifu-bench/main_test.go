@@ -45,6 +45,10 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 		"load --home /nonexistent --clients 64": "64 clients of one identity",
 		"load --home /nonexistent":              "no cluster is known",
 		"load --start --envelopes 2000000":      "envelopes",
+		"scale --sizes 2":                       "3 to 16 nodes",
+		"scale --cores 0":                       "one core",
+		"scale -n 0":                            "operations",
+		"scale -o yaml":                         "table or json",
 		"goals --overload 60s":                  "needs --start",
 		"goals --start --overload 1ms":          "an overload of 1 s",
 		"load --start --peer http://x":          "vault=URL",
@@ -56,8 +60,11 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 	} {
 		verb, rest, _ := strings.Cut(args, " ")
 		c := goalsCommand()
-		if verb == "load" {
+		switch verb {
+		case "load":
 			c = loadCommand()
+		case "scale":
+			c = scaleCommand()
 		}
 		c.SetArgs(strings.Fields(rest))
 		c.SetOut(io.Discard)
