@@ -105,7 +105,8 @@ bench-keys:
 	go test ./node -run '^$$' -bench Keys -benchtime 2s
 	go test ./node -run StartsWithManyKeys -keys 10000 -v
 
-# Most of it is the birth of the keys, one ceremony each.
+# Most of it is the birth of the keys, one ceremony each, and the minute in which old shares
+# live beside the new ones.
 bench-refresh:
 	@script/deps --test
 	go test ./bench/cluster -run '^$$' -bench '^BenchmarkRefresh$$' -benchtime 1x -timeout 1h -refreshed-keys 1000

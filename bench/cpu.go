@@ -16,3 +16,15 @@ func ownCPU() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// CPUOf is the CPU time, user and system, that these processes have used together.
+func CPUOf(pids ...int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		used, err := cpuOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
