@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ type cluster struct {
 	disk disk.Hook // of all nodes
 
 	custodian *authority.Signer // one, who suffices
+	key       *ecdsa.PrivateKey // the custodian's
 
 	snapshots consensus.Policy
 }
@@ -73,11 +75,12 @@ func newCluster(t *testing.T) *cluster {
 	for _, kind := range authority.ChangeKinds() {
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: 1})
 	}
-	custodian, err := authority.NewSigner(newKey(t))
+	key := newKey(t)
+	custodian, err := authority.NewSigner(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.custodian = custodian
+	c.custodian, c.key = custodian, key
 	g.Custodians = []authority.Custodian{{Name: "alice", Sign: custodian.PublicKey(), Open: "age1test"}}
 	g.Root = authority.Order{Cluster: g.Cluster, Purpose: authority.PurposeRoot, T: 2, F: 1, PhaseSeconds: 60}
 	for i := range 3 {
