@@ -73,7 +73,7 @@ func newLiar(t *testing.T, dir string) *liar {
 	})
 	must(err)
 	l.raft = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: liarStreams{raftStreams{l.peers}}, MaxPool: 2, Timeout: 5 * time.Second, Logger: hclog.NewNullLogger(),
+		Stream: liarStreams{raftStreams{l.peers}}, MaxPool: 2, Timeout: 30 * time.Second, Logger: hclog.NewNullLogger(),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var quietly sync.WaitGroup

@@ -42,7 +42,7 @@ import (
 func TestMain(m *testing.M) {
 	syscall.Umask(0o077) // as warifud does
 	code := m.Run()
-	removeEstate()
+	removeEstates()
 	os.Exit(code)
 }
 

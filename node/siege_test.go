@@ -44,24 +44,38 @@ type estate struct {
 	context    api.Context
 }
 
-// the one estate of all tests here: a birth takes seconds.
+// ground is where one siege at a time takes place: an estate has its addresses. The
+// tests here wait more than they work, so there are two grounds, and few estates
+// otherwise: a birth takes seconds.
+type ground struct {
+	once sync.Once
+	held *estate
+	base string // set before the birth, which may fail
+}
+
 var (
-	estateOnce sync.Once
-	estateHeld *estate
-	estateBase string // set before the birth, which may fail
+	grounds = []*ground{{}, {}}
+	free    = make(chan *ground, len(grounds))
 )
+
+func init() {
+	for _, g := range grounds {
+		free <- g
+	}
+}
 
 var siegeNodes = []string{"n1", "n2", "n3", "n4", "n5"}
 
-func theEstate(t *testing.T) *estate {
+// estate is what the ground has, for as long as the test has the ground.
+func (g *ground) estate(t *testing.T) *estate {
 	t.Helper()
-	estateOnce.Do(func() {
+	g.once.Do(func() {
 		e := &estate{context: api.Context{"app": "payroll"}}
 		var err error
 		if e.base, err = os.MkdirTemp("", "warifu-siege-"); err != nil {
 			t.Fatal(err)
 		}
-		estateBase = e.base
+		g.base = e.base
 		e.found(t)
 		s := &siege{T: t, estate: e, dirs: map[string]string{}, running: map[string]func() error{}}
 		for _, id := range siegeNodes {
@@ -70,18 +84,20 @@ func theEstate(t *testing.T) *estate {
 		}
 		defer s.end()
 		s.bear()
-		estateHeld = e
+		g.held = e
 	})
-	if estateHeld == nil {
+	if g.held == nil {
 		t.Fatal("the cluster was not born")
 	}
-	return estateHeld
+	return g.held
 }
 
-// removeEstate is for TestMain.
-func removeEstate() {
-	if estateBase != "" {
-		_ = os.RemoveAll(estateBase)
+// removeEstates is for TestMain.
+func removeEstates() {
+	for _, g := range grounds {
+		if g.base != "" {
+			_ = os.RemoveAll(g.base)
+		}
 	}
 }
 
@@ -145,7 +161,10 @@ type siege struct {
 // newSiege runs n1 to n4 and gives n5 to the liar. All four serve.
 func newSiege(t *testing.T) *siege {
 	t.Helper()
-	s := &siege{T: t, estate: theEstate(t), dirs: map[string]string{}, running: map[string]func() error{}, honest: siegeNodes[:4]}
+	t.Parallel()
+	ground := <-free
+	t.Cleanup(func() { free <- ground })
+	s := &siege{T: t, estate: ground.estate(t), dirs: map[string]string{}, running: map[string]func() error{}, honest: siegeNodes[:4]}
 	base := t.TempDir()
 	for _, id := range siegeNodes {
 		s.dirs[id] = filepath.Join(base, id)
@@ -166,10 +185,9 @@ func (s *siege) start(id string) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	dir := s.dirs[id]
-	dev := openSoft(s.T, dir)
-	go func() {
-		done <- Run(ctx, options(dir, dev, slog.New(slog.NewTextHandler(&s.log, nil))))
-	}()
+	o := options(dir, openSoft(s.T, dir), slog.New(slog.NewTextHandler(&s.log, nil)))
+	o.KeepLog = true // the liar has all of it, also where a birth takes so long that it would be gone
+	go func() { done <- Run(ctx, o) }()
 	s.running[id] = func() error {
 		stop()
 		return <-done
