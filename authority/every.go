@@ -18,12 +18,14 @@ type NextVersion struct {
 	Version uint32    `cbor:"2,keyasint"` // the one that comes
 }
 
-// Next is the order of a later version that nodes give by the period of an order, whose
-// key is id: the same threshold among the same holders, and the same period from then on.
+// Next is the order of a later version of a key: the same threshold among the same
+// holders, and the same period from then on. It is born, also where the first one was
+// imported, and what was said at the first one's birth is of all versions. Nodes give it
+// by the period of an order, custodians whenever they like.
 func (o *Order) Next(id api.KeyID, version uint32) Order {
 	n := *o
 	n.Key, n.Version, n.NotBefore = &id, version, 0
-	n.Owner, n.Labels, n.NotAfter = "", nil, 0
+	n.Owner, n.Labels, n.NotAfter, n.Import = "", nil, 0, nil
 	return n
 }
 

@@ -76,3 +76,21 @@ func FuzzParseImport(f *testing.F) {
 		}
 	})
 }
+
+// The next version of a key that was imported is born in shares, and no copy of it is whole.
+func TestTheNextVersionOfAnImportIsBorn(t *testing.T) {
+	imported := &Order{
+		Cluster: api.ClusterID{1}, Purpose: PurposeUnwrap, Name: "legacy", T: 2, F: 1, Holders: []string{"n1", "n2", "n3"}, PhaseSeconds: 60,
+		Import: &Import{Y: newSigner(t).PublicKey(), Dealer: newSigner(t).PublicKey()},
+	}
+	if err := imported.Check(); err != nil {
+		t.Fatal(err)
+	}
+	next := imported.Next(api.KeyID{7}, 2)
+	if err := next.Check(); err != nil {
+		t.Error(err)
+	}
+	if next.Import != nil || next.Key == nil || *next.Key != (api.KeyID{7}) || next.Version != 2 || next.Name != imported.Name {
+		t.Errorf("it is %+v", next)
+	}
+}

@@ -51,6 +51,7 @@ var promises = []promise{
 				"TestAnImportedKeyIsTheOneThatWasWhole", "TestAnOwnerDealsTheOrderedKeyToAll", "TestTheOwnerAloneDealsAndOnlyDeals", "TestAnImportEndsWithAComplaint",
 			}},
 			{"node/ceremony", []string{"TestTheLogHoldsNoSecret", "TestNoReceiptWithoutADurableShare", "TestHoldersTakePartInAnImport"}},
+			{"authority", []string{"TestTheNextVersionOfAnImportIsBorn"}},
 			{"node/gate", []string{"TestNoSecretIsRecorded"}},
 			{"node", []string{"TestWhatWasDealtLeavesTheDisk"}},
 		},
@@ -110,6 +111,13 @@ var promises = []promise{
 				old:  "if st.Node != holder || st.Kind",
 				new:  "if st.Kind",
 				room: "client", test: "TestNobodyMakesUpAReceiveKey", says: "of another holder, as it is: got <nil>",
+			},
+			{
+				name: "the next version of a key that was imported is an import as well",
+				file: "authority/every.go",
+				old:  "n.Owner, n.Labels, n.NotAfter, n.Import = \"\", nil, 0, nil",
+				new:  "n.Owner, n.Labels, n.NotAfter = \"\", nil, 0",
+				room: "authority", test: "TestTheNextVersionOfAnImportIsBorn", says: "--- FAIL: TestTheNextVersionOfAnImportIsBorn",
 			},
 			{
 				name: "a record of an import is of a key that holders chose",

@@ -246,9 +246,7 @@ when the time is over; 0 ends that. What is not given stays as it is.`,
 			if err != nil {
 				return err
 			}
-			id, o := k.ID(), *k.Record().Order()                                 // threshold and holders are those of the newest reshare
-			o.NotBefore, o.Key, o.Version, o.Import = 0, &id, k.Version()+1, nil // the next version is born
-			o.Owner, o.Labels, o.NotAfter = "", nil, 0                           // what was said at its birth is of all versions
+			o := k.Record().Order().Next(k.ID(), k.Version()+1) // threshold and holders are those of the newest reshare
 			if c.Flags().Changed("rotate-every") {
 				if o.RotateEvery, err = parseEvery(every); err != nil {
 					return err
