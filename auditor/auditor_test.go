@@ -31,7 +31,7 @@ func (w *world) export(dir string, since int64, keys ...*authority.SignedRecord)
 	for _, id := range w.ids() {
 		anchors = append(anchors, w.anchor(id))
 	}
-	m, err := Take(context.Background(), Request{Dir: dir, Genesis: w.genesis, Source: w, Since: since, Now: w.clock, Anchors: anchors, Keys: keys})
+	m, err := Take(context.Background(), Request{Dir: dir, Genesis: w.genesis, Chain: w.chain, Left: w.left, Source: w, Since: since, Now: w.clock, Anchors: anchors, Keys: keys})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -123,14 +123,10 @@ func TestNewMembersAreFollowed(t *testing.T) {
 		added bool
 	}{{"a member", true}, {"a stranger", false}} {
 		w := newWorld(t)
-		key := newKey(t)
-		s := signerOf(t, key)
-		claim, err := authority.SignClaim(rand.Reader, s, authority.AddressClaim{Node: "n6", Counter: 1, Client: "a.example:7101", Peer: "a.example:7102"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		n6 := w.node("n6")
+		s := signerOf(t, w.keys["n6"])
 		if row.added {
-			w.put(authority.KindNodeAdd, authority.Membership{Newcomer: &authority.Node{ID: "n6", Region: "sg", Key: s.PublicKey(), Claim: claim}}, api.Digest{})
+			w.enroll(authority.KindNodeAdd, authority.Membership{Newcomer: &n6})
 		}
 		said, err := authority.SignStatement(rand.Reader, s, w.genesis.Cluster, "n6", authority.KindActivate, authority.Activate{Session: api.Digest{5}})
 		if err != nil {

@@ -251,11 +251,11 @@ func (w *WhoCould) judgePolicy(f *Folder, s *InForce) {
 }
 
 // willing counts the holders that were not sealed, and that could have said yes in the
-// region that genesis has for them.
+// region that the roster has for them.
 func (f *Folder) willing(s *InForce, p *policy.Policy, principal string, r policy.Request, o *authority.Order) int {
 	count := 0
 	for _, holder := range o.Holders {
-		n := f.Genesis.NodeByID(holder)
+		n := f.everyone.NodeByID(holder)
 		if n == nil || s.denied(authority.Subject{Kind: authority.SubjectNode, Name: holder}) != nil {
 			continue
 		}

@@ -4,10 +4,14 @@
 // # The folder
 //
 //	DIR/genesis        the genesis document, as its custodians signed it
+//	DIR/chain          every change of custodians and roster since, base64 a line
 //	DIR/export         what was asked for and what became of it, a [Manifest]
 //	DIR/anchors        what nodes signed into the ledger about their audits, base64 a line
 //	DIR/keys           the key records that their holders signed, base64 a line
 //	DIR/nodes/ID/      the copy of one node's log, see [audit.Copy]
+//
+// [Take] asks the nodes of today's roster. A node that has left cannot be asked: its log is
+// there if an export took it before, and is named as missing otherwise.
 //
 // [Take] fills it, page by page, and goes on where it broke off; once more at any
 // later time takes what has come since. A node that is down is named in the
@@ -18,7 +22,8 @@
 // # What is believed
 //
 // Nothing but the hash of the genesis document. It gives the custodians and the
-// nodes' keys; each record is under its node's signed checkpoint, each change under
+// nodes' keys, and those who came later are in a chain of changes that custodians signed,
+// whose end the logs are held against; each record is under its node's signed checkpoint, each change under
 // custodians' signatures, each key record under its holders'. A node that lies can
 // leave records out of its log before it signs them, and put false ones in: that is
 // why t logs tell of each release, and every log of each change. What only some of

@@ -22,6 +22,7 @@ const (
 	manifestFile = "export"
 	anchorsFile  = "anchors"
 	keysFile     = "keys"
+	chainFile    = "chain"
 	nodesDir     = "nodes"
 )
 
@@ -53,7 +54,7 @@ type Manifest struct {
 	Genesis api.Digest     `cbor:"2,keyasint"`
 	Since   int64          `cbor:"3,keyasint,omitempty"` // Unix milliseconds; 0: everything
 	Taken   int64          `cbor:"4,keyasint"`           // when it was last gone on with, by the clock of that machine
-	Nodes   []ManifestNode `cbor:"5,keyasint,omitempty"` // in the roster's order
+	Nodes   []ManifestNode `cbor:"5,keyasint,omitempty"` // as they came to the roster
 }
 
 // ManifestNode is what became of one node.
@@ -63,6 +64,7 @@ type ManifestNode struct {
 	Located bool   `cbor:"3,keyasint,omitempty"` // From was looked for, and found
 	State   string `cbor:"4,keyasint,omitempty"` // why it is not whole; empty: it is
 	Size    uint64 `cbor:"5,keyasint"`           // records under its checkpoint, here or by their hashes
+	Left    bool   `cbor:"6,keyasint,omitempty"` // it is on the roster no more, and was not asked
 }
 
 const manifestFormat = 1
@@ -76,7 +78,7 @@ func ParseManifest(b []byte) (*Manifest, error) {
 	if m.Format != manifestFormat {
 		return nil, fmt.Errorf("%w: its manifest has the format %d, this program reads %d", ErrNoExport, m.Format, manifestFormat)
 	}
-	if len(m.Nodes) > authority.MaxNodes {
+	if len(m.Nodes) > authority.MaxNodes+authority.MaxSuccession {
 		return nil, fmt.Errorf("%w: its manifest names %d nodes", ErrNoExport, len(m.Nodes))
 	}
 	seen := map[string]bool{}
@@ -102,11 +104,17 @@ func (m *Manifest) node(id string) *ManifestNode {
 
 const notTaken = "not taken yet"
 
-// Incomplete lists the nodes that were not taken whole.
-func (m *Manifest) Incomplete() []ManifestNode {
+// Incomplete lists the nodes on the roster that were not taken whole: once more, and they
+// may be.
+func (m *Manifest) Incomplete() []ManifestNode { return m.without(false) }
+
+// Lost lists those that have left it and were not taken whole before.
+func (m *Manifest) Lost() []ManifestNode { return m.without(true) }
+
+func (m *Manifest) without(left bool) []ManifestNode {
 	var out []ManifestNode
 	for _, n := range m.Nodes {
-		if n.State != "" {
+		if n.State != "" && n.Left == left {
 			out = append(out, n)
 		}
 	}

@@ -35,6 +35,8 @@ type Source interface {
 type Request struct {
 	Dir     string
 	Genesis *authority.VerifiedGenesis
+	Chain   *authority.Succession // of the custodians and the roster since; nil: nothing has changed
+	Left    string                // the node that left by its last change, once it has; or ""
 	Source  Source
 	Since   int64                       // Unix milliseconds; 0: everything
 	Now     int64                       // Unix milliseconds, for the manifest
@@ -45,7 +47,7 @@ type Request struct {
 	Archives Archives
 }
 
-// Take takes the audits of all nodes into a folder, or goes on with one. Its error is
+// Take takes the audits of all nodes on the roster into a folder, or goes on with one. Its error is
 // about the folder, or says that every node denied it; what is wrong with one node
 // stands in the manifest.
 //
@@ -60,9 +62,15 @@ func Take(ctx context.Context, o Request) (*Manifest, error) {
 	}
 	var mu sync.Mutex // of m
 	var all sync.WaitGroup
-	failures := make([]error, len(o.Genesis.Roster))
-	denied := make([]*api.Error, len(o.Genesis.Roster))
-	for i, n := range o.Genesis.Roster {
+	var members []authority.Node
+	for _, n := range o.Chain.Genesis.Roster {
+		if n.ID != o.Left {
+			members = append(members, n)
+		}
+	}
+	failures := make([]error, len(members))
+	denied := make([]*api.Error, len(members))
+	for i, n := range members {
 		mu.Lock()
 		line := *m.node(n.ID)
 		mu.Unlock()
@@ -97,6 +105,16 @@ func (o *Request) begin() (*Manifest, error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, nodesDir), dirMode); err != nil {
 		return nil, err
 	}
+	known, err := readChain(o.Dir, o.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	if o.Chain == nil {
+		o.Chain = authority.Begin(o.Genesis)
+	}
+	if o.Chain, err = authority.Continue(o.Genesis, known, o.Chain.Entries()); err != nil {
+		return nil, err
+	}
 	m := &Manifest{Format: manifestFormat, Genesis: o.Genesis.Hash(), Since: o.Since}
 	if b, err := read(o.Dir, manifestFile); err == nil {
 		if m, err = ParseManifest(b); err != nil {
@@ -112,16 +130,26 @@ func (o *Request) begin() (*Manifest, error) {
 		return nil, err
 	}
 	m.Taken = o.Now
-	for _, n := range o.Genesis.Roster {
-		m.node(n.ID)
+	everyone := Everyone(o.Genesis, o.Chain)
+	for _, n := range everyone.Roster {
+		line := m.node(n.ID)
+		if line.Left = n.ID == o.Left || o.Chain.Genesis.NodeByID(n.ID) == nil; line.Left && line.Size == 0 {
+			line.State = hasLeft
+		}
 	}
 	anchors, err := readLines(o.Dir, anchorsFile)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range o.Anchors {
-		if o.Genesis.NodeByID(a.Node()) == nil {
-			continue // an export has the logs of the nodes that genesis names
+		if everyone.NodeByID(a.Node()) == nil {
+			continue
+		}
+		if line := m.node(a.Node()); line.Left && a.Anchor().AuditSize > line.Size {
+			if line.Size > 0 {
+				line.State = fmt.Sprintf("%s: records from %d on were not taken", hasLeft, line.Size)
+			}
+			continue // it is no damage that the copy ends before it
 		}
 		if !slices.ContainsFunc(anchors, func(b []byte) bool { return string(b) == string(a.Entry()) }) {
 			anchors = append(anchors, a.Entry())
@@ -134,6 +162,7 @@ func (o *Request) begin() (*Manifest, error) {
 	}
 	return m, errors.Join(
 		write(o.Dir, genesisFile, o.Genesis.Signed().Encode()),
+		write(o.Dir, chainFile, FormatLines(o.Chain.Entries())),
 		write(o.Dir, anchorsFile, FormatLines(anchors)),
 		write(o.Dir, keysFile, FormatLines(keys)),
 		write(o.Dir, manifestFile, wire.Encode(m)),

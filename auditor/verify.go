@@ -16,9 +16,11 @@ import (
 // Folder is an export whose genesis document is the right one. Only [Open] makes one.
 type Folder struct {
 	Genesis  *authority.VerifiedGenesis
+	Chain    *authority.Succession // of custodians and roster since, as far as the export knows
 	Manifest *Manifest
 	Keys     []*authority.VerifiedRecord // those that verify
 	dir      string
+	everyone *authority.Genesis // with all who have ever been on the roster
 	anchors  []*authority.VerifiedAnchor
 	notes    []string // about files of the folder
 }
@@ -49,7 +51,11 @@ func Open(dir string, genesis api.Digest) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.anchors, err = verifyAnchors(&f.Genesis.Genesis, anchors); err != nil {
+	if f.Chain, err = readChain(dir, f.Genesis); err != nil {
+		return nil, err
+	}
+	f.everyone = Everyone(f.Genesis, f.Chain)
+	if f.anchors, err = verifyAnchors(f.everyone, anchors); err != nil {
 		return nil, fmt.Errorf("%s: %w", anchorsFile, err)
 	}
 	keys, err := readLines(dir, keysFile)
@@ -108,7 +114,7 @@ type NodeReport struct {
 
 // Report is what is known of an export.
 type Report struct {
-	Nodes   []NodeReport // in the roster's order
+	Nodes   []NodeReport // as they came to the roster
 	History *History
 	Notes   []string
 }
@@ -130,10 +136,10 @@ type Visitor func(node string, r audit.Indexed) error
 // shows visit, which may be nil, each record on the way. What visit saw of a node
 // with damage counts for nothing.
 func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
-	g := &f.Genesis.Genesis
+	g := f.everyone
 	for _, id := range given.Without {
 		if g.NodeByID(id) == nil {
-			return nil, fmt.Errorf("%w: the genesis document names no node %q", authority.ErrGenesis, id)
+			return nil, fmt.Errorf("%w: no node %q was ever on the roster", authority.ErrGenesis, id)
 		}
 	}
 	kept, err := given.points(g)
@@ -164,6 +170,9 @@ func (f *Folder) Verify(given Given, visit Visitor) (*Report, error) {
 	}
 	var liars map[string]*audit.DamagedError
 	report.History, liars = c.history()
+	for _, id := range report.History.unknown(g) {
+		report.Nodes = append(report.Nodes, NodeReport{Node: id, Absent: "the logs tell that it came to the cluster, and the changes of the roster in the export do not"})
+	}
 	for i := range report.Nodes {
 		if r := &report.Nodes[i]; r.Damage == nil && liars[r.Node] != nil {
 			r.Damage = liars[r.Node]

@@ -39,7 +39,9 @@ type world struct {
 	index      uint64
 	clock      int64 // Unix milliseconds
 	dir        string
-	segment    int64 // bytes of a segment of a log that is opened now; 0 is the usual
+	segment    int64                 // bytes of a segment of a log that is opened now; 0 is the usual
+	chain      *authority.Succession // what an auditor is shown of it; nil: genesis alone
+	left       string                // who left by its last change, or ""
 }
 
 var errDown = errors.New("no connection")

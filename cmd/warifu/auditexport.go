@@ -21,7 +21,7 @@ func (a *app) auditExportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export --out DIR [--since TIME] [--archive NODE=DIR ...]",
 		Short: "Take the audits of all nodes into a folder, to be asked offline",
-		Long: `Takes the audits of all nodes into one folder: records with their hashes, signed
+		Long: `Takes the audits of all nodes on the roster into one folder: records with their hashes, signed
 checkpoints, anchors, the genesis document, every change that custodians signed, and
 the records of the keys. What it takes verifies under each node's checkpoint, or
 is not taken. It is for auditors.
@@ -30,7 +30,9 @@ Broken off, the same command goes on; run again later, it takes what has come si
 and notices when a node's log is no longer the one it was. With --since only
 records from then on are taken, and of those before it the changes that custodians
 signed. A node that cannot be asked is named, and the export is incomplete: exit
-code 11.
+code 11. One that has left the roster can be asked no more: what an export took of it
+before stays, and is verified; if nothing did, it is named. So export before a node
+leaves.
 
 Of records that warifu audit archive moved away from a node the hashes are taken, and
 the records when --archive says where they are now, as verified as all others.
@@ -50,7 +52,11 @@ Ask the folder with warifu audit verify, query, releases and who-could.`,
 			}
 			defer cluster.Close()
 			order.Genesis, order.Source = cluster.Genesis(), cluster
-			if order.Archives, err = openArchives(archives, order.Genesis); err != nil {
+			if order.Chain, err = cluster.Custody(c.Context()); err != nil { // and so learns of nodes that came since
+				return err
+			}
+			order.Left = hasLeft(order.Chain, cluster.Status(c.Context()))
+			if order.Archives, err = openArchives(archives, order.Chain.Genesis); err != nil {
 				return err
 			}
 			if order.Anchors, err = cluster.Anchors(c.Context()); err != nil {
@@ -66,7 +72,11 @@ Ask the folder with warifu audit verify, query, releases and who-could.`,
 			if err := a.show(viewManifest(m), func(w io.Writer) {
 				var rows [][]string
 				for _, n := range m.Nodes {
-					rows = append(rows, []string{n.Node, fmt.Sprint(n.Size), fmt.Sprint(n.From), orWord(n.State, "complete")})
+					state := orWord(n.State, "complete")
+					if n.Left && n.State == "" {
+						state = "complete when it was last there; it has left"
+					}
+					rows = append(rows, []string{n.Node, fmt.Sprint(n.Size), fmt.Sprint(n.From), state})
 				}
 				table(w, "NODE RECORDS FROM STATE", rows)
 			}); err != nil {
@@ -91,14 +101,14 @@ Ask the folder with warifu audit verify, query, releases and who-could.`,
 }
 
 // openArchives reads NODE=DIR, each of another node.
-func openArchives(list []string, g *authority.VerifiedGenesis) (auditor.Archives, error) {
+func openArchives(list []string, g *authority.Genesis) (auditor.Archives, error) {
 	out := auditor.Archives{}
 	for _, one := range list {
 		node, dir, ok := strings.Cut(one, "=")
 		if !ok || dir == "" || out[node] != nil {
 			return nil, fail(exitUsage, "--archive is like tokyo=/mnt/archive/tokyo, once for each node, not %q", one)
 		}
-		if _, err := rosterNode(&g.Genesis, node, ""); err != nil {
+		if _, err := rosterNode(g, node, ""); err != nil {
 			return nil, err
 		}
 		segments, err := audit.OpenSegments(dir)
@@ -146,6 +156,7 @@ type manifestNodeView struct {
 	Records uint64 `json:"records"`
 	From    uint64 `json:"from"`
 	Lacks   string `json:"lacks,omitempty"` // why it is not whole
+	Left    bool   `json:"left,omitempty"`  // it is on the roster no more
 }
 
 func viewManifest(m *auditor.Manifest) manifestView {
@@ -154,7 +165,7 @@ func viewManifest(m *auditor.Manifest) manifestView {
 		v.Since = instant(m.Since)
 	}
 	for _, n := range m.Nodes {
-		v.Nodes = append(v.Nodes, manifestNodeView{Node: n.Node, Records: n.Size, From: n.From, Lacks: n.State})
+		v.Nodes = append(v.Nodes, manifestNodeView{Node: n.Node, Records: n.Size, From: n.From, Lacks: n.State, Left: n.Left})
 	}
 	return v
 }

@@ -45,9 +45,10 @@ func (e *exportFlags) open(a *app, dir string) (*auditor.Folder, auditor.Given, 
 	if err != nil {
 		return nil, given, fmt.Errorf("%s: %w", dir, err)
 	}
+	everyone := auditor.Everyone(folder.Genesis, folder.Chain)
 	for _, id := range e.without {
-		if folder.Genesis.NodeByID(id) == nil {
-			return nil, given, fail(exitUsage, "--without %s: the nodes are %s", id, strings.Join(rosterIDs(&folder.Genesis.Genesis), ", "))
+		if everyone.NodeByID(id) == nil {
+			return nil, given, fail(exitUsage, "--without %s: the nodes are %s", id, strings.Join(rosterIDs(everyone), ", "))
 		}
 	}
 	for _, file := range e.checkpoints {

@@ -97,8 +97,8 @@ report says how many; --archive DIR reads the records there, too.`,
 	return c
 }
 
-// auditOwner says whose audit a directory is: by node or by key, in a genesis
-// document.
+// auditOwner says whose audit a directory is: by node or by key, in a genesis document
+// and the changes of the roster that are known at home.
 type auditOwner struct{ genesis, node, key string }
 
 func (o *auditOwner) flags(f *pflag.FlagSet) {
@@ -108,10 +108,11 @@ func (o *auditOwner) flags(f *pflag.FlagSet) {
 }
 
 func (o *auditOwner) find(a *app) (*authority.Genesis, *authority.Node, *ecdsa.PublicKey, error) {
-	g, err := a.verifiedGenesis(o.genesis)
+	signed, chain, err := a.pinned(o.genesis)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	g := auditor.Everyone(signed, chain)
 	n, err := rosterNode(g, o.node, o.key)
 	if err != nil {
 		return nil, nil, nil, err
@@ -126,22 +127,6 @@ func (o *auditOwner) find(a *app) (*authority.Genesis, *authority.Node, *ecdsa.P
 // auditOrigin is the first line of a node's checkpoints.
 func auditOrigin(g *authority.Genesis, n *authority.Node) string { return auditor.Origin(g, n.ID) }
 
-// verifiedGenesis is the document of --genesis, which must have its signatures,
-// or the one pinned at home.
-func (a *app) verifiedGenesis(file string) (*authority.Genesis, error) {
-	if file == "" {
-		return a.needGenesis("")
-	}
-	s, g, err := readGenesis(file)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.Verify(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return g, nil
-}
-
 // rosterNode finds a node by its id or by its key's fingerprint.
 func rosterNode(g *authority.Genesis, id, fingerprint string) (*authority.Node, error) {
 	if (id == "") == (fingerprint == "") {
@@ -152,7 +137,7 @@ func rosterNode(g *authority.Genesis, id, fingerprint string) (*authority.Node, 
 			return &g.Roster[i], nil
 		}
 	}
-	return nil, fail(exitUsage, "the genesis document names no node %s; the nodes are %s", orWord(id, "with the key "+fingerprint), strings.Join(rosterIDs(g), ", "))
+	return nil, fail(exitUsage, "the roster, as it is known here, names no node %s; the nodes are %s", orWord(id, "with the key "+fingerprint), strings.Join(rosterIDs(g), ", "))
 }
 
 // verifyView is what verifying found; damageView takes its place on damage.

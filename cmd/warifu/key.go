@@ -81,19 +81,30 @@ func (f *orderFlags) order(c *cobra.Command, g *authority.Genesis, name string) 
 	if given("threshold") || given("holders") || given("tolerate") {
 		o.F = defaultTolerate(c, f.tolerate, o.T, o.Holders)
 	}
-	for _, h := range o.Holders {
-		if g.NodeByID(h) == nil {
-			return o, fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
-		}
-	}
-	if o.T < g.Root.T || o.T > o.H() {
-		return o, fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
-			o.T, plural(len(o.Holders), "holder"), g.Root.T, len(o.Holders))
+	if err := checkShape(g, o.T, o.Holders); err != nil {
+		return o, err
 	}
 	if err := o.Check(); err != nil {
 		return o, fail(exitUsage, "%w", err)
 	}
 	return o, nil
+}
+
+// checkShape says in words what is wrong with a threshold and holders.
+func checkShape(g *authority.Genesis, threshold uint32, holders []string) error {
+	for _, h := range holders {
+		if g.NodeByID(h) == nil {
+			return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
+		}
+	}
+	switch least := int(g.Root.T); {
+	case len(holders) < least:
+		return fail(exitUsage, "--holders: %s cannot hold a key of this cluster, where the threshold is at least %d", plural(len(holders), "node"), least)
+	case int(threshold) < least, int(threshold) > len(holders):
+		return fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
+			threshold, plural(len(holders), "holder"), least, len(holders))
+	}
+	return nil
 }
 
 func (a *app) keyCreateCommand() *cobra.Command {

@@ -144,6 +144,9 @@ func (a *app) receipts(ctx context.Context, id api.Digest, from, genesis string)
 // known there.
 func (a *app) pinned(genesis string) (*authority.VerifiedGenesis, *authority.Succession, error) {
 	if genesis == "" {
+		if _, err := a.needGenesis(""); err != nil {
+			return nil, nil, err
+		}
 		h, err := a.loadHome()
 		if err != nil {
 			return nil, nil, err
@@ -156,7 +159,7 @@ func (a *app) pinned(genesis string) (*authority.VerifiedGenesis, *authority.Suc
 	}
 	g, err := s.Verify()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w", genesis, err)
 	}
 	return g, authority.Begin(g), nil
 }

@@ -134,25 +134,21 @@ func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, k
 	if err != nil {
 		return err
 	}
-	if r.Keys, err = of.ids(c.Context(), a); err != nil {
-		return err
-	}
-	r.PhaseSeconds, r.Root = of.phase, of.root || of.all && kind == authority.KindReshare
 	if of.overlap < 0 || of.overlap%time.Second != 0 || of.overlap > authority.MaxOverlapSecond*time.Second {
 		return fail(exitUsage, "--overlap is in whole seconds, from %ds to %ds, not %s", authority.MinOverlapSecond, authority.MaxOverlapSecond, of.overlap)
 	}
 	if c.Flags().Changed("overlap") {
 		r.OverlapSeconds = uint32(of.overlap / time.Second)
 	}
-	for _, h := range r.Holders {
-		if g.NodeByID(h) == nil {
-			return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
+	if kind == authority.KindReshare {
+		if err := checkShape(g, r.T, r.Holders); err != nil {
+			return err
 		}
 	}
-	if kind == authority.KindReshare && (r.T < g.Root.T || int(r.T) > len(r.Holders)) {
-		return fail(exitUsage, "a threshold of %d is not possible with %s: from %d (the cluster's minimum) to %d",
-			r.T, plural(len(r.Holders), "holder"), g.Root.T, len(r.Holders))
+	if r.Keys, err = of.ids(c.Context(), a); err != nil {
+		return err
 	}
+	r.PhaseSeconds, r.Root = of.phase, of.root || of.all && kind == authority.KindReshare
 	if err := r.Check(kind); err != nil {
 		return fail(exitUsage, "%w", err)
 	}
