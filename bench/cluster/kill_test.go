@@ -326,7 +326,11 @@ func (r *trial) starts(kills ...*kill) {
 			r.Fatal(err)
 		}
 		sealed := filepath.Join(r.c.Dir(id), "seal")
-		b, err := os.ReadFile(filepath.Join(sealed, "root-1.sealed"))
+		roots, _ := filepath.Glob(filepath.Join(sealed, "root-*.sealed")) // of its generation; a repair makes the second
+		if len(roots) != 1 {
+			r.Fatalf("%s keeps %v", id, roots)
+		}
+		b, err := os.ReadFile(roots[0])
 		if err == nil {
 			err = os.WriteFile(filepath.Join(sealed, "root-0.sealed"), b, 0o600)
 		}

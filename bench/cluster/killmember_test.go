@@ -34,18 +34,21 @@ func (l *turning) at(at stage, node string) (out []*kill) {
 	return out
 }
 
-// whoeverLeads kills whoever comes to a step that only the leader takes. Whoever leads
-// next may come to it as well, before it is known that one has died there.
-func (l *turning) whoeverLeads(p *kill, do func()) {
-	l.Helper()
-	var each []*kill
+// whoeverLeads plans the death of whoever comes to a step that only the leader takes.
+func (l *turning) whoeverLeads(p *kill) (each []*kill) {
 	for _, id := range l.c.IDs() {
-		if id != newcomer.ID {
+		if id != newcomer.ID || l.c.PID(id) != 0 {
 			each = append(each, &kill{row: row{step: p.step, hit: 1, what: p.what, stage: p.stage}, mode: p.mode, node: id})
 		}
 	}
 	l.plan(each...)
-	do()
+	return each
+}
+
+// led waits for that death. Whoever leads next may come to the step as well, before it is
+// known that one has died there.
+func (l *turning) led(p *kill, each []*kill) {
+	l.Helper()
 	l.until("a death when "+p.what, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -58,6 +61,14 @@ func (l *turning) whoeverLeads(p *kill, do func()) {
 			l.cells.add([]*kill{q})
 		}
 	}
+	l.lap(p.what)
+}
+
+// dead says whether these kills have taken place.
+func (l *turning) dead(kills ...*kill) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(kills, func(p *kill) bool { return !p.done })
 }
 
 // A node takes another's place while each step of that is the last of whoever takes it:
@@ -67,7 +78,7 @@ func TestANodeMayDieWhenItTakesAnothersPlace(t *testing.T) {
 	t.Parallel()
 	c := cells{died: map[string]int{}}
 	for _, offset := range lives() {
-		replaceOne(t, &c, offset)
+		lived(t, offset, func() []string { return replaceOne(t, &c, offset) })
 	}
 	want := len(moves)
 	if !*everyNode && *life%3 == 2 { // the seal of who comes stands before it is read back
@@ -78,7 +89,7 @@ func TestANodeMayDieWhenItTakesAnothersPlace(t *testing.T) {
 	}
 }
 
-func replaceOne(t *testing.T, c *cells, offset int) {
+func replaceOne(t *testing.T, c *cells, offset int) []string {
 	l := newTurning(t, c, offset)
 	ids := l.c.IDs()
 	old := slices.Clone(ids)
@@ -93,12 +104,11 @@ func replaceOne(t *testing.T, c *cells, offset int) {
 	if err := l.c.Newcomer(ctx, newcomer); err != nil {
 		t.Fatal(err)
 	}
-	l.whoeverLeads(moved[0], func() {
-		if err := l.c.Enlist(ctx, authority.KindNodeReplace, newcomer.ID, leaver); err != nil {
-			t.Fatal(err)
-		}
-	})
-	l.lap(moved[0].what)
+	leads := l.whoeverLeads(moved[0])
+	if err := l.c.Enlist(ctx, authority.KindNodeReplace, newcomer.ID, leaver); err != nil {
+		t.Fatal(err)
+	}
+	l.led(moved[0], leads)
 
 	// It comes to an anchor, with which it is given a vote.
 	first := slices.IndexFunc(comes, func(p *kill) bool { return p.step == "join/write-chain" })
@@ -106,14 +116,13 @@ func replaceOne(t *testing.T, c *cells, offset int) {
 	if err := l.c.Join(ctx, newcomer.ID); err != nil {
 		t.Fatal(err)
 	}
-	l.whoeverLeads(moved[1], func() {
-		if err := l.c.Restart(newcomer.ID); err != nil {
-			t.Fatal(err)
-		}
-		l.until("who comes says so", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return comes[first-1].done })
-	})
+	leads = l.whoeverLeads(moved[1])
+	if err := l.c.Restart(newcomer.ID); err != nil {
+		t.Fatal(err)
+	}
+	l.until("who comes says so", func() bool { return l.dead(comes[first-1]) })
+	l.led(moved[1], leads)
 	l.cells.add(comes[:first])
-	l.lap(moved[1].what)
 	l.member(newcomer.ID, true)
 
 	if err := l.c.Stop(newcomer.ID); err != nil {
@@ -137,34 +146,33 @@ func replaceOne(t *testing.T, c *cells, offset int) {
 	l.done("shares for who comes", comes, l.renewed(of, 1))
 
 	// An epoch is gone when three holders have erased it: without two others the one who
-	// goes is needed, and it leaves when they are back.
+	// goes is needed. It leaves when that is known of the root key too, which may be before
+	// they are back.
 	for _, away := range old[:2] {
 		if err := l.c.Stop(away); err != nil {
 			t.Fatal(err)
 		}
 	}
 	l.plan(goes...)
+	leads = l.whoeverLeads(moved[2])
 	l.passes(2 * time.Minute)
 	l.until("who goes has erased, and says so", func() bool {
 		gone := l.summary(key).Gone
-		return l.waiting() == 0 && len(gone) == 1 && !slices.Contains(gone[0].Await, leaver)
+		return l.dead(goes...) && len(gone) == 1 && !slices.Contains(gone[0].Await, leaver)
 	})
-	l.fired("who goes")
 	l.cells.add(goes)
 	l.lap("who goes has erased")
-	l.whoeverLeads(moved[2], func() {
-		for _, back := range old[:2] {
-			if err := l.c.Restart(back); err != nil {
-				t.Fatal(err)
-			}
+	for _, back := range old[:2] {
+		if err := l.c.Restart(back); err != nil {
+			t.Fatal(err)
 		}
-	})
+	}
+	l.led(moved[2], leads)
 	if err := l.c.Left(leaver); err != nil {
 		t.Fatal(err)
 	}
 	l.serving()
 	l.member(leaver, false)
-	l.lap(moved[2].what)
 
 	later := app(t, l.c)
 	l.until("all have erased", l.over(key, 1))
@@ -204,6 +212,7 @@ func replaceOne(t *testing.T, c *cells, offset int) {
 			t.Errorf("%s has the root key's epoch %d, and of the key the epochs %v", id, root, shares[key.ID()])
 		}
 	}
+	return l.missed
 }
 
 // member waits until all nodes say that one has a vote, or that it has none and has left.
