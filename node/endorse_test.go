@@ -314,7 +314,7 @@ func reach(t *testing.T, dir string) (first, last uint64) {
 // eventually10 waits for what takes real nodes some seconds.
 func eventually10(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 600 {
+	for range 1800 { // three minutes, on a busy machine
 		if is() {
 			return
 		}
