@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-keys bench-refresh timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench       what one unwrap costs, step by step"
 	@echo "make bench-goals what unwraps cost against the least that they could cost"
 	@echo "make bench-scale clusters of 3 to 9 nodes on one and two cores, and what 16 would do"
+	@echo "make bench-compare  two commits, judged by runs in turn; OLD=COMMIT NEW=COMMIT"
 	@echo "make bench-keys  what ten keys cost, and 10,000: unwraps, a start, memory"
 	@echo "make bench-refresh  new shares for 1,000 keys, and what unwraps take meanwhile"
 
@@ -116,6 +117,9 @@ bench: build
 
 bench-goals: build
 	bin/warifu-bench goals --start $(GOALS)
+
+bench-compare: deps
+	@script/bench-compare $(OLD) $(NEW) $(COMPARE)
 
 bench-scale: build
 	bin/warifu-bench scale $(SCALE)

@@ -22,7 +22,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(goalsCommand(), loadCommand(), scaleCommand(), decryptCommand(), pageCommand(), echoCommand())
+	root.AddCommand(goalsCommand(), loadCommand(), scaleCommand(), compareCommand(), decryptCommand(), pageCommand(), echoCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "warifu-bench:", err)
 		os.Exit(1)

@@ -45,6 +45,9 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 		"load --home /nonexistent --clients 64": "64 clients of one identity",
 		"load --home /nonexistent":              "no cluster is known",
 		"load --start --envelopes 2000000":      "envelopes",
+		"compare":                               "--",
+		"compare --pairs 6":                     "7 to 20 pairs",
+		"compare -n 0":                          "operations",
 		"scale --sizes 2":                       "3 to 16 nodes",
 		"scale --cores 0":                       "one core",
 		"scale -n 0":                            "operations",
@@ -65,6 +68,8 @@ func TestEachVerbHoldsItsNumbersAgainstTheirBounds(t *testing.T) {
 			c = loadCommand()
 		case "scale":
 			c = scaleCommand()
+		case "compare":
+			c = compareCommand()
 		}
 		c.SetArgs(strings.Fields(rest))
 		c.SetOut(io.Discard)
