@@ -18,6 +18,16 @@ const (
 	Context           Tag = "warifu/v1/context"
 )
 
+// Symmetric keys (sharing/tprf).
+const (
+	ItemInput      Tag = "warifu/v1/item/input"
+	ItemCommitment Tag = "warifu/v1/item/commitment"
+	ItemKey        Tag = "warifu/v1/item/key"
+	ItemAAD        Tag = "warifu/v1/item/aad"
+	ItemHash       Tag = "warifu/v1/item/hash"
+	SetKey         Tag = "warifu/v1/set-key/hash"
+)
+
 // Ceremonies (sharing/dkg, consensus/board).
 const (
 	Session        Tag = "warifu/v1/ceremony/session"
