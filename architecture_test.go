@@ -35,7 +35,8 @@ var rooms = []struct {
 	{"sharing", true, []string{"sharing/group"}},
 	{"sharing/group", true, nil},
 	{"sharing/tdh2", true, []string{"sharing", "sharing/group"}},
-	{"sharing/dkg", true, []string{"sharing", "sharing/group"}},
+	{"sharing/tprf", true, []string{"sharing"}},
+	{"sharing/dkg", true, []string{"sharing", "sharing/group", "sharing/tprf"}},
 	{"sharing/opening", true, nil},
 	{"sharing/custodian", true, []string{"sharing/opening"}},
 	{"sharing/pieces", true, nil},
@@ -61,7 +62,7 @@ var rooms = []struct {
 	{"node/ops", false, nil},
 	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
 	{"node/seal", true, []string{"api", "sharing/group", "sharing/unseal"}},
-	{"node/keyring", false, []string{"api", "hsm", "sharing/group"}},
+	{"node/keyring", false, []string{"api", "hsm", "sharing", "sharing/group", "sharing/tprf"}},
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
 	{"node/internal/trial", false, []string{"api", "authority", "consensus/ledger", "sharing/..."}}, // for tests
 	{"backup", false, []string{"authority"}},

@@ -297,6 +297,67 @@ func TestTooManyRecordSignaturesAreNotCounted(t *testing.T) { // R24
 	}
 }
 
+// R3: the record of a symmetric key lists as many set keys as its order's shape has sets,
+// and that of another key none.
+func TestTheRecordOfASymmetricKey(t *testing.T) {
+	w := newWorld(t)
+	g := w.verified()
+	verifyOf := func(threshold, h, sets int, purpose string, alter func(*KeyRecord)) error {
+		t.Helper()
+		o := w.order()
+		o.Purpose, o.T, o.Holders = purpose, uint32(threshold), o.Holders[:h]
+		o.F = uint32(min(1, h-threshold))
+		e := w.sign(Change{Cluster: o.Cluster, Kind: KindKey, Body: wire.Encode(o)}, w.custodians[:2]...)
+		r := KeyRecord{
+			Cluster: o.Cluster, Version: 1, Epoch: 1, Order: e.Encode(), Attempt: 1, RosterVersion: 1, RecordVersion: 1,
+		}
+		for range sets {
+			r.Sets = append(r.Sets, make([]byte, 32))
+		}
+		r.Key = KeyIDOf(SessionID(r.Cluster, 1, e.ID(), 1, r.LinkBefore))
+		alter(&r)
+		s := &SignedRecord{Record: r}
+		for _, n := range w.nodes[:3] {
+			sig, err := SignRecord(rand.Reader, n, &r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Signatures = append(s.Signatures, sig)
+		}
+		_, err := s.Verify(g)
+		return err
+	}
+	for _, shape := range []struct{ t, h, sets int }{{3, 5, 10}, {3, 4, 6}, {3, 3, 3}} {
+		if err := verifyOf(shape.t, shape.h, shape.sets, PurposeEncrypt, func(*KeyRecord) {}); err != nil {
+			t.Errorf("%d-of-%d: %v", shape.t, shape.h, err)
+		}
+	}
+	verify := func(purpose string, alter func(*KeyRecord)) error {
+		t.Helper()
+		return verifyOf(3, 5, 10, purpose, alter)
+	}
+	if err := verify(PurposeEncrypt, func(*KeyRecord) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		purpose string
+		alter   func(*KeyRecord)
+	}{
+		"a set too few":              {PurposeEncrypt, func(r *KeyRecord) { r.Sets = r.Sets[:9] }},
+		"a set too many":             {PurposeEncrypt, func(r *KeyRecord) { r.Sets = append(r.Sets, make([]byte, 32)) }},
+		"no sets":                    {PurposeEncrypt, func(r *KeyRecord) { r.Sets = nil }},
+		"a hash of 31 bytes":         {PurposeEncrypt, func(r *KeyRecord) { r.Sets[3] = make([]byte, 31) }},
+		"a public key":               {PurposeEncrypt, func(r *KeyRecord) { r.Y = make([]byte, 65) }},
+		"verification keys":          {PurposeEncrypt, func(r *KeyRecord) { r.YI = make([][]byte, 5) }},
+		"a second epoch":             {PurposeEncrypt, func(r *KeyRecord) { r.Epoch, r.RecordVersion, r.BornRoster = 2, 2, 1 }},
+		"sets of a key that unwraps": {PurposeUnwrap, func(r *KeyRecord) { r.YI = make([][]byte, 5) }},
+	} {
+		if err := verify(row.purpose, row.alter); !errors.Is(err, ErrRecord) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzParseEntry(f *testing.F) {
 	w := newWorld(f)
 	f.Add(w.sign(w.change(KindKey), w.custodians...).Encode())

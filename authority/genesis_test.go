@@ -180,6 +180,8 @@ func TestOrderRules(t *testing.T) {
 		{"17 holders", func(o *Order) { o.Holders = nodes(17) }, false},
 		{"a holder twice", func(o *Order) { o.Holders[4] = "n1" }, false}, // R1
 		{"a holder without a name", func(o *Order) { o.Holders[4] = "" }, false},
+		{"a symmetric key of 9 holders", func(o *Order) { o.Purpose, o.T, o.Holders = PurposeEncrypt, 5, nodes(9) }, true},
+		{"a symmetric key of 10 holders", func(o *Order) { o.Purpose, o.T, o.Holders = PurposeEncrypt, 5, nodes(10) }, false},
 		{"no purpose", func(o *Order) { o.Purpose = "" }, false},
 		{"an unknown purpose", func(o *Order) { o.Purpose = "sign" }, false}, // R16
 		{"no name", func(o *Order) { o.Name = "" }, false},

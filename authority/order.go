@@ -11,15 +11,21 @@ import (
 
 // Bounds of a threshold key.
 const (
-	MinT           = 2
-	MaxHolders     = 16
-	MaxPhaseSecond = 24 * 3600
+	MinT       = 2
+	MaxHolders = 16
+	// MaxSymmetricHolders bounds the holders of a symmetric key: the number of its sets
+	// grows as the binomials, and is 126 at 5-of-9.
+	MaxSymmetricHolders = 9
+	MaxPhaseSecond      = 24 * 3600
 )
 
 // Purposes: a key has one, fixed at birth (R16).
 const (
 	PurposeRoot   = "root"   // opens keyrings; no request takes it
 	PurposeUnwrap = "unwrap" // TDH2 envelopes
+	// PurposeEncrypt is that of symmetric keys: a threshold pseudo-random function, by
+	// which holders encrypt and decrypt.
+	PurposeEncrypt = "encrypt"
 )
 
 // ErrOrder is returned, wrapped, for an order that breaks a rule of its own.
@@ -68,6 +74,10 @@ func (o *Order) Bears(session api.Digest) (api.KeyID, uint32) {
 // H is the number of holders.
 func (o *Order) H() uint32 { return uint32(len(o.Holders)) }
 
+// Symmetric says whether the key is a threshold pseudo-random function, and has no
+// public key.
+func (o *Order) Symmetric() bool { return o.Purpose == PurposeEncrypt }
+
 // IndexOf returns the place of a node among the holders, 1..h, or 0.
 func (o *Order) IndexOf(node string) uint32 {
 	for i, h := range o.Holders {
@@ -81,8 +91,10 @@ func (o *Order) IndexOf(node string) uint32 {
 // Check holds the order against the rules of its own: they need no ledger.
 func (o *Order) Check() error {
 	switch {
-	case o.Purpose != PurposeRoot && o.Purpose != PurposeUnwrap:
+	case o.Purpose != PurposeRoot && o.Purpose != PurposeUnwrap && o.Purpose != PurposeEncrypt:
 		return fmt.Errorf("%w: unknown purpose %q", ErrOrder, o.Purpose)
+	case o.Symmetric() && len(o.Holders) > MaxSymmetricHolders:
+		return fmt.Errorf("%w: %d holders, a symmetric key has at most %d", ErrOrder, len(o.Holders), MaxSymmetricHolders)
 	case (o.Purpose == PurposeRoot) != (o.Name == ""):
 		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
 	case (o.Key == nil) != (o.Version == 0), o.Version == 1, o.Key != nil && (o.NotBefore != 0 || o.Purpose == PurposeRoot):

@@ -36,6 +36,9 @@ type KeyRecord struct {
 	// First stands in the record of a version that came by the period of the key's first
 	// order, which knows no key id.
 	First *FirstRun `cbor:"15,keyasint,omitempty"`
+	// Sets stand in the record of a symmetric key, which has no Y, W and YI: for each set
+	// of h-t+1 holders, by ascending bit set, the hash of its key, 32 bytes.
+	Sets [][]byte `cbor:"16,keyasint,omitempty"`
 }
 
 // SignedRecord is a record with the signatures of its holders.
@@ -167,10 +170,11 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: its public key is not the one that was ordered to be imported", ErrRecord)
 	case r.Key != key:
 		return nil, fmt.Errorf("%w: its key id is not that of its session, or of its order", ErrRecord)
-	case len(r.YI) != len(o.Holders):
-		return nil, fmt.Errorf("%w: %d verification keys for %d holders", ErrRecord, len(r.YI), len(o.Holders))
 	case len(s.Signatures) > MaxSignatures: // each may cost a verification (R24)
 		return nil, fmt.Errorf("%w: %d signatures", ErrRecord, len(s.Signatures))
+	}
+	if err := r.checkPublic(born.Symmetric(), o); err != nil {
+		return nil, err
 	}
 	seen := map[Fingerprint]bool{}
 	for _, sig := range s.Signatures {
@@ -188,6 +192,40 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: %w: %d of at least %d holders", ErrRecord, ErrTooFewSignatures, len(seen), o.T)
 	}
 	return &VerifiedRecord{KeyRecord: *r, order: *o, born: *born}, nil
+}
+
+// checkPublic holds that what the record says of the shares is of its kind of key, and
+// complete (R3).
+func (r *KeyRecord) checkPublic(symmetric bool, o *Order) error {
+	if !symmetric {
+		if len(r.YI) != len(o.Holders) || len(r.Sets) != 0 {
+			return fmt.Errorf("%w: %d verification keys and %d sets for %d holders", ErrRecord, len(r.YI), len(r.Sets), len(o.Holders))
+		}
+		return nil
+	}
+	switch want := setCount(len(o.Holders), int(o.T)); {
+	case len(r.Y)+len(r.W)+len(r.YI) != 0:
+		return fmt.Errorf("%w: a symmetric key has no public key", ErrRecord)
+	case r.Epoch != 1:
+		return fmt.Errorf("%w: epoch %d of a symmetric key, whose shares are never made anew", ErrRecord, r.Epoch)
+	case len(r.Sets) != want:
+		return fmt.Errorf("%w: the hashes of %d set keys, there are %d", ErrRecord, len(r.Sets), want)
+	}
+	for _, h := range r.Sets {
+		if len(h) != len(api.Digest{}) {
+			return fmt.Errorf("%w: the hash of a set key has %d bytes", ErrRecord, len(h))
+		}
+	}
+	return nil
+}
+
+// setCount is the number of sets of h-t+1 among h holders.
+func setCount(h, t int) int {
+	n := 1
+	for i := 1; i < t; i++ { // h over t-1
+		n = n * (h - t + 1 + i) / i
+	}
+	return n
 }
 
 // ParseOrder reads the order inside a change of the kind [KindKey].

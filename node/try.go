@@ -11,6 +11,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/hsm"
 	"warifu.dev/node/keyring"
+	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 )
 
@@ -126,10 +127,17 @@ func Try(files map[string][]byte, scratch string, records [][]byte, open func(HS
 	return t, nil
 }
 
-// fits says whether a share is the one that its node holds by a record: x·G = Y_i.
+// fits says whether a share is the one that its node holds by a record: x·G = Y_i, or the
+// keys of its sets have the hashes that stand there.
 func fits(s *keyring.Share, r *authority.VerifiedRecord, node string) bool {
 	i := r.Order().IndexOf(node)
 	if i == 0 || s.Index != i {
+		return false
+	}
+	if o := r.Order(); o.Symmetric() {
+		return s.Sets != nil && s.Sets.Params() == (sharing.Params{T: int(o.T), H: len(o.Holders)}) && s.Sets.Fits(s.Session, r.Sets)
+	}
+	if s.Scalar == nil {
 		return false
 	}
 	yi, err := group.DecodePoint(r.YI[i-1])

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,9 +56,20 @@ func (e *Epoch) IndexOf(node string) uint32 {
 // Vouched says whether so many holders have signed the record that a client believes it.
 func (e *Epoch) Vouched() bool { return len(e.Signed) >= int(e.T) }
 
+// ErrSymmetric means that a symmetric key is asked for what only a key with a public key
+// has, or may.
+var ErrSymmetric = errors.New("a symmetric key has no public key, and its shares are never made anew: rotate it")
+
+// Symmetric says whether the key is a threshold pseudo-random function, and has no
+// public key.
+func (k *Key) Symmetric() bool { return k.Purpose == authority.PurposeEncrypt }
+
 // Public is the key's public half with the threshold and the holders of one of its
 // epochs: Y, W and Δ are those of its birth.
 func (k *Key) Public(cluster api.ClusterID, e *Epoch) (*tdh2.PublicKey, error) {
+	if k.Symmetric() {
+		return nil, fmt.Errorf("public half of the key %s: %w", k.ID, ErrSymmetric)
+	}
 	y, err := group.DecodePoint(e.Record.Y)
 	if err != nil {
 		return nil, fmt.Errorf("record of the key %s: %w", k.ID, err)

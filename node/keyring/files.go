@@ -10,7 +10,8 @@ import (
 	"warifu.dev/internal/disk"
 )
 
-// maxFile bounds what is written and read back: about 50,000 shares.
+// maxFile bounds what is written and read back: about 50,000 shares, or 3,600 of
+// symmetric keys of 5-of-9.
 const maxFile = 8 << 20
 
 // Unfinished ends the name of a file that a crash may have left half written.

@@ -24,7 +24,9 @@ import (
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // Errors of a keyring.
@@ -98,8 +100,9 @@ type Share struct {
 	Session     api.Digest // that made it
 	Opened      uint64     // the place of that session in the log
 	Index       uint32
-	Scalar      *group.Scalar
-	Endorsement secret.Bytes // key for endorsements, of this node and epoch
+	Scalar      *group.Scalar // nil of a symmetric key
+	Sets        *tprf.Share   // of a symmetric key, else nil
+	Endorsement secret.Bytes  // key for endorsements, of this node and epoch
 }
 
 // Keyring is what is open of a node's newest generation. It is safe for concurrent
@@ -162,10 +165,15 @@ type shareSecret struct {
 	Version     uint32     `cbor:"2,keyasint"`
 	Epoch       uint64     `cbor:"3,keyasint"`
 	Index       uint32     `cbor:"4,keyasint"`
-	Scalar      []byte     `cbor:"5,keyasint"`
+	Scalar      []byte     `cbor:"5,keyasint,omitempty"`
 	Endorsement []byte     `cbor:"6,keyasint"`
 	Session     api.Digest `cbor:"7,keyasint"`
 	Opened      uint64     `cbor:"8,keyasint,omitempty"`
+
+	// Of a symmetric key, in the place of the scalar.
+	T    int    `cbor:"9,keyasint,omitempty"`
+	H    int    `cbor:"10,keyasint,omitempty"`
+	Sets []byte `cbor:"11,keyasint,omitempty"` // 32 bytes each
 }
 
 // Newest returns the generation on disk that [Open] opens, or 0.
@@ -250,7 +258,7 @@ func raise(cfg Config, g uint64, root Root, shares map[shareID]*Share) (*Keyring
 
 func sameShares(a, b map[shareID]*Share) bool {
 	return maps.EqualFunc(a, b, func(x, y *Share) bool {
-		return x.Index == y.Index && x.Session == y.Session && x.Opened == y.Opened && x.Scalar.Equal(y.Scalar) && x.Endorsement.Equal(y.Endorsement)
+		return x.same(y) && x.Opened == y.Opened && x.Endorsement.Equal(y.Endorsement)
 	})
 }
 
@@ -503,7 +511,7 @@ func (k *Keyring) PutAll(list []Share) error {
 	for _, s := range list {
 		id := shareID{s.Key, s.Version, s.Epoch}
 		if have := next[id]; have != nil {
-			if have.Session == s.Session && have.Index == s.Index && have.Scalar.Equal(s.Scalar) {
+			if have.same(&s) {
 				continue
 			}
 			return fmt.Errorf("%w: %s, epoch %d", ErrAnother, s.Key, s.Epoch)
@@ -529,7 +537,7 @@ func (k *Keyring) PutAll(list []Share) error {
 	defer wipe(back)
 	for _, id := range added {
 		got, ok := back[id]
-		if !ok || !got.Scalar.Equal(next[id].Scalar) || !got.Endorsement.Equal(next[id].Endorsement) {
+		if !ok || !got.same(next[id]) || !got.Endorsement.Equal(next[id].Endorsement) {
 			return ErrReadBack
 		}
 	}
@@ -582,21 +590,73 @@ func wipe(shares map[shareID]*Share) {
 }
 
 func (s *Share) wipe() {
-	s.Scalar.Wipe()
+	if s.Scalar != nil {
+		s.Scalar.Wipe()
+	}
+	if s.Sets != nil {
+		s.Sets.Wipe()
+	}
 	s.Endorsement.Wipe()
+}
+
+// same reports whether o is what the same session made.
+func (s *Share) same(o *Share) bool {
+	if s.Index != o.Index || s.Session != o.Session || (s.Sets == nil) != (o.Sets == nil) {
+		return false
+	}
+	if s.Sets != nil {
+		return s.Sets.Equal(o.Sets)
+	}
+	return s.Scalar.Equal(o.Scalar)
+}
+
+// encode is the share as it is written; the caller wipes it.
+func (s *Share) encode() shareSecret {
+	e := shareSecret{
+		Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
+		Endorsement: s.Endorsement.Reveal(), Session: s.Session, Opened: s.Opened,
+	}
+	if s.Sets == nil {
+		e.Scalar = s.Scalar.Bytes()
+		return e
+	}
+	p := s.Sets.Params()
+	e.T, e.H, e.Sets = p.T, p.H, s.Sets.Bytes().Reveal()
+	return e
+}
+
+// decode reads what encode has written, and wipes it.
+func (e *shareSecret) decode() (*Share, error) {
+	defer clear(e.Scalar)
+	defer clear(e.Sets)
+	s := &Share{
+		Key: e.Key, Version: e.Version, Epoch: e.Epoch, Index: e.Index,
+		Endorsement: secret.New(e.Endorsement), Session: e.Session, Opened: e.Opened,
+	}
+	if len(e.Endorsement) != SaltSize || (len(e.Scalar) == 0) == (len(e.Sets) == 0) {
+		return nil, ErrOpen
+	}
+	var err error
+	if len(e.Sets) == 0 {
+		s.Scalar, err = group.DecodeNonZeroScalar(e.Scalar)
+	} else {
+		s.Sets, err = tprf.NewShare(sharing.Params{T: e.T, H: e.H}, sharing.Index(e.Index), secret.New(e.Sets))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (k *Keyring) writeShares(shares map[shareID]*Share) error {
 	f := sharesFile{Format: format}
 	for _, s := range shares {
-		f.Shares = append(f.Shares, shareSecret{
-			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: s.Scalar.Bytes(), Endorsement: s.Endorsement.Reveal(), Session: s.Session, Opened: s.Opened,
-		})
+		f.Shares = append(f.Shares, s.encode())
 	}
 	defer func() {
 		for _, s := range f.Shares {
 			clear(s.Scalar)
+			clear(s.Sets)
 		}
 	}()
 	slices.SortFunc(f.Shares, func(a, b shareSecret) int {
@@ -639,18 +699,14 @@ func (k *Keyring) readShares() (map[shareID]*Share, error) {
 		return nil, fmt.Errorf("%w: format %d", ErrOpen, f.Format)
 	}
 	out := make(map[shareID]*Share, len(f.Shares))
-	for _, s := range f.Shares {
-		scalar, err := group.DecodeNonZeroScalar(s.Scalar)
-		clear(s.Scalar)
-		id := shareID{s.Key, s.Version, s.Epoch}
-		if err != nil || len(s.Endorsement) != SaltSize || out[id] != nil {
+	for _, e := range f.Shares {
+		s, err := e.decode()
+		id := shareID{e.Key, e.Version, e.Epoch}
+		if err != nil || out[id] != nil {
 			wipe(out)
-			return nil, fmt.Errorf("%w: share of the key %s", ErrOpen, s.Key)
+			return nil, fmt.Errorf("%w: share of the key %s", ErrOpen, e.Key)
 		}
-		out[id] = &Share{
-			Key: s.Key, Version: s.Version, Epoch: s.Epoch, Index: s.Index,
-			Scalar: scalar, Endorsement: secret.New(s.Endorsement), Session: s.Session, Opened: s.Opened,
-		}
+		out[id] = s
 	}
 	return out, nil
 }

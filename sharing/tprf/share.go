@@ -1,11 +1,13 @@
 package tprf
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/tag"
@@ -76,6 +78,54 @@ func (s *Share) Bytes() secret.Bytes {
 		out = append(out, k.Reveal()...)
 	}
 	return secret.New(out)
+}
+
+// Params are the t and h of the key.
+func (s *Share) Params() sharing.Params { return s.params }
+
+// Index is the holder's.
+func (s *Share) Index() sharing.Index { return s.index }
+
+// Equal reports, in constant time in the keys, whether o is the same share.
+func (s *Share) Equal(o *Share) bool {
+	a, b := s.Bytes(), o.Bytes()
+	defer a.Wipe()
+	defer b.Wipe()
+	return s.params == o.params && s.index == o.index && a.Equal(b)
+}
+
+// Clone returns a copy of its own.
+func (s *Share) Clone() *Share {
+	c := &Share{params: s.params, index: s.index, sets: s.sets}
+	for _, k := range s.keys {
+		c.keys = append(c.keys, secret.Clone(k.Reveal()))
+	}
+	return c
+}
+
+// Hashes are those of the set keys, in the order of [Held]: see [SetKeyHash].
+func (s *Share) Hashes(session [32]byte) [][32]byte {
+	out := make([][32]byte, len(s.keys))
+	for k, set := range s.sets {
+		out[k] = SetKeyHash(session, set, s.keys[k])
+	}
+	return out
+}
+
+// Fits reports whether the set keys have the hashes that a record lists, one of 32 bytes
+// for each of [Sets].
+func (s *Share) Fits(session [32]byte, record [][]byte) bool {
+	all := Sets(s.params)
+	if len(record) != len(all) {
+		return false
+	}
+	for k, h := range s.Hashes(session) {
+		at, _ := slices.BinarySearch(all, s.sets[k])
+		if !bytes.Equal(record[at], h[:]) {
+			return false
+		}
+	}
+	return true
 }
 
 // Wipe overwrites the keys; the share must not be used afterwards.
