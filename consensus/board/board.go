@@ -27,8 +27,8 @@ var (
 // posted is one post that counts.
 type posted struct {
 	hash [32]byte
-	body any    // *dkg.Join, *dkg.Commit, *dkg.Dealing, *dkg.Judged, or nil for a receipt
-	raw  []byte // what was posted, while somebody may need it; never of a receipt
+	body any    // *dkg.Join, *dkg.Commit, *dkg.Dealing, *dkg.Judged, or for a receipt *dkg.Receipt of a symmetric key, and else nil
+	raw  []byte // what was posted, while somebody may need it; of receipts only those of a symmetric key
 }
 
 // list is what a phase has collected, by place-1. A list is never changed once a
@@ -150,7 +150,7 @@ func (b *Board) Post(author sharing.Index, kind dkg.Kind, body []byte) (*Board, 
 	}
 	n := b.next("post", author, hash[:])
 	p := &posted{hash: hash, body: checked}
-	if kind != dkg.KindReceipt {
+	if kind != dkg.KindReceipt || b.session.Symmetric != nil {
 		p.raw = bytes.Clone(body)
 	}
 	n.posts[kind][author-1] = p
@@ -188,7 +188,10 @@ func (b *Board) check(author sharing.Index, kind dkg.Kind, body []byte) (any, er
 	case dkg.KindVerdict:
 		return dkg.CheckVerdict(b.session, author, b.previous, bodies[dkg.Join](b, dkg.KindJoin), bodies[dkg.Dealing](b, dkg.KindDeal), body)
 	default:
-		return nil, dkg.CheckReceipt(b.session, author, b.outcome, body)
+		if err := dkg.CheckReceipt(b.session, author, b.outcome, body); err != nil || b.session.Symmetric == nil {
+			return nil, err
+		}
+		return dkg.DecodeReceipt(body)
 	}
 }
 
@@ -265,6 +268,9 @@ func (b *Board) Expire() (*Board, error) {
 // confirmed, or R have and enough participants say that the confirm phase is late.
 func (b *Board) ReadyToActivate() bool {
 	if b.phase != dkg.PhaseConfirm {
+		return false
+	}
+	if b.disputed() != 0 {
 		return false
 	}
 	receipts := len(b.Receipts())

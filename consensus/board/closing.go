@@ -62,6 +62,7 @@ func (b *Board) enoughJoined() bool {
 // complete. The next one begins empty, so there is never a second to close. The
 // confirm phase ends by [Board.Activate] only.
 func (b *Board) advance() {
+	b.endDisputed()
 	if b.phase >= dkg.PhaseConfirm || !b.complete() {
 		return
 	}
@@ -99,9 +100,17 @@ func (b *Board) fail(reason string) {
 
 // forget lets go of the posts that nobody needs once the ceremony has ended: they
 // are most of a board's size, and all that is sealed. The digest still covers them.
-// Of a verdict only what it said about whom is kept: it showed receive keys.
+// Of a verdict only what it said about whom is kept: it showed receive keys. What a
+// receipt of a symmetric key says stands in the key's record.
 func (b *Board) forget() {
 	b.known = nil
+	if b.session.Symmetric != nil {
+		for k, p := range b.posts[dkg.KindReceipt] {
+			if p != nil {
+				b.posts[dkg.KindReceipt][k] = &posted{hash: p.hash}
+			}
+		}
+	}
 	b.posts[dkg.KindJoin], b.posts[dkg.KindCommit], b.posts[dkg.KindDeal] = list{}, list{}, list{}
 	for k, p := range b.posts[dkg.KindVerdict] {
 		if p != nil {

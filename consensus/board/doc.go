@@ -35,6 +35,10 @@
 // In an import the owner of the key is the only dealer: it is out, or silent, and the
 // session is abandoned. Of its word no phase closes and no session ends.
 //
+// At the birth of a symmetric key the receipts of the members of a set must say the same
+// of its key. If they differ nothing is activated, and the session is abandoned once all
+// are there or the confirm phase is late; the reason names the set and who said what.
+//
 // The caller has checked that a post's author signed it and stands at that place
 // in the order. What a post must look like is in sharing/dkg.
 package board // import "warifu.dev/consensus/board"

@@ -37,6 +37,10 @@ type encoded struct {
 	Events    [32]byte        `cbor:"11,keyasint"`
 	N         int             `cbor:"12,keyasint"`
 	Old       *encodedOld     `cbor:"13,keyasint,omitempty"`
+
+	// The key that is born, if it is symmetric.
+	Symmetric []byte `cbor:"14,keyasint,omitempty"`
+	Version   uint32 `cbor:"15,keyasint,omitempty"`
 }
 
 type encodedPost struct {
@@ -134,6 +138,9 @@ func (b *Board) encoded() *encoded {
 		T: b.session.T, H: b.session.H, F: b.session.F, N: b.session.N, Phase: b.phase, Previous: b.previous,
 		Late: marked(&b.late), Abandon: marked(&b.abandon), Abandoned: b.abandoned, Events: b.events,
 	}
+	if k := b.session.Symmetric; k != nil {
+		e.Symmetric, e.Version = k.Key[:], k.Version
+	}
 	for kind := dkg.KindJoin; kind <= dkg.KindReceipt; kind++ {
 		for k, p := range b.posts[kind] {
 			if p == nil {
@@ -167,6 +174,12 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 	b := &Board{
 		session: dkg.Session{ID: id, Cluster: cluster, T: e.T, H: e.H, F: e.F, N: e.N, Old: old},
 		phase:   e.Phase, abandoned: e.Abandoned, events: e.Events,
+	}
+	if len(e.Symmetric) != 0 {
+		if len(e.Symmetric) != 32 {
+			return nil, fmt.Errorf("%w: a key id of %d bytes", ErrEncoding, len(e.Symmetric))
+		}
+		b.session.Symmetric = &dkg.SymmetricKey{Key: [32]byte(e.Symmetric), Version: e.Version}
 	}
 	if err := b.session.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
@@ -240,8 +253,8 @@ func (b *Board) restoreOutcome(e *encodedOutcome, closed [32]byte) error {
 	if e == nil {
 		return nil
 	}
-	if len(e.Keys) != b.session.N {
-		return fmt.Errorf("%w: %d keys of %d", ErrEncoding, len(e.Keys), b.session.N)
+	if len(e.Keys) != b.session.PublicKeys() {
+		return fmt.Errorf("%w: %d keys of %d", ErrEncoding, len(e.Keys), b.session.PublicKeys())
 	}
 	keys := make([]dkg.Public, len(e.Keys))
 	for k := range e.Keys {
@@ -267,7 +280,7 @@ func (b *Board) restorePost(e *encodedPost) error {
 	p := &posted{hash: e.Hash, raw: e.Raw}
 	ended := b.phase > dkg.PhaseConfirm
 	switch {
-	case e.Kind == dkg.KindReceipt:
+	case e.Kind == dkg.KindReceipt && (ended || b.session.Symmetric == nil):
 		if len(e.Raw) != 0 {
 			return fmt.Errorf("%w: a receipt is kept whole", ErrEncoding)
 		}

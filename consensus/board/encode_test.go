@@ -23,7 +23,9 @@ func everyBoard(t *testing.T) []*Board {
 	reshare.silent[4] = true
 	owned, _ := imported(t, 2, 4, whole(t, []byte("whole")))
 	owned.silent[4] = true
-	return slices.Concat(boardsOf(birth), boardsOf(reshare), boardsOf(owned))
+	symmetric := begin(t, symmetricSession(2, 4, "encoded too"))
+	symmetric.silent[4] = true
+	return slices.Concat(boardsOf(birth), boardsOf(reshare), boardsOf(owned), boardsOf(symmetric))
 }
 
 func boardsOf(c *ceremony) []*Board {

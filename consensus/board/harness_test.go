@@ -15,6 +15,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // ceremony drives honest participants and a board, in memory. A test takes over
@@ -27,6 +28,7 @@ type ceremony struct {
 	rand   *rand.ChaCha8
 	silent map[sharing.Index]bool
 	shares map[sharing.Index][]*group.Scalar // by place, then by key
+	sets   map[sharing.Index]*tprf.Share     // of a symmetric key
 	posts  []entry                           // everything that was taken
 }
 
@@ -59,7 +61,7 @@ func beginWith(t *testing.T, s dkg.Session, old map[sharing.Index][]*group.Scala
 	}
 	c := &ceremony{
 		T: t, s: s, b: New(s), rand: rand.NewChaCha8(seed), parts: map[sharing.Index]*dkg.Participant{},
-		silent: map[sharing.Index]bool{}, shares: map[sharing.Index][]*group.Scalar{},
+		silent: map[sharing.Index]bool{}, shares: map[sharing.Index][]*group.Scalar{}, sets: map[sharing.Index]*tprf.Share{},
 	}
 	for _, i := range c.everyone() {
 		p, err := dkg.NewParticipant(s, i, old[i], c.rand)
@@ -82,7 +84,7 @@ func (c *ceremony) step(i sharing.Index) dkg.Ready {
 	if err != nil {
 		c.Fatalf("holder %d in the %v phase: %v", i, v.Phase, err)
 	}
-	if ready.Post == nil && ready.Shares == nil {
+	if ready.Post == nil && ready.Shares == nil && ready.Sets == nil {
 		return ready
 	}
 	stored := c.parts[i].State()
@@ -101,14 +103,24 @@ func (c *ceremony) step(i sharing.Index) dkg.Ready {
 		c.Errorf("holder %d in the %v phase: a restarted participant says something else", i, v.Phase)
 	case ready.Post != nil && (ready.Post.Kind != again.Post.Kind || string(ready.Post.Body) != string(again.Post.Body)):
 		c.Errorf("holder %d in the %v phase: a restarted participant posts other bytes", i, v.Phase)
-	case !sameShares(ready.Shares, again.Shares):
+	case !sameShares(ready.Shares, again.Shares), !sameSets(ready.Sets, again.Sets):
 		c.Errorf("holder %d in the %v phase: a restarted participant has another share", i, v.Phase)
 	}
 	c.parts[i] = restarted
 	if ready.Shares != nil {
 		c.shares[i] = ready.Shares
 	}
+	if ready.Sets != nil {
+		c.sets[i] = ready.Sets
+	}
 	return ready
+}
+
+func sameSets(a, b *tprf.Share) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(b)
 }
 
 func sameShares(a, b []*group.Scalar) bool {
@@ -205,6 +217,11 @@ func (c *ceremony) finish(qual ...sharing.Index) {
 		c.Fatal(err)
 	}
 	c.b = done
+	for i, x := range c.sets {
+		if ready := c.step(i); ready.Post != nil || !sameSets(ready.Sets, x) {
+			c.Errorf("holder %d says something else after the end", i)
+		}
+	}
 	for i, x := range c.shares {
 		if ready := c.step(i); ready.Post != nil || !sameShares(ready.Shares, x) {
 			c.Errorf("holder %d says something else after the end", i)
@@ -230,6 +247,10 @@ func (c *ceremony) confirm(qual ...sharing.Index) {
 		if !c.silent[i] {
 			holders = append(holders, i)
 		}
+	}
+	if c.s.Symmetric != nil {
+		c.holdSets(holders)
+		return
 	}
 	for k := range c.s.N {
 		c.hold(holders, k, o.Keys[k])
@@ -297,6 +318,11 @@ type stolen struct {
 	Polynomials [][]byte `cbor:"10,keyasint"`
 	Posts       [][]byte `cbor:"11,keyasint"`
 	Shares      [][]byte `cbor:"12,keyasint"`
+
+	Key           []byte `cbor:"13,keyasint,omitempty"`
+	Version       uint32 `cbor:"14,keyasint,omitempty"`
+	Contributions []byte `cbor:"15,keyasint,omitempty"`
+	SetKeys       []byte `cbor:"16,keyasint,omitempty"`
 }
 
 func (c *ceremony) steal(i sharing.Index) *stolen {
@@ -353,7 +379,11 @@ func (d *dealer) commit() []byte {
 
 func bind(s dkg.Session, parts ...[]byte) [][]byte {
 	old := s.Old.Digest()
-	return append([][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:]}, parts...)
+	list := [][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:]}
+	if k := s.Symmetric; k != nil {
+		list = append(list, k.Key[:], tag.Uint64(uint64(k.Version)))
+	}
+	return append(list, parts...)
 }
 
 func (d *dealer) prove(s dkg.Session, me sharing.Index, previous [32]byte) []byte {

@@ -26,6 +26,8 @@ const (
 	ItemAAD        Tag = "warifu/v1/item/aad"
 	ItemHash       Tag = "warifu/v1/item/hash"
 	SetKey         Tag = "warifu/v1/set-key/hash"
+	SetKeyDerived  Tag = "warifu/v1/set-key/derived"
+	Contribution   Tag = "warifu/v1/set-key/contribution"
 )
 
 // Ceremonies (sharing/dkg, consensus/board).

@@ -7,6 +7,7 @@ import (
 	"warifu.dev/internal/tag"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 var (
@@ -120,6 +121,7 @@ func CheckCommit(s Session, author sharing.Index, previous [32]byte, body []byte
 // Dealing is a deal that passed [CheckDeal], its only maker besides the zero value.
 type Dealing struct {
 	commitments []sharing.Commitments // one for each key
+	sets        map[tprf.Set][]byte   // of a symmetric key: the hash of the contribution to each of the dealer's sets
 	boxes       [][]byte
 }
 
@@ -145,6 +147,9 @@ func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commi
 	if d.Previous != previous {
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrPrevious)
 	}
+	if s.Symmetric != nil {
+		return checkSetDeal(s, dealer, commit, joins, d)
+	}
 	if len(d.Commitments) != s.N || len(d.Proofs) != s.N { // R3
 		return nil, fmt.Errorf("check the deal of holder %d: %d commitments and %d proofs for %d keys: %w", dealer, len(d.Commitments), len(d.Proofs), s.N, ErrBatch)
 	}
@@ -158,17 +163,8 @@ func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commi
 	if hash != commit.Hash { // R5
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrCommitment)
 	}
-	if len(d.Boxes) != s.H { // R3
-		return nil, fmt.Errorf("check the deal of holder %d: %d boxes for %d holders: %w", dealer, len(d.Boxes), s.H, ErrBoxes)
-	}
-	for k, box := range d.Boxes {
-		recipient, want := sharing.Index(k+1), BoxSize(s.N)
-		if recipient == dealer || joins[k] == nil {
-			want = 0
-		}
-		if len(box) != want {
-			return nil, fmt.Errorf("check the deal of holder %d: box of %d bytes for holder %d: %w", dealer, len(box), recipient, ErrBoxes)
-		}
+	if err := checkBoxes(s, dealer, joins, d.Boxes); err != nil {
+		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, err)
 	}
 	for k, c := range commitments {
 		if s.Old != nil && !c.Constant().Equal(s.Old.verificationKey(k, dealer)) {
@@ -179,6 +175,23 @@ func CheckDeal(s Session, dealer sharing.Index, previous [32]byte, commit *Commi
 		}
 	}
 	return &Dealing{commitments: commitments, boxes: d.Boxes}, nil
+}
+
+// checkBoxes holds that there is one box for each recipient that joined.
+func checkBoxes(s Session, dealer sharing.Index, joins []*Join, boxes [][]byte) error {
+	if len(boxes) != s.H { // R3
+		return fmt.Errorf("%d boxes for %d holders: %w", len(boxes), s.H, ErrBoxes)
+	}
+	for k, box := range boxes {
+		recipient, want := sharing.Index(k+1), 0
+		if joins[k] != nil {
+			want = s.boxSize(dealer, recipient)
+		}
+		if len(box) != want {
+			return fmt.Errorf("box of %d bytes for holder %d: %w", len(box), recipient, ErrBoxes)
+		}
+	}
+	return nil
 }
 
 // Judged is a verdict that passed [CheckVerdict], with each complaint settled.
@@ -240,6 +253,11 @@ func SettleComplaint(s Session, dealer, complainer sharing.Index, join *Join, de
 	if string(sk.PublicKey().Bytes()) != string(join.ReceiveKeys[dealer-1]) {
 		return false, fmt.Errorf("settle a complaint about dealer %d: %w", dealer, ErrReceiveKey)
 	}
+	if s.Symmetric != nil {
+		list, ok := deal.openContributions(s, dealer, complainer, sk)
+		wipeContributions(list)
+		return !ok, nil
+	}
 	list, err := openBox(s, dealer, complainer, sk, deal.boxes[complainer-1])
 	if err != nil {
 		return true, nil
@@ -272,6 +290,15 @@ func CheckReceipt(s Session, author sharing.Index, o *Outcome, body []byte) erro
 	}
 	if r.Transcript != o.Transcript {
 		return fmt.Errorf("check the receipt of holder %d: %w", author, ErrTranscript)
+	}
+	if s.Symmetric != nil {
+		if err := r.checkSets(s, author); err != nil {
+			return fmt.Errorf("check the receipt of holder %d: %w", author, err)
+		}
+		return nil
+	}
+	if len(r.Sets) != 0 {
+		return fmt.Errorf("check the receipt of holder %d: %w", author, ErrSets)
 	}
 	if len(r.Proofs) != s.N { // R3
 		return fmt.Errorf("check the receipt of holder %d: %d proofs for %d keys: %w", author, len(r.Proofs), s.N, ErrBatch)

@@ -25,6 +25,13 @@
 // and ends the session. The owner knows the key, and what it dealt; nothing here can
 // take that from it. The shares of the next refresh it does not know.
 //
+// A symmetric key is no polynomial: it is one random key for each set of h-t+1 holders,
+// see package tprf. At its birth, [SymmetricKey], each member of a set deals 32 random
+// bytes to the other members: its commitments are their hashes, its box for a recipient
+// holds what it gives to all sets that both are in, and a receipt says the hash of each of
+// its author's set keys, which the members must agree on. Such a key has one epoch; there
+// is no refresh and no reshare of it, and its next version is another birth.
+//
 // One session serves a batch of keys of one shape, [MaxBatch] at most, in one round
 // of posts: a deal carries the commitments to one polynomial per key, and each of its
 // boxes one sub-share per key. A dealer that is wrong about one key of the batch is
@@ -44,7 +51,8 @@
 //	                  and one sealed box of sub-shares per recipient
 //	verdict  Verdict  all is well, or: this dealer cheated me, and here is the
 //	                  receive key made for it, so look for yourselves
-//	confirm  Receipt  a proof under each new share over the whole transcript
+//	confirm  Receipt  a proof under each new share over the whole transcript;
+//	                  of a symmetric key the hashes of my set keys
 //
 // Committing before revealing, and the proof of knowledge, keep the last poster
 // from choosing the key (R5). A dealer who drops out after seeing the others'

@@ -18,7 +18,7 @@ var ErrOutcome = errors.New("dkg: the qualified dealings make no key")
 type Outcome struct {
 	Qual       []sharing.Index // the places of the qualified dealers, ascending
 	Transcript [32]byte        // the hash of all posts that count
-	Keys       []Public        // one for each key of the batch
+	Keys       []Public        // one for each key of the batch; none of a symmetric key
 	T, H       int
 }
 
@@ -50,6 +50,14 @@ func ClosedHash(s Session, phase Phase, previous [32]byte, posts []*[32]byte) [3
 func NewOutcome(s Session, qual []sharing.Index, deals []*Dealing, closed [32]byte) (*Outcome, error) {
 	if err := checkQual(s, qual); err != nil {
 		return nil, fmt.Errorf("add up the dealings: %w", err)
+	}
+	if s.Symmetric != nil {
+		for _, i := range qual {
+			if deals[i-1] == nil {
+				return nil, fmt.Errorf("put the contributions together: dealer %d: %w", i, ErrOutcome)
+			}
+		}
+		return OutcomeOf(s, qual, nil, closed)
 	}
 	keys := make([]Public, s.N)
 	list := make([]sharing.Commitments, len(qual))
@@ -126,7 +134,7 @@ func OutcomeOf(s Session, qual []sharing.Index, keys []Public, closed [32]byte) 
 	if err := checkQual(s, qual); err != nil {
 		return nil, fmt.Errorf("make an outcome: %w", err)
 	}
-	if len(keys) != s.N {
+	if len(keys) != s.PublicKeys() {
 		return nil, fmt.Errorf("make an outcome of %d keys: %w", len(keys), ErrBatch)
 	}
 	transcript := [][]byte{closed[:], tag.Uint64(uint64(len(qual)))}

@@ -12,6 +12,7 @@ import (
 	"warifu.dev/internal/wire"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 var (
@@ -36,9 +37,11 @@ type Participant struct {
 	session Session
 	me      sharing.Index           // our place
 	keys    []secret.Bytes          // private receive keys, by the dealer's place; empty where nobody sends us anything
-	polys   []*sharing.Polynomial   // one for each key; none if we do not deal
+	polys   []*sharing.Polynomial   // one for each key; none if we do not deal, or deal contributions
+	sets    secret.Bytes            // of a symmetric key: our contribution to each of our sets, in the order of [tprf.Held]
 	posts   [KindReceipt + 1][]byte // by kind; nil while not prepared
 	shares  []*group.Scalar         // one for each key; none before the confirm phase
+	setKeys *tprf.Share             // of a symmetric key; nil before the confirm phase
 	dirty   bool                    // changed since the last State
 }
 
@@ -55,6 +58,8 @@ type Ready struct {
 	// key; before that, nil. They come together with the receipt, and must be safely
 	// stored before the receipt is sent.
 	Shares []*group.Scalar
+	// Sets is this holder's share of a symmetric key, in the place of Shares.
+	Sets *tprf.Share
 }
 
 // NewParticipant draws the receive keys and the polynomials of the participant at
@@ -83,6 +88,14 @@ func NewParticipant(s Session, me sharing.Index, old []*group.Scalar, rand io.Re
 			return nil, fmt.Errorf("begin a ceremony: draw a receive key: %w", err)
 		}
 		p.keys[k] = secret.New(seed)
+	}
+	if s.Symmetric != nil {
+		contributions := make([]byte, len(s.held(me))*ContributionSize)
+		p.sets = secret.New(contributions)
+		if _, err := io.ReadFull(rand, contributions); err != nil {
+			p.Wipe()
+			return nil, fmt.Errorf("begin a ceremony: draw contributions: %w", err)
+		}
 	}
 	for k := range p.dealt() {
 		poly, err := newPolynomial(s, k, old, rand)
@@ -122,7 +135,7 @@ func newPolynomial(s Session, k int, old []*group.Scalar, rand io.Reader) (*shar
 
 // dealt is how many polynomials we deal: one for each key, or none.
 func (p *Participant) dealt() int {
-	if p.session.Deals(p.me) {
+	if p.session.Deals(p.me) && p.session.Symmetric == nil {
 		return p.session.N
 	}
 	return 0
@@ -143,6 +156,12 @@ type state struct {
 	Polynomials [][]byte      `cbor:"10,keyasint"`
 	Posts       [][]byte      `cbor:"11,keyasint"` // by kind from [KindJoin] on; empty while not prepared
 	Shares      [][]byte      `cbor:"12,keyasint"` // none before the confirm phase
+
+	// Of a symmetric key.
+	Key           []byte `cbor:"13,keyasint,omitempty"`
+	Version       uint32 `cbor:"14,keyasint,omitempty"`
+	Contributions []byte `cbor:"15,keyasint,omitempty"`
+	SetKeys       []byte `cbor:"16,keyasint,omitempty"` // none before the confirm phase
 }
 
 func (st *state) wipe() {
@@ -151,6 +170,8 @@ func (st *state) wipe() {
 			clear(b)
 		}
 	}
+	clear(st.Contributions)
+	clear(st.SetKeys)
 }
 
 // State returns all that [Restore] needs, and counts as stored what it returns:
@@ -171,6 +192,12 @@ func (p *Participant) State() secret.Bytes {
 	for _, x := range p.shares {
 		st.Shares = append(st.Shares, x.Bytes())
 	}
+	if k := s.Symmetric; k != nil {
+		st.Key, st.Version, st.Contributions = k.Key[:], k.Version, bytes.Clone(p.sets.Reveal())
+		if p.setKeys != nil {
+			st.SetKeys = p.setKeys.Bytes().Reveal()
+		}
+	}
 	p.dirty = false
 	return secret.New(wire.Encode(st))
 }
@@ -184,7 +211,7 @@ func Restore(s Session, me sharing.Index, stored secret.Bytes) (*Participant, er
 	}
 	defer st.wipe()
 	if s.Validate() != nil || s.CheckPlace(me) != nil || st.Me != me || st.Old != s.Old.Digest() ||
-		!s.Equal(Session{ID: st.Session, Cluster: st.Cluster, T: st.T, H: st.H, F: st.F, N: st.N, Old: s.Old}) {
+		!s.Equal(Session{ID: st.Session, Cluster: st.Cluster, T: st.T, H: st.H, F: st.F, N: st.N, Old: s.Old, Symmetric: st.symmetric()}) {
 		return nil, fmt.Errorf("restore a participant: %w", ErrState)
 	}
 	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.Participants())}
@@ -232,7 +259,7 @@ func (p *Participant) restore(st *state) error {
 		}
 		p.shares = append(p.shares, x)
 	}
-	return nil
+	return p.restoreSets(st)
 }
 
 // Wipe overwrites every secret; p must not be used afterwards. It is called once
@@ -246,6 +273,10 @@ func (p *Participant) Wipe() {
 		poly.Wipe()
 	}
 	wipe(p.shares)
+	p.sets.Wipe()
+	if p.setKeys != nil {
+		p.setKeys.Wipe()
+	}
 }
 
 // Step looks at the board and says what is to be done. It is deterministic given
@@ -268,11 +299,11 @@ func (p *Participant) Step(v View, rand io.Reader) (Ready, error) {
 	case PhaseConfirm:
 		ready, err := p.post(v, KindReceipt, func() (any, error) { return p.receipt(v, rand) })
 		if err == nil {
-			ready.Shares = p.shareCopies()
+			ready.Shares, ready.Sets = p.shareCopies(), p.setKeys.Clone()
 		}
 		return ready, err
 	case PhaseDone:
-		return Ready{Persist: p.dirty, Shares: p.shareCopies()}, nil
+		return Ready{Persist: p.dirty, Shares: p.shareCopies(), Sets: p.setKeys.Clone()}, nil
 	}
 	return Ready{}, nil
 }
@@ -330,8 +361,11 @@ func (p *Participant) join() (any, error) {
 	return j, nil
 }
 
-// commitments are those to all our polynomials, encoded.
+// commitments are those to all our polynomials, or contributions, encoded.
 func (p *Participant) commitments() [][][]byte {
+	if p.session.Symmetric != nil {
+		return p.setCommitments()
+	}
 	out := make([][][]byte, len(p.polys))
 	for k, poly := range p.polys {
 		out[k] = poly.Commit().Bytes()
@@ -361,18 +395,26 @@ func (p *Participant) deal(v View, rand io.Reader) (any, error) {
 	}
 	for k := range d.Boxes {
 		recipient, join := sharing.Index(k+1), v.Joins[k]
-		if join == nil || recipient == p.me {
+		if join == nil || !p.session.sendsBox(p.me, recipient) {
 			continue
 		}
-		list := p.eval(recipient)
-		box, err := sealBox(p.session, p.me, recipient, join.ReceiveKeys[p.me-1], list)
-		wipe(list)
+		box, err := p.box(recipient, join.ReceiveKeys[p.me-1])
 		if err != nil {
 			return nil, err
 		}
 		d.Boxes[k] = box
 	}
 	return d, nil
+}
+
+// box seals what recipient is dealt by us.
+func (p *Participant) box(recipient sharing.Index, receiveKey []byte) ([]byte, error) {
+	if p.session.Symmetric != nil {
+		return p.setBox(recipient, receiveKey)
+	}
+	list := p.eval(recipient)
+	defer wipe(list)
+	return sealBox(p.session, p.me, recipient, receiveKey, list)
 }
 
 // proveConstant proves that we know the constant term of what we deal.
@@ -418,15 +460,14 @@ func (p *Participant) verdict(v View) (any, error) {
 	verdict := Verdict{Session: p.session.ID, Previous: v.Previous}
 	for k, d := range v.Deals {
 		dealer := sharing.Index(k + 1)
-		if d == nil || dealer == p.me {
+		if d == nil || !p.session.sendsBox(dealer, p.me) {
 			continue
 		}
-		list, ok, err := p.subShares(v, dealer)
+		ok, err := p.dealtRightly(v, dealer)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			wipe(list)
 			continue
 		}
 		verdict.Complaints = append(verdict.Complaints, Complaint{Dealer: dealer, ReceiveKey: p.keys[k].Reveal()})
@@ -434,8 +475,23 @@ func (p *Participant) verdict(v View) (any, error) {
 	return verdict, nil
 }
 
+// dealtRightly reports whether dealer's box for us holds what it committed to.
+func (p *Participant) dealtRightly(v View, dealer sharing.Index) (bool, error) {
+	if p.session.Symmetric != nil {
+		list, ok, err := p.contributions(v, dealer)
+		wipeContributions(list)
+		return ok, err
+	}
+	list, ok, err := p.subShares(v, dealer)
+	wipe(list)
+	return ok, err
+}
+
 // receipt makes our new shares of what the qualified dealt to us, and proves them.
 func (p *Participant) receipt(v View, rand io.Reader) (any, error) {
+	if p.session.Symmetric != nil {
+		return p.setReceipt(v)
+	}
 	o := v.Outcome
 	dealt := make([][]*group.Scalar, len(o.Qual)) // by dealer, then by key
 	defer func() {

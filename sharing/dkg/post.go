@@ -43,10 +43,12 @@ type Commit struct {
 
 // Deal reveals the commitments and carries the sealed sub-shares.
 type Deal struct {
-	Session     [32]byte   `cbor:"1,keyasint"`
-	Previous    [32]byte   `cbor:"2,keyasint"` // the closed commit list
-	Commitments [][][]byte `cbor:"3,keyasint"` // for each key exactly t points of 65 bytes, the constant term first
-	Proofs      [][]byte   `cbor:"4,keyasint"` // for each key a Schnorr proof of knowledge of the constant term
+	Session  [32]byte `cbor:"1,keyasint"`
+	Previous [32]byte `cbor:"2,keyasint"` // the closed commit list
+	// For each key exactly t points of 65 bytes, the constant term first. Of a symmetric
+	// key one list: for each of the dealer's sets the hash of its contribution.
+	Commitments [][][]byte `cbor:"3,keyasint"`
+	Proofs      [][]byte   `cbor:"4,keyasint"` // for each key a Schnorr proof of knowledge of the constant term; none of a symmetric key
 	Boxes       [][]byte   `cbor:"5,keyasint"` // h of them, by recipient; empty at the author's own and where nobody joined
 }
 
@@ -68,7 +70,11 @@ type Complaint struct {
 type Receipt struct {
 	Session    [32]byte `cbor:"1,keyasint"`
 	Transcript [32]byte `cbor:"2,keyasint"`
-	Proofs     [][]byte `cbor:"3,keyasint"` // one for each key
+	Proofs     [][]byte `cbor:"3,keyasint"` // one for each key; none of a symmetric key
+
+	// Sets are, of a symmetric key, the hashes of the author's set keys, 32 bytes each,
+	// in the order of [tprf.Held]. The members of a set must say the same.
+	Sets [][]byte `cbor:"4,keyasint,omitempty"`
 }
 
 // DecodeJoin, and each of its sisters, reads the canonical encoding of a post and

@@ -41,6 +41,10 @@ type Session struct {
 	F       int  // how many of them may be in an attacker's hands
 	N       int  // how many keys, 1..MaxBatch; all of them have these T, H and F
 	Old     *Old // the epoch whose shares are dealt again, the key of an import, or nil for a birth
+
+	// Symmetric is given when a symmetric key is born, and names it: there is one, and
+	// no old epoch.
+	Symmetric *SymmetricKey
 }
 
 // Validate holds 2 <= t <= h <= 16, 1 <= n <= 100 and 1 <= f <= min(h-t, t-1), where
@@ -59,6 +63,9 @@ func (s Session) Validate() error {
 	}
 	if s.N < 1 || s.N > MaxBatch {
 		return fmt.Errorf("check the session's shape: %d keys: %w", s.N, ErrBatch)
+	}
+	if s.Symmetric != nil {
+		return s.validateSymmetric()
 	}
 	if s.Old == nil {
 		return nil
@@ -83,7 +90,7 @@ func (s Session) Validate() error {
 // Equal reports whether o is the same session.
 func (s Session) Equal(o Session) bool {
 	return s.ID == o.ID && s.Cluster == o.Cluster && s.T == o.T && s.H == o.H && s.F == o.F && s.N == o.N &&
-		s.Old.Digest() == o.Old.Digest()
+		s.Old.Digest() == o.Old.Digest() && s.Symmetric.equal(o.Symmetric)
 }
 
 func (s Session) params() sharing.Params { return sharing.Params{T: s.T, H: s.H} }
@@ -122,6 +129,9 @@ func (s Session) States(i sharing.Index) bool {
 
 // sendsBox reports whether dealer seals sub-shares for recipient.
 func (s Session) sendsBox(dealer, recipient sharing.Index) bool {
+	if s.Symmetric != nil && s.H == s.T { // every set has one member, which draws its key
+		return false
+	}
 	return dealer != recipient && s.Deals(dealer) && s.Receives(recipient)
 }
 
@@ -154,9 +164,13 @@ func (s Session) Receipts() int {
 // bind is what every hash of this session begins with.
 func (s Session) bind(parts ...[]byte) [][]byte {
 	old := s.Old.Digest()
-	return append([][]byte{
+	list := [][]byte{
 		s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:],
-	}, parts...)
+	}
+	if k := s.Symmetric; k != nil {
+		list = append(list, k.Key[:], tag.Uint64(uint64(k.Version)))
+	}
+	return append(list, parts...)
 }
 
 func indexBytes(i sharing.Index) []byte { return tag.Uint64(uint64(i)) }

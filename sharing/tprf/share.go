@@ -94,8 +94,11 @@ func (s *Share) Equal(o *Share) bool {
 	return s.params == o.params && s.index == o.index && a.Equal(b)
 }
 
-// Clone returns a copy of its own.
+// Clone returns a copy of its own; of nil, nil.
 func (s *Share) Clone() *Share {
+	if s == nil {
+		return nil
+	}
 	c := &Share{params: s.params, index: s.index, sets: s.sets}
 	for _, k := range s.keys {
 		c.keys = append(c.keys, secret.Clone(k.Reveal()))
