@@ -17,6 +17,7 @@ import (
 	"warifu.dev/node/seal"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // errNoOldShare means that the ledger says that this node holds a share which its
@@ -97,6 +98,21 @@ func (s *secrets) confirmBirth(ctx context.Context, now *ledger.State, ses *ledg
 		return []keyring.Share{{
 			Key: key, Version: version, Epoch: 1, Session: ses.ID, Opened: ses.Opened, Index: uint32(index),
 			Scalar: share.Add(group.SmallScalar(0)), // the driver wipes its copy
+		}}
+	})
+}
+
+// confirmSets makes this node's share of a symmetric key, or of its next version, durable.
+func (s *secrets) confirmSets(ctx context.Context, now *ledger.State, ses *ledger.Session, sets *tprf.Share) error {
+	state, ring := s.current()
+	if ring == nil || state != seal.Unsealed {
+		return errNotUnsealed
+	}
+	key, version := now.OrderByHash(ses.Order).Order.Bears(ses.ID)
+	return s.putAll(ctx, now, ring, func() []keyring.Share {
+		return []keyring.Share{{
+			Key: key, Version: version, Epoch: 1, Session: ses.ID, Opened: ses.Opened, Index: uint32(sets.Index()),
+			Sets: sets.Clone(), // the driver wipes its copy
 		}}
 	})
 }

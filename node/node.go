@@ -364,7 +364,7 @@ func (n *Node) wire(dir string, before uint64) {
 	})
 	n.driver = ceremony.New(ceremony.Config{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Dir: filepath.Join(dir, ceremonyDir),
-		Device: n.device, Rand: rand.Reader, Now: n.now, Submit: n.say, Old: n.secrets.old, Confirm: n.secrets.confirm,
+		Device: n.device, Rand: rand.Reader, Now: n.now, Submit: n.say, Old: n.secrets.old, Confirm: n.secrets.confirm, ConfirmSets: n.secrets.confirmSets,
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, n.signer, r)
 		},

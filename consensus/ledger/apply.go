@@ -374,6 +374,10 @@ func (s *State) begin(d *draft, index uint64, o *Ordered, attempt uint64, partic
 	next.Attempt, next.Live = attempt, id
 	d.put(pathOrder+o.Hash.String(), &next)
 	run := dkg.Session{ID: id, Cluster: s.genesis.Cluster, T: int(o.Order.T), H: int(o.Order.H()), F: int(o.Order.F), N: 1}
+	if o.Order.Symmetric() {
+		key, version := o.Order.Bears(id)
+		run.Symmetric = &dkg.SymmetricKey{Key: key, Version: version}
+	}
 	shape(&run)
 	d.put(pathSession+id.String(), &Session{
 		ID: id, Order: o.Hash, Attempt: attempt, LinkBefore: s.link, Opened: index, OpenedTime: s.Time(), Roster: s.RosterVersion(),
@@ -478,12 +482,7 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 		return s.activateRenewal(d, index, ses, done)
 	}
 	o := s.OrderByHash(ses.Order)
-	out, _ := done.Outcome()
 	id, version := o.Order.Bears(ses.ID)
-	pk, err := tdh2.NewPublicKey(s.genesis.Cluster, id, version, out.T, out.H, out.Keys[0].Y)
-	if err != nil {
-		return err
-	}
 	key := &Key{
 		ID: id, Version: version, Order: o.Hash, Purpose: o.Order.Purpose, Name: o.Order.Name, BornT: o.Order.T, BornH: o.Order.H(), BornAt: index,
 		Epoch: Epoch{
@@ -492,13 +491,12 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 			Record: authority.KeyRecord{
 				Cluster: s.genesis.Cluster, Key: id, Version: version, Epoch: 1,
 				Order: o.Entry, Attempt: ses.Attempt, LinkBefore: ses.LinkBefore,
-				RosterVersion: ses.Roster, RecordVersion: 1,
-				Y: pk.Y.Bytes(), W: pk.W.Bytes(), First: s.firstRun(o, id),
+				RosterVersion: ses.Roster, RecordVersion: 1, First: s.firstRun(o, id),
 			},
 		},
 	}
-	for _, yi := range out.Keys[0].YI {
-		key.Record.YI = append(key.Record.YI, yi.Bytes())
+	if err := key.public(s.genesis.Cluster, ses.Board); err != nil {
+		return err
 	}
 	if o.Order.RotateEvery != 0 {
 		key.Born = s.Time()
@@ -525,6 +523,25 @@ func (s *State) takeRecords(d *draft, node string, b *authority.RecordSignatures
 		if err := s.takeRecord(d, node, &b.List[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// public puts into the record of a key that is born what its board says in public: the
+// public key and the verification keys, or of a symmetric key the hashes of its set keys.
+func (k *Key) public(cluster api.ClusterID, b *board.Board) error {
+	if k.Symmetric() {
+		k.Record.Sets = b.SetHashes()
+		return nil
+	}
+	out, _ := b.Outcome()
+	pk, err := tdh2.NewPublicKey(cluster, k.ID, k.Version, out.T, out.H, out.Keys[0].Y)
+	if err != nil {
+		return err
+	}
+	k.Record.Y, k.Record.W = pk.Y.Bytes(), pk.W.Bytes()
+	for _, yi := range out.Keys[0].YI {
+		k.Record.YI = append(k.Record.YI, yi.Bytes())
 	}
 	return nil
 }

@@ -102,7 +102,8 @@ func (v *Erased) digest() api.Digest  { return digestOf(v) }
 func (v *Receipt) digest() api.Digest { return digestOf(v) }
 
 // Need is how many receipts say that the epoch is gone: with so many erased, fewer than
-// t shares are left. Those who were struck count as holders who have not erased.
+// t shares are left. Those who were struck count as holders who have not erased. Of a
+// symmetric key so many are all the members of some one set, whose key nobody has then.
 func (e *Erased) Need() int { return len(e.Holders) - int(e.T) + 1 }
 
 // Gone says whether enough holders have signed that they have erased their shares.
@@ -252,6 +253,8 @@ func (s *State) takeRenewal(d *draft, index uint64, c *authority.Change, id api.
 	for _, key := range b.Keys {
 		if k := s.Key(key); k == nil || k.Purpose == authority.PurposeRoot {
 			return fmt.Errorf("%w: %s", ErrNoKey, key)
+		} else if k.Symmetric() {
+			return fmt.Errorf("%w: %s", ErrSymmetric, k.Name)
 		}
 	}
 	if len(s.Renewals()) >= MaxRenewals {
@@ -311,7 +314,11 @@ func (s *State) Fulfilled(r *Renewal) bool {
 // wants says whether an order concerns a key version, and has not been carried out for it.
 // One that was given new shares after the order was taken has what a refresh wants; what a
 // reshare wants it has when it obeys this reshare, or one that came later.
+// It concerns no symmetric key, also where it is of all keys.
 func (s *State) wants(r *Renewal, k *Key) bool {
+	if k.Symmetric() {
+		return false
+	}
 	done := k.Opened > r.Index
 	if r.Kind == authority.KindReshare {
 		done = k.Obeys >= r.Index

@@ -38,7 +38,9 @@ func (s *State) MayRepair(node string) error {
 	if slices.ContainsFunc(s.Renewals(), func(r *Renewal) bool { return r.For == node }) {
 		return fmt.Errorf("%w: it is being repaired", ErrNoRepair)
 	}
-	if !slices.ContainsFunc(s.Keys(), func(k *Key) bool { return slices.Contains(k.Struck, node) && s.Life(k.ID).Destroy == nil }) {
+	if !slices.ContainsFunc(s.Keys(), func(k *Key) bool {
+		return !k.Symmetric() && slices.Contains(k.Struck, node) && s.Life(k.ID).Destroy == nil
+	}) {
 		return fmt.Errorf("%w: it was struck from no key", ErrNoRepair)
 	}
 	return nil

@@ -21,6 +21,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // Times of the driver. Several holders may post the same open or activate entry;
@@ -51,6 +52,9 @@ type Config struct {
 	// Confirm makes this node's shares durable, one for each key of the session. It is
 	// called before the receipt is posted, and may be called again with the same ones.
 	Confirm func(ctx context.Context, s *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error
+	// ConfirmSets is Confirm for this node's share of a symmetric key, which it does not
+	// keep: the driver wipes it.
+	ConfirmSets func(ctx context.Context, s *ledger.State, ses *ledger.Session, sets *tprf.Share) error
 	// SignRecord signs the record of a key.
 	SignRecord func(r *authority.KeyRecord) (authority.Signature, error)
 	Log        *slog.Logger
@@ -180,6 +184,9 @@ func (d *Driver) takePart(ctx context.Context, s *ledger.State, ses *ledger.Sess
 		return false, errors.Join(err, d.again(ctx, "abandon "+ses.ID.String(), authority.KindAbandon, authority.Abandon{Session: ses.ID}))
 	}
 	defer wipe(ready.Shares)
+	if ready.Sets != nil {
+		defer ready.Sets.Wipe()
+	}
 	if ready.Persist {
 		if err := d.save(ses, r); err != nil {
 			return false, err
@@ -191,6 +198,11 @@ func (d *Driver) takePart(ctx context.Context, s *ledger.State, ses *ledger.Sess
 	if ready.Shares != nil {
 		if err := d.cfg.Confirm(ctx, s, ses, r.index, ready.Shares); err != nil {
 			return false, fmt.Errorf("make the share durable: %w", err)
+		}
+	}
+	if ready.Sets != nil {
+		if err := d.cfg.ConfirmSets(ctx, s, ses, ready.Sets); err != nil {
+			return false, fmt.Errorf("make the keys of our sets durable: %w", err)
 		}
 	}
 	// From here, a crash recovers forward: the same bytes are posted again.
@@ -358,8 +370,14 @@ func (d *Driver) forget(s *ledger.State) {
 		}
 	}
 	for id := range ids {
-		if ses := s.Session(id); ses != nil && s.Runs(ses) {
+		ses := s.Session(id)
+		if ses != nil && s.Runs(ses) {
 			continue
+		}
+		if r := d.sessions[id]; r != nil && ses != nil {
+			if reason, is := ses.Board.Abandoned(); is {
+				d.cfg.Log.Warn("a ceremony is abandoned", "session", id, "reason", reason)
+			}
 		}
 		if err := d.destroy(id); err != nil {
 			d.cfg.Log.Error("end a session", "session", id, "error", err)

@@ -26,6 +26,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // fault is what becomes of one submission.
@@ -59,6 +60,7 @@ type stage struct {
 	fault   func(node, kind string, body any) fault
 	killed  bool // the last submission ended with a fault
 	applied uint64
+	sets    func(node string, ses *ledger.Session, sets *tprf.Share) error
 }
 
 // breakable is a device whose Seal can fail, and that can keep keys.
@@ -166,6 +168,9 @@ func (s *stage) start(node string, log *slog.Logger) {
 				return fmt.Errorf("index %d, not %d", index, got)
 			}
 			return nil
+		},
+		ConfirmSets: func(_ context.Context, _ *ledger.State, ses *ledger.Session, sets *tprf.Share) error {
+			return s.sets(node, ses, sets)
 		},
 		SignRecord: func(r *authority.KeyRecord) (authority.Signature, error) {
 			return authority.SignRecord(rand.Reader, s.Node(node), r)

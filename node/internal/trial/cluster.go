@@ -15,6 +15,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
 	"warifu.dev/sharing/group"
+	"warifu.dev/sharing/tprf"
 )
 
 // PhaseSeconds is that of every order here.
@@ -174,6 +175,13 @@ func (c *Cluster) Order(name string) []byte {
 	return c.Change(authority.KindKey, wire.Encode(o), api.Digest{})
 }
 
+// OrderSymmetric is [Cluster.Order] of a symmetric key.
+func (c *Cluster) OrderSymmetric(name string) []byte {
+	o := c.Genesis.Root
+	o.Purpose, o.Name = authority.PurposeEncrypt, name
+	return c.Change(authority.KindKey, wire.Encode(o), api.Digest{})
+}
+
 // Renewal is the change that orders a refresh or a reshare.
 func (c *Cluster) Renewal(kind string, r authority.Renewal) []byte {
 	r.PhaseSeconds = PhaseSeconds
@@ -197,6 +205,7 @@ func (c *Cluster) Pass(milliseconds int64) {
 type Born struct {
 	Key    *ledger.Key
 	Shares []*group.Scalar // by index-1
+	Sets   []*tprf.Share   // of a symmetric key, by index-1
 }
 
 // Bear runs the ceremony of an order with honest holders to its end.
@@ -205,16 +214,17 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 	first := o.Order.Holders[0]
 	c.must(c.Say(first, authority.KindOpen, authority.Open{Order: o.Hash, Attempt: o.Attempt + 1}))
 	id := c.State().OrderByHash(o.Hash).Live
-	shares := c.run(id, o.Order.Holders, nil)
-	return &Born{Key: c.State().Key(authority.KeyIDOf(id)), Shares: shares}
+	shares, sets := c.run(id, o.Order.Holders, nil)
+	born, _ := o.Order.Bears(id)
+	return &Born{Key: c.State().Key(born), Shares: shares, Sets: sets}
 }
 
 // run takes a session to its end with honest participants, who may have an old share of
 // the one key that it is about.
-func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) []*group.Scalar {
+func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) ([]*group.Scalar, []*tprf.Share) {
 	c.TB.Helper()
 	participants := make([]*dkg.Participant, len(nodes))
-	shares := make([]*group.Scalar, len(nodes))
+	shares, sets := make([]*group.Scalar, len(nodes)), make([]*tprf.Share, len(nodes))
 	for i := range participants {
 		var before []*group.Scalar
 		if old != nil {
@@ -232,11 +242,12 @@ func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) []*gro
 			if ready.Shares != nil {
 				shares[i] = ready.Shares[0]
 			}
+			sets[i] = ready.Sets
 			c.must(c.Say(nodes[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
 		}
 	}
 	c.must(c.Say(nodes[0], authority.KindActivate, authority.Activate{Session: id}))
-	return shares
+	return shares, sets
 }
 
 // Refresh gives every holder of a key a new share of it; the epoch before overlaps.
@@ -245,7 +256,7 @@ func (c *Cluster) Refresh(b *Born) *Born {
 	c.must(c.Apply(c.Renewal(authority.KindRefresh, authority.Renewal{Keys: []api.KeyID{b.Key.ID}})).Err)
 	r := c.State().Renewals()[0]
 	c.must(c.Say(b.Key.Holders[0], authority.KindOpen, authority.Open{Order: r.Order, Attempt: 1}))
-	shares := c.run(c.State().Renewal(r.Order).Live, b.Key.Holders, b.Shares)
+	shares, _ := c.run(c.State().Renewal(r.Order).Live, b.Key.Holders, b.Shares)
 	return &Born{Key: c.State().Key(b.Key.ID), Shares: shares}
 }
 
@@ -256,5 +267,12 @@ func (c *Cluster) BearRoot() *Born { return c.Bear(c.State().Orders()[0]) }
 func (c *Cluster) BearKey(name string) *Born {
 	c.TB.Helper()
 	c.must(c.Apply(c.Order(name)).Err)
+	return c.Bear(c.State().OrderNamed(name))
+}
+
+// BearSymmetric is [Cluster.BearKey] of a symmetric key.
+func (c *Cluster) BearSymmetric(name string) *Born {
+	c.TB.Helper()
+	c.must(c.Apply(c.OrderSymmetric(name)).Err)
 	return c.Bear(c.State().OrderNamed(name))
 }
