@@ -29,6 +29,7 @@ const (
 	MethodAuditHashes uint16 = 22  // AuditHashesRequest → AuditHashesAnswer
 	MethodKeyAt       uint16 = 30  // KeyAtRequest → KeyAtAnswer
 	MethodHealth      uint16 = 40  // nil → HealthAnswer
+	MethodEncrypt     uint16 = 41  // EncryptRequest → UnwrapAnswer
 	MethodRenewals    uint16 = 31  // nil → RenewalsAnswer
 	MethodErasure     uint16 = 36  // ErasureRequest → ErasureAnswer
 	MethodLink        uint16 = 37  // LinkRequest → LinkAnswer
@@ -48,12 +49,36 @@ const MaxUnwrapItems = 256
 // MaxReason bounds a stated reason, in bytes.
 const MaxReason = 256
 
-// UnwrapRequest asks one holder for its partials of one or more envelopes.
+// UnwrapRequest asks one holder for its partials of one or more envelopes of one key or
+// of several; those of symmetric keys all of the same sets.
 type UnwrapRequest struct {
 	RequestID RequestID    `cbor:"1,keyasint"`
 	Reason    string       `cbor:"2,keyasint,omitempty"`
 	Items     []UnwrapItem `cbor:"3,keyasint"`
 	Region    string       `cbor:"4,keyasint,omitempty"` // where the caller says it is, a name; or empty
+	Sets      []uint16     `cbor:"5,keyasint,omitempty"` // of a symmetric key: those that this holder is asked for, ascending
+}
+
+// MaxSets bounds the sets of holders that a request names: a symmetric key of 5 of 9
+// has as many, and none has more.
+const MaxSets = 126
+
+// EncryptRequest asks one holder of a symmetric key for the values that one or more
+// items are encrypted with. The holder adds to each who asks.
+type EncryptRequest struct {
+	RequestID RequestID     `cbor:"1,keyasint"`
+	Reason    string        `cbor:"2,keyasint,omitempty"`
+	Items     []EncryptItem `cbor:"3,keyasint"`
+	Region    string        `cbor:"4,keyasint,omitempty"` // where the caller says it is, a name; or empty
+	Sets      []uint16      `cbor:"5,keyasint"`           // those that this holder is asked for, ascending; bit i-1 is the holder with index i
+}
+
+// EncryptItem is one secret to be encrypted, of which a holder sees the commitment.
+type EncryptItem struct {
+	Key        KeyID   `cbor:"1,keyasint"`
+	Version    uint32  `cbor:"2,keyasint"`
+	Context    Context `cbor:"3,keyasint,omitempty"`
+	Commitment Digest  `cbor:"4,keyasint"` // α
 }
 
 // UnwrapItem is one envelope with the context it was wrapped under.
@@ -61,7 +86,7 @@ type UnwrapItem struct {
 	Envelope    []byte  `cbor:"1,keyasint"`
 	Context     Context `cbor:"2,keyasint,omitempty"`
 	Endorsement []byte  `cbor:"3,keyasint,omitempty"` // 16 bytes, or empty
-	Prove       bool    `cbor:"4,keyasint,omitempty"` // ask for a share proof
+	Prove       bool    `cbor:"4,keyasint,omitempty"` // ask for a share proof; of a symmetric key, for the value of each set
 	Use         *Use    `cbor:"5,keyasint,omitempty"` // the grant it is asked by, or nil
 	Epoch       uint64  `cbor:"6,keyasint,omitempty"` // of the key: the one that a partial is asked of; 0 for the node's current one
 }
@@ -94,11 +119,12 @@ type ItemAnswer struct {
 	Refusal     *Error `cbor:"1,keyasint,omitempty"`
 	Epoch       uint64 `cbor:"2,keyasint,omitempty"`
 	Index       uint32 `cbor:"3,keyasint,omitempty"` // the holder's place 1..h in that epoch's list
-	Partial     []byte `cbor:"4,keyasint,omitempty"` // x_i·u, 65 bytes
+	Partial     []byte `cbor:"4,keyasint,omitempty"` // x_i·u, 65 bytes; of a symmetric key the XOR of the values of the sets, 32 bytes
 	Proof       []byte `cbor:"5,keyasint,omitempty"` // share proof, when asked
 	Endorsement []byte `cbor:"6,keyasint,omitempty"` // 16 bytes
 	NextSlot    uint32 `cbor:"7,keyasint,omitempty"` // with a refusal "slot": the one that this envelope has here, or the first that is free
 	Current     uint64 `cbor:"8,keyasint,omitempty"` // with a refusal "epoch": the key's current one at this node
+	Values      []byte `cbor:"9,keyasint,omitempty"` // of a symmetric key, in place of a partial: 32 bytes for each set asked, in their order
 }
 
 // SubmitRequest hands one ledger entry to a node, which passes it to the leader.

@@ -52,6 +52,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodImport:    {classCustodian, classApplication, classOperator, classAuditor}, // an owner is none of them as such
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
+	api.MethodEncrypt:   {classApplication, classRevoked},                                // likewise
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
 	api.MethodReceipt:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodGrants:    {classCustodian, classApplication, classOperator, classAuditor}, // an application sees its own
@@ -91,6 +92,9 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	if err := permitted(method, who); err != nil {
 		if method == api.MethodUnwrap {
 			err = n.refuseUnwrap(ctx, s, who, body, err)
+		}
+		if method == api.MethodEncrypt {
+			err = n.refuseEncrypt(ctx, s, who, body, err)
 		}
 		return nil, err
 	}
@@ -141,6 +145,10 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			}
 			defer done()
 			return n.gate.Unwrap(ctx, s.caller(), q)
+		})
+	case api.MethodEncrypt:
+		return decodeThen(body, func(q *api.EncryptRequest) (*api.UnwrapAnswer, error) {
+			return n.gate.Encrypt(ctx, s.caller(), q)
 		})
 	case api.MethodSubmit:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
@@ -234,6 +242,19 @@ func (n *Node) refuseUnwrap(ctx context.Context, s *session, who class, body []b
 		return refused
 	}
 	return n.gate.Refuse(ctx, s.caller(), &q, e, "the class "+string(who))
+}
+
+// refuseEncrypt is refuseUnwrap of an encryption.
+func (n *Node) refuseEncrypt(ctx context.Context, s *session, who class, body []byte, refused error) error {
+	var q api.EncryptRequest
+	if err := wire.Decode(body, &q); err != nil {
+		return malformed(err)
+	}
+	var e *api.Error
+	if !errors.As(refused, &e) {
+		return refused
+	}
+	return n.gate.RefuseEncrypt(ctx, s.caller(), &q, e, "the class "+string(who))
 }
 
 func proofsAsked(q *api.UnwrapRequest) int {

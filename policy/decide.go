@@ -14,13 +14,18 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 )
 
-// Unwrap is the action of opening an envelope.
-const Unwrap = "unwrap"
+// The actions.
+const (
+	// Unwrap is opening an envelope, of either kind of key.
+	Unwrap = "unwrap"
+	// Encrypt is making an envelope of a symmetric key. Who may can open what it made.
+	Encrypt = "encrypt"
+)
 
 // Request is what a policy decides on.
 type Request struct {
 	Principal    string            // SPIFFE ID
-	Action       string            // [Unwrap]
+	Action       string            // [Unwrap] or [Encrypt]
 	KeyID        [32]byte          // resource.id, in hex
 	KeyName      string            // the resource itself, and resource.name
 	Labels       map[string]string // tags of the resource
@@ -96,7 +101,7 @@ func (p *Policy) decide(r Request) Decision {
 	return d
 }
 
-// mayAsk says whether the class of a principal may unwrap at all: operators and
+// mayAsk says whether the class of a principal may use keys at all: operators and
 // auditors may not, whatever the policies say.
 func (p *Policy) mayAsk(principal string) error {
 	switch class := p.Class(principal); class {

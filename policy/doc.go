@@ -11,7 +11,7 @@
 // # What a policy can speak of
 //
 //	principal  Warifu::Principal::"spiffe://...", in Warifu::Group::"..."
-//	action     Warifu::Action::"unwrap"
+//	action     Warifu::Action::"unwrap"; of a symmetric key also Warifu::Action::"encrypt"
 //	resource   Warifu::Key::"NAME", in Warifu::KeyGroup::"..."; .id and .name;
 //	           labels as tags: resource.hasTag("team") && resource.getTag("team") == "payroll"
 //	context    .envelope      what the envelope is bound to: context.envelope.purpose == "payroll"

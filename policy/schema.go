@@ -23,7 +23,7 @@ const Schema = `namespace Warifu {
   entity Principal in [Group];
   entity KeyGroup in [KeyGroup];
   entity Key in [KeyGroup] { id: String, name: String } tags String;
-  action unwrap appliesTo {
+  action unwrap, encrypt appliesTo {
     principal: [Principal],
     resource: [Key],
     context: {

@@ -96,7 +96,7 @@ func (s *State) takeGrant(d *draft, index uint64, node string, b *authority.Gran
 	switch {
 	case g.Cluster != s.genesis.Cluster:
 		return fmt.Errorf("%w: it is for the cluster %s", authority.ErrGrant, g.Cluster)
-	case key == nil || key.Purpose != authority.PurposeUnwrap:
+	case key == nil || key.Purpose == authority.PurposeRoot:
 		return ErrNoKey
 	case now > g.NotAfter:
 		return fmt.Errorf("%w: not after %d, ledger time is %d", ErrExpired, g.NotAfter, now)

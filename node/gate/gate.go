@@ -19,6 +19,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 // Caller is who asks, as the connection proved it.
@@ -94,35 +95,42 @@ func denied() *api.Error { return api.Refuse(api.CodeDenied, "the request is not
 
 // item is one envelope on its way through the gate.
 type item struct {
-	request  api.UnwrapItem
-	envelope *tdh2.Envelope
-	key      *ledger.Key
-	epoch    *ledger.Epoch // of the key: the one that was asked for
-	share    *keyring.Share
-	back     func() // gives the share back
-	public   *tdh2.PublicKey
-	verified *tdh2.VerifiedEnvelope
-	endorsed [tdh2.EndorsementSize]byte // goes out with a release, never without
-	rules    []string
-	grant    *authority.Grant // that it is asked by, and that meets an approval of both policies; or nil
-	spent    bool             // its rates are charged
-	nextSlot uint32           // of a refusal by the code slot
-	current  uint64           // of a refusal by the code epoch: the one to ask for
-	why      string           // for the record: what the code leaves out, and the caller does not hear
-	refusal  *api.Error
-	withheld bool // the refusal came while the record was being written
+	request   api.UnwrapItem   // of an encryption: context and use
+	encrypt   *api.EncryptItem // or nil
+	symmetric *symmetric       // of an item of a symmetric key, once it is read; or nil
+	envelope  *tdh2.Envelope
+	key       *ledger.Key
+	epoch     *ledger.Epoch // of the key: the one that was asked for
+	share     *keyring.Share
+	back      func() // gives the share back
+	public    *tdh2.PublicKey
+	verified  *tdh2.VerifiedEnvelope
+	endorsed  [tdh2.EndorsementSize]byte // goes out with a release, never without
+	rules     []string
+	grant     *authority.Grant // that it is asked by, and that meets an approval of both policies; or nil
+	spent     bool             // its rates are charged
+	nextSlot  uint32           // of a refusal by the code slot
+	current   uint64           // of a refusal by the code epoch: the one to ask for
+	why       string           // for the record: what the code leaves out, and the caller does not hear
+	refusal   *api.Error
+	withheld  bool // the refusal came while the record was being written
 }
 
 // Unwrap decides on each item of a request and answers with partials and
 // refusals, in order. The error, if any, is an *[api.Error] about the whole
 // request.
-func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (_ *api.UnwrapAnswer, err error) {
-	if err := wellFormed(req); err != nil {
+func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapRequest) (*api.UnwrapAnswer, error) {
+	q, items, err := unwrapping(req)
+	if err != nil {
 		return nil, err
 	}
+	return g.answer(ctx, caller, q, items)
+}
+
+// answer is the one path of every release.
+func (g *Gate) answer(ctx context.Context, caller *Caller, req *question, items []*item) (_ *api.UnwrapAnswer, err error) {
 	committed, tail := g.cfg.States()
 	a := &asked{caller: caller, request: req, committed: committed, tail: tail, at: g.cfg.Now()}
-	items := make([]*item, len(req.Items))
 	defer func() {
 		g.tell(items, err)
 		for _, it := range items {
@@ -130,8 +138,8 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 		}
 	}()
 	watch := g.watch()
-	for i := range req.Items {
-		items[i] = g.decide(a, req.Items[i])
+	for _, it := range items {
+		g.decide(a, it)
 	}
 	watch.took(PartDecision)
 	g.spend(ctx, a, items)
@@ -152,15 +160,34 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 	})
 }
 
+// question is what the items of a request have in common.
+type question struct {
+	RequestID api.RequestID
+	Reason    string
+	Region    string
+	action    string
+	sets      []tprf.Set // that are asked of this node, for items of symmetric keys
+}
+
+// unwrapping reads a request, and holds it against its bounds.
+func unwrapping(req *api.UnwrapRequest) (*question, []*item, error) {
+	q := &question{RequestID: req.RequestID, Reason: req.Reason, Region: req.Region, action: policy.Unwrap}
+	items := make([]*item, len(req.Items))
+	for i, request := range req.Items {
+		items[i] = &item{request: request}
+	}
+	return q, items, q.wellFormed(len(items), req.Sets)
+}
+
 // wellFormed holds a request against its bounds.
-func wellFormed(req *api.UnwrapRequest) error {
-	if len(req.Items) == 0 || len(req.Items) > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
+func (req *question) wellFormed(items int, sets []uint16) error {
+	if items == 0 || items > api.MaxUnwrapItems || len(req.Reason) > api.MaxReason {
 		return api.Refuse(api.CodeMalformed, "a request has 1 to %d items and a reason of at most %d bytes", api.MaxUnwrapItems, api.MaxReason)
 	}
 	if req.Region != "" && api.CheckName(req.Region) != nil {
 		return api.Refuse(api.CodeMalformed, "the caller's region is not a name")
 	}
-	return nil
+	return req.name(sets)
 }
 
 // Refuse writes down that a request was refused before any of its items was looked at,
@@ -168,19 +195,22 @@ func wellFormed(req *api.UnwrapRequest) error {
 // cap, as of any other principal. It returns the refusal, or why it could not be
 // written down.
 func (g *Gate) Refuse(ctx context.Context, caller *Caller, req *api.UnwrapRequest, refusal *api.Error, why string) error {
-	if err := wellFormed(req); err != nil {
+	q, items, err := unwrapping(req)
+	if err != nil {
 		return err
 	}
+	return g.refuse(ctx, caller, q, items, refusal, why)
+}
+
+func (g *Gate) refuse(ctx context.Context, caller *Caller, req *question, items []*item, refusal *api.Error, why string) error {
 	committed, _ := g.cfg.States()
-	items := make([]*item, len(req.Items))
-	for i, request := range req.Items {
-		it := &item{request: request, refusal: refusal, why: why}
-		if e, err := tdh2.Parse(request.Envelope); err == nil {
-			if it.envelope, it.key = e, committed.KeyVersion(e.KeyID(), e.Version()); it.key != nil {
+	for _, it := range items {
+		if it.read(committed.Genesis().Cluster, caller) == nil {
+			if it.key = committed.KeyVersion(it.names()); it.key != nil {
 				it.epoch = &it.key.Epoch
 			}
 		}
-		items[i] = it
+		it.refusal, it.why = refusal, why
 	}
 	err := g.record(ctx, caller, req, items, committed)
 	g.tell(items, err)
@@ -215,7 +245,7 @@ func (it *item) give(share *keyring.Share, back func()) {
 // that it is held against.
 type asked struct {
 	caller          *Caller
-	request         *api.UnwrapRequest
+	request         *question
 	committed, tail *ledger.State
 	at              time.Time // when it was decided for the first time
 	approved        map[approving][]string
@@ -263,30 +293,69 @@ func (g *Gate) contract() []step {
 }
 
 // decide is every step before the record.
-func (g *Gate) decide(a *asked, request api.UnwrapItem) *item {
-	it := &item{request: request}
+func (g *Gate) decide(a *asked, it *item) {
 	for _, s := range g.steps {
 		if it.refusal = s.ask(a, it); it.refusal != nil {
-			return it
+			return
 		}
 	}
-	return it
 }
 
-// findKey reads the envelope's head and finds the key, not revoked in either state.
-// That a key exists is not said to one who may not use it (R28).
-func (g *Gate) findKey(a *asked, it *item) *api.Error {
+// read reads the head of what is asked for: an envelope of either kind of key, or what is
+// to be encrypted.
+func (it *item) read(cluster api.ClusterID, caller *Caller) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
+	}
+	if it.encrypt != nil {
+		it.symmetric = encrypting(cluster, it.encrypt, caller)
+		return nil
+	}
+	if c, err := tprf.Parse(it.request.Envelope); err == nil {
+		it.symmetric = opening(c, it.request)
+		return nil
 	}
 	e, err := tdh2.Parse(it.request.Envelope)
 	if err != nil {
 		return api.Refuse(api.CodeEnvelope, "the bytes are not an envelope")
 	}
 	it.envelope = e
-	id := api.KeyID(e.KeyID())
-	k := a.committed.KeyVersion(id, e.Version())
-	if k == nil || k.Purpose != authority.PurposeUnwrap {
+	return nil
+}
+
+// names is the key that an item names, once it is read.
+func (it *item) names() (api.KeyID, uint32) {
+	if it.symmetric != nil {
+		return it.symmetric.key.ID, it.symmetric.key.Version
+	}
+	return it.envelope.KeyID(), it.envelope.Version()
+}
+
+// purpose is what the key must be for.
+func (it *item) purpose() string {
+	if it.symmetric != nil {
+		return authority.PurposeEncrypt
+	}
+	return authority.PurposeUnwrap
+}
+
+// hash names what is asked for, in the audit and in the uses of a grant.
+func (it *item) hash() [32]byte {
+	if it.symmetric != nil {
+		return it.symmetric.input.Hash()
+	}
+	return it.envelope.Hash()
+}
+
+// findKey reads the envelope's head and finds the key, not revoked in either state.
+// That a key exists is not said to one who may not use it (R28).
+func (g *Gate) findKey(a *asked, it *item) *api.Error {
+	if err := it.read(a.committed.Genesis().Cluster, a.caller); err != nil {
+		return err
+	}
+	id, version := it.names()
+	k := a.committed.KeyVersion(id, version)
+	if k == nil || k.Purpose != it.purpose() {
 		it.why = "unknown key"
 		return denied()
 	}
@@ -331,7 +400,7 @@ func (g *Gate) findShare(a *asked, it *item) *api.Error {
 	share, back, ok := g.cfg.Share(k.ID, k.Version, number)
 	it.give(share, back)
 	index := it.epoch.IndexOf(g.cfg.Node)
-	if !ok || index == 0 || share.Index != index {
+	if !ok || index == 0 || share.Index != index || k.Symmetric() != (share.Sets != nil) {
 		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of epoch %d of the key", number))
 	}
 	return nil
@@ -376,7 +445,7 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 		}
 		d := p.Decide(policy.Request{
 			Principal:    a.caller.Principal,
-			Action:       policy.Unwrap,
+			Action:       a.request.action,
 			KeyID:        it.key.ID,
 			KeyName:      it.key.Name,
 			Labels:       s.Life(it.key.ID).Labels,
@@ -411,8 +480,12 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 }
 
 // checkEnvelope accepts an endorsement of this node, given or remembered, or verifies
-// the proof.
+// the proof. What a symmetric key encrypted has none: another context, or an altered byte
+// of its head, asks for values that open nothing.
 func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
+	if it.symmetric != nil {
+		return it.checkSets(a)
+	}
 	pk, err := g.publicKey(a.committed, it.key)
 	if err != nil {
 		return api.Refuse(api.CodeInternal, "the key's record is not usable")
@@ -458,7 +531,7 @@ func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error
 }
 
 // record appends one record for each item, and returns when they are durable.
-func (g *Gate) record(ctx context.Context, caller *Caller, req *api.UnwrapRequest, items []*item, s *ledger.State) error {
+func (g *Gate) record(ctx context.Context, caller *Caller, req *question, items []*item, s *ledger.State) error {
 	var records []audit.Record
 	for _, it := range items {
 		if it.refusal != nil && !g.cfg.Cap.Allow(caller.Principal, g.cfg.Now()) {
@@ -483,11 +556,11 @@ func (g *Gate) append(ctx context.Context, records []audit.Record) error {
 	return nil
 }
 
-func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *ledger.State) audit.Record {
+func (g *Gate) describe(caller *Caller, req *question, it *item, s *ledger.State) audit.Record {
 	at := s.Position()
 	r := audit.Record{
 		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
-		RequestID: req.RequestID, Principal: caller.Principal, Action: policy.Unwrap,
+		RequestID: req.RequestID, Principal: caller.Principal, Action: req.action,
 		Reason: req.Reason, Region: req.Region, Rules: it.rules, LedgerIndex: at.Index,
 		Context: tag.Hash(tag.AuditContext, it.request.Context.Canonical()),
 	}
@@ -497,9 +570,9 @@ func (g *Gate) describe(caller *Caller, req *api.UnwrapRequest, it *item, s *led
 	if p := s.Policy(); p != nil {
 		r.PolicyDigest = p.Digest
 	}
-	if it.envelope != nil {
-		r.Envelope = it.envelope.Hash()
-		r.Key, r.Version = it.envelope.KeyID(), it.envelope.Version()
+	if it.envelope != nil || it.symmetric != nil {
+		r.Envelope = it.hash()
+		r.Key, r.Version = it.names()
 	}
 	if it.key != nil {
 		r.KeyName, r.Epoch = it.key.Name, it.epoch.Number
@@ -560,6 +633,9 @@ func (g *Gate) release(it *item) api.ItemAnswer {
 		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot, Current: it.current}
 	}
 	g.used(it.key.ID)
+	if it.symmetric != nil {
+		return it.evaluate()
+	}
 	partial := it.verified.Partial(it.share.Scalar)
 	g.checked.remember(it.endorsed)
 	a := api.ItemAnswer{

@@ -51,7 +51,7 @@ func (g *Gate) grantOf(a *asked, it *item, s *ledger.State, p *policy.Policy) gr
 		}
 		now := g.cfg.Now().UnixMilli()
 		switch {
-		case grant.Key != it.key.ID || grant.Action != authority.ActionUnwrap:
+		case grant.Key != it.key.ID || grant.Action != a.request.action:
 			return no("the grant is for another key or action")
 		case s.Time() > grant.NotAfter:
 			return no("the grant has expired, by ledger time")
@@ -103,7 +103,7 @@ func needsGrant(needs []string, why *api.Error) *api.Error {
 // requestDigest is what a slot is bound to: an envelope and its context. The request's
 // id is not in it, so that a retry takes no second slot.
 func (it *item) requestDigest() api.Digest {
-	hash := it.envelope.Hash()
+	hash := it.hash()
 	return tag.Hash(tag.GrantUse, hash[:], it.request.Context.Canonical())
 }
 

@@ -6,12 +6,12 @@ import (
 )
 
 // checkState asks both states, and this node's clock, whether the key may release
-// where it stands in its life. Only a caller who may use the key hears that it may not.
+// where it stands in its life; one that is deactivated opens, and encrypts nothing. Only a caller who may use the key hears that it may not.
 func (g *Gate) checkState(a *asked, it *item) *api.Error {
 	now := g.cfg.Now().UnixMilli()
 	stopped := authority.Subject{Kind: authority.SubjectKeyState, Name: it.key.ID.String()}
 	for _, s := range a.states() {
-		if state := s.KeyState(it.key.ID, now); !state.Unwraps() {
+		if state := s.KeyState(it.key.ID, now); !state.Unwraps() || it.encrypt != nil && !state.Wraps() {
 			it.why = "key: it is " + string(state)
 			return g.toPermitted(a, it, api.Refuse(api.CodeKeyState, "the key is %s", state))
 		}

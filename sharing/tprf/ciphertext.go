@@ -105,14 +105,14 @@ func (c *Ciphertext) Principal() string { return string(c.raw[offPrincipal:c.end
 // Bytes returns a copy of the ciphertext.
 func (c *Ciphertext) Bytes() []byte { return bytes.Clone(c.raw) }
 
-// Hash names the ciphertext in the audit.
-func (c *Ciphertext) Hash() [32]byte { return tag.Hash(tag.ItemHash, c.raw) }
-
 func (c *Ciphertext) header() []byte { return c.raw[:c.end] }
 func (c *Ciphertext) sealed() []byte { return c.raw[c.end:] }
 
 // Input is what the function is evaluated at, for one item.
 type Input struct{ bytes []byte }
+
+// Hash names the item in the audit: when it is encrypted, and whenever it is opened.
+func (x Input) Hash() [32]byte { return tag.Hash(tag.ItemHash, x.bytes) }
 
 // ItemInput binds an item to its key, to the context and the principal it was encrypted
 // under, and by α to what was encrypted. context is the canonical encoding that the gate
