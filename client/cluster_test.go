@@ -48,6 +48,7 @@ type fakeNode struct {
 	custody [][]byte                                            // guarded by mu
 	puts    *api.ProposalsAnswer                                // what is proposed; guarded by mu; nil: it refuses
 	asked   []api.UnwrapRequest                                 // guarded by mu
+	toldTo  []api.EncryptRequest                                // guarded by mu
 	delay   time.Duration                                       // guarded by mu
 	life    []byte                                              // guarded by mu
 	policy  *api.PolicyAnswer                                   // guarded by mu; nil: it refuses
@@ -56,7 +57,10 @@ type fakeNode struct {
 	proofs atomic.Int64
 }
 
-func newFakeCluster(t *testing.T) *fakeCluster {
+func newFakeCluster(t *testing.T) *fakeCluster { return newFakeClusterOf(t, 3) }
+
+// newFakeClusterOf is one whose keys have at least this threshold.
+func newFakeClusterOf(t *testing.T, threshold int) *fakeCluster {
 	t.Helper()
 	c := &fakeCluster{nodes: map[string]*fakeNode{}}
 	var addrs []string
@@ -69,7 +73,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 		sockets = append(sockets, s)
 		addrs = append(addrs, s.LocalAddr().String())
 	}
-	c.Cluster = dealt.New(t, 3, addrs...)
+	c.Cluster = dealt.New(t, threshold, addrs...)
 	c.key = c.Deal("payroll", 3, "n1", "n2", "n3", "n4", "n5")
 	record := c.Sign(c.key.Record, "n1", "n2", "n3", "n4", "n5")
 	for i, n := range c.Genesis.Roster {
@@ -122,7 +126,7 @@ func (n *fakeNode) requests() []api.UnwrapRequest {
 	return slices.Clone(n.asked)
 }
 
-func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16, body []byte) ([]byte, error) {
+func (n *fakeNode) Serve(ctx context.Context, caller *transport.Caller, method uint16, body []byte) ([]byte, error) {
 	n.mu.Lock()
 	record, twist, submit, claims, delay := n.record, n.twist, n.submit, n.claims, n.delay
 	life, at := n.life, n.at
@@ -194,6 +198,8 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 			return nil, err
 		}
 		return wire.Encode(a), nil
+	case api.MethodEncrypt:
+		return n.encrypt(ctx, caller, body)
 	case api.MethodUnwrap:
 		var r api.UnwrapRequest
 		if err := wire.Decode(body, &r); err != nil {
@@ -207,6 +213,10 @@ func (n *fakeNode) Serve(ctx context.Context, _ *transport.Caller, method uint16
 		}
 		answer := api.UnwrapAnswer{Header: api.AnswerHeader{Node: n.id}}
 		for _, it := range r.Items {
+			if n.cluster.key.Sets != nil {
+				answer.Items = append(answer.Items, n.sum(r.Sets, it))
+				continue
+			}
 			answer.Items = append(answer.Items, n.partial(it))
 		}
 		if twist != nil {

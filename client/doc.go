@@ -34,6 +34,14 @@
 // was asked beyond the first t. A holder that is slow is asked after the others for a
 // moment, and no more than a tenth of all answers is hedged: see hedge.go.
 //
+// Symmetric keys have no public half, and nothing is wrapped under them offline:
+// [Client.Encrypt] asks t+f holders, each of which adds to the item who asks, and believes
+// what f+1 of them agree on. What it makes is an envelope like any other. To open it the
+// sets of the key ([warifu.dev/sharing/tprf]) are shared out among the t nearest holders,
+// each of which gives one sum; what one does not give is shared out among others. There is
+// no proof of a sum: when an envelope does not open, every holder is asked for all it has,
+// and only what has then opened shows who lied. If nothing opens nobody is blamed.
+//
 // By a grant. Where the policy demands that people approve, [Granted] names what they
 // approved. Each envelope takes one of its uses, and each holder keeps its own count:
 // the client asks for the first use, and goes on to the one that holders offer.

@@ -14,6 +14,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 const (
@@ -42,6 +43,13 @@ type pending struct {
 	nextSlot uint32 // the first that a holder offers, of those that have the asked one bound to something else; or 0
 	result   *Result
 	done     bool
+
+	// Of a symmetric key:
+	ciphertext *tprf.Ciphertext // to be opened
+	sealing    *tprf.Sealing    // to be encrypted
+	envelopeTo *[]byte          // where what was encrypted goes
+	answers    tprf.Answers     // of an encryption
+	gave       map[string]bool  // nodes that gave something
 }
 
 // gathering collects the partials of one request's items, all of one key in one epoch.

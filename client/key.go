@@ -13,6 +13,7 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 // ErrKeyPoints: the points of a key record do not belong together. More than the
@@ -24,8 +25,8 @@ var ErrKeyPoints = errors.New("the points of the key record do not belong togeth
 type Key struct {
 	record *authority.VerifiedRecord
 	signed []byte
-	public *tdh2.PublicKey
-	yi     []*group.Point // by index - 1
+	public *tdh2.PublicKey // nil: it is symmetric
+	yi     []*group.Point  // by index - 1
 
 	genesis *authority.VerifiedGenesis
 	life    life
@@ -44,6 +45,9 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 		return nil, err
 	}
 	k := &Key{record: r, signed: slices.Clone(b), genesis: g}
+	if k.Symmetric() {
+		return k, nil
+	}
 	y, err := group.DecodePoint(r.Y)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Y: %w", ErrKeyPoints, err)
@@ -89,7 +93,8 @@ func (k *Key) before(o *Key) bool {
 
 // sameKey holds a later record against this one: shares change, the key does not.
 func (k *Key) sameKey(later *Key) error {
-	if !bytes.Equal(k.record.Y, later.record.Y) || !bytes.Equal(k.record.W, later.record.W) {
+	if !bytes.Equal(k.record.Y, later.record.Y) || !bytes.Equal(k.record.W, later.record.W) ||
+		!slices.EqualFunc(k.record.Sets, later.record.Sets, bytes.Equal) {
 		return fmt.Errorf("%w: epoch %d of the key %s has another public key", ErrKeyPoints, later.Epoch(), k.ID())
 	}
 	return nil
@@ -145,10 +150,14 @@ func (k *Key) Threshold() int { return int(k.record.Order().T) }
 func (k *Key) Holders() []string { return slices.Clone(k.record.Order().Holders) }
 
 // Wrap makes an envelope around a secret of 1 to 64 bytes, offline. Only the same
-// context opens it. A key that is known not to be active is an [ErrKeyState].
+// context opens it. A key that is known not to be active is an [ErrKeyState], and one that
+// is symmetric an [ErrSymmetric].
 func (k *Key) Wrap(rand io.Reader, context api.Context, dek secret.Bytes) ([]byte, error) {
 	if err := context.Check(); err != nil {
 		return nil, fmt.Errorf("wrap under the key %s: %w", k.Name(), err)
+	}
+	if k.Symmetric() {
+		return nil, fmt.Errorf("wrap under the key %s: %w", k.Name(), ErrSymmetric)
 	}
 	if err := k.mayWrap(); err != nil {
 		return nil, err
@@ -165,6 +174,9 @@ func KeyIDOf(envelope []byte) (api.KeyID, error) {
 
 // NamedIn is [KeyIDOf] with the key's version.
 func NamedIn(envelope []byte) (api.KeyID, uint32, error) {
+	if c, err := tprf.Parse(envelope); err == nil {
+		return c.Key().ID, c.Key().Version, nil
+	}
 	e, err := tdh2.Parse(envelope)
 	if err != nil {
 		return api.KeyID{}, 0, fmt.Errorf("%w: %w", ErrEnvelope, err)
@@ -177,6 +189,9 @@ func NamedIn(envelope []byte) (api.KeyID, uint32, error) {
 func (k *Key) address(e *tdh2.Envelope, context api.Context) (*tdh2.AddressedEnvelope, error) {
 	if err := context.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if k.Symmetric() {
+		return nil, fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, k.Name())
 	}
 	a, err := k.public.Address(e, context.Canonical())
 	if err != nil {
@@ -194,14 +209,33 @@ func (k *Key) verify(e *tdh2.Envelope, context api.Context) error {
 }
 
 // Check says whether the envelope was made for this key and context, unaltered,
-// offline. Failures are [ErrEnvelope].
+// offline. Failures are [ErrEnvelope]. Of a symmetric key nobody can say so much before it
+// opens: there it is [Key.CheckForm].
 func (k *Key) Check(envelope []byte, context api.Context) error {
 	if err := context.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if k.Symmetric() {
+		return k.CheckForm(envelope, context)
 	}
 	e, err := tdh2.Parse(envelope)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	return k.verify(e, context)
+}
+
+// CheckForm says whether bytes have the form of an envelope of this key, and the context
+// that of a context. Failures are [ErrEnvelope].
+func (k *Key) CheckForm(envelope []byte, context api.Context) error {
+	if err := context.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if id, version, err := NamedIn(envelope); err != nil || id != k.ID() || version != k.Version() {
+		return fmt.Errorf("%w: it is none of version %d of the key %s", ErrEnvelope, k.Version(), k.Name())
+	}
+	if _, err := tprf.Parse(envelope); (err == nil) != k.Symmetric() {
+		return fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, k.Name())
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 // Item is one envelope with the context it was wrapped under.
@@ -77,6 +78,10 @@ func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item
 	}
 	for _, key := range order {
 		for _, some := range batches(byKey[key]) {
+			if key.Symmetric() {
+				c.openSymmetric(ctx, key, some, id, reason)
+				continue
+			}
 			c.gather(ctx, key, some, id, reason)
 		}
 	}
@@ -85,6 +90,9 @@ func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item
 
 // prepare finds the key of an envelope, before any holder is asked.
 func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
+	if e, err := tprf.Parse(it.Envelope); err == nil {
+		return c.prepareSymmetric(ctx, e, it)
+	}
 	e, err := tdh2.Parse(it.Envelope)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
@@ -104,6 +112,26 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 		envelope: a,
 		wire:     api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
 		partials: map[string]partial{},
+	}, nil
+}
+
+// prepareSymmetric is prepare for an envelope of a symmetric key. It has no proof: that
+// it was altered, or that its context is another, shows when it does not open.
+func (c *Client) prepareSymmetric(ctx context.Context, e *tprf.Ciphertext, it Item) (*Key, *pending, error) {
+	of := e.Key()
+	if of.Cluster != c.conf.Genesis.Cluster {
+		return nil, nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, api.ClusterID(of.Cluster))
+	}
+	key, err := c.RecordOf(ctx, of.ID, of.Version)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := key.CheckForm(it.Envelope, it.Context); err != nil {
+		return nil, nil, err
+	}
+	return key, &pending{
+		ciphertext: e, wire: api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
+		gave: map[string]bool{},
 	}, nil
 }
 

@@ -11,10 +11,12 @@ import (
 	"testing"
 
 	"warifu.dev/authority"
+	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 // Cluster is a genesis with every private key behind it.
@@ -113,6 +115,7 @@ type Key struct {
 	Order  authority.Order
 	Public *tdh2.PublicKey
 	Shares map[string]*group.Scalar // by node
+	Sets   map[string]*tprf.Share   // by node, of a symmetric key
 	Places map[string]sharing.Index // by node
 }
 
@@ -144,6 +147,40 @@ func (c *Cluster) DealOrder(o authority.Order, entry []byte) *Key {
 	must(c.tb, err)
 	r.W = k.Public.W.Bytes()
 	k.Record = r
+	return k
+}
+
+// DealSymmetric makes a symmetric key for an order that two custodians have signed.
+func (c *Cluster) DealSymmetric(name string, t int, holders ...string) *Key {
+	o := c.Order(name, t, holders...)
+	o.Purpose = authority.PurposeEncrypt
+	entry := c.SignOrder(o, c.Custodians[:2]...)
+	e, err := authority.ParseEntry(entry)
+	must(c.tb, err)
+	r := authority.KeyRecord{
+		Cluster: c.Genesis.Cluster, Version: 1, Epoch: 1, Order: entry, Attempt: 1,
+		LinkBefore: c.Genesis.Hash(), RosterVersion: 1, RecordVersion: 1,
+	}
+	session := authority.SessionID(r.Cluster, 1, e.ID(), 1, r.LinkBefore)
+	r.Key = authority.KeyIDOf(session)
+	p := sharing.Params{T: t, H: len(holders)}
+	keys := map[tprf.Set][]byte{}
+	for _, s := range tprf.Sets(p) {
+		keys[s] = make([]byte, tprf.SetKeySize)
+		rand.Read(keys[s])
+		hash := tprf.SetKeyHash(session, s, secret.Clone(keys[s]))
+		r.Sets = append(r.Sets, hash[:])
+	}
+	k := &Key{Order: o, Record: r, Sets: map[string]*tprf.Share{}, Places: map[string]sharing.Index{}}
+	for i, h := range holders {
+		k.Places[h] = sharing.Index(i + 1)
+		var b []byte
+		for _, s := range tprf.Held(p, k.Places[h]) {
+			b = append(b, keys[s]...)
+		}
+		k.Sets[h], err = tprf.NewShare(p, k.Places[h], secret.New(b))
+		must(c.tb, err)
+	}
 	return k
 }
 
