@@ -8,8 +8,8 @@ import (
 	"filippo.io/age"
 
 	"warifu.dev/api"
+	"warifu.dev/client"
 	"warifu.dev/internal/wire"
-	"warifu.dev/sharing/tdh2"
 )
 
 // StanzaType is the first word of the stanza.
@@ -53,7 +53,7 @@ func Parse(s *age.Stanza) (Stanza, error) {
 	if err := out.Context.Check(); err != nil {
 		return Stanza{}, fmt.Errorf("%w: %w", ErrStanza, err)
 	}
-	if _, err := tdh2.Parse(s.Body); err != nil {
+	if _, _, err := client.NamedIn(s.Body); err != nil {
 		return Stanza{}, fmt.Errorf("%w: %w", ErrStanza, err)
 	}
 	out.Envelope = s.Body

@@ -8,7 +8,9 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
+	"warifu.dev/api"
 	"warifu.dev/client/agefile"
+	"warifu.dev/internal/secret"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +33,7 @@ func addContextFlag(c *cobra.Command, pairs *[]string) {
 
 func (a *app) encryptCommand() *cobra.Command {
 	var k keyFlags
-	var in, out string
+	var in, out, reason string
 	var armored, replace bool
 	c := &cobra.Command{
 		Use:   "encrypt --key NAME [FILE]",
@@ -39,14 +41,15 @@ func (a *app) encryptCommand() *cobra.Command {
 		Long: `Encrypts FILE, -i FILE or stdin to a standard age file, on --out or stdout. The
 context travels in its header: not secret, and not to be altered. The record of
 the key is asked from the cluster once, verified, and kept at home: from then on,
-and with --record FILE, nobody is called.
+and with --record FILE, nobody is called. Only the holders of a symmetric key are asked,
+each time; they find the request compliant with the policy, as for decrypting.
 
 The file appears when it is complete, or not at all.`,
 		Example: `  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
   tar c photos | warifu encrypt --record photos.record --out photos.tar.age`,
 		Args: atMostOneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := k.check(c); err != nil {
+			if err := errors.Join(k.check(c), checkReason(reason)); err != nil {
 				return err
 			}
 			pairs, err := parseContext(k.context)
@@ -67,7 +70,9 @@ The file appears when it is complete, or not at all.`,
 			if err != nil {
 				return err
 			}
-			to, err := agefile.NewRecipient(key, pairs)
+			to, err := agefile.NewRecipientBy(pairs, func(pairs api.Context, fileKey secret.Bytes) ([]byte, error) {
+				return a.wrapUnder(c.Context(), key, pairs, fileKey, reason)
+			})
 			if err != nil {
 				return err
 			}
@@ -81,6 +86,7 @@ The file appears when it is complete, or not at all.`,
 	k.add(c)
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVarP(&armored, "armor", "a", false, "write text, in age's armor")
+	addReasonFlag(c, &reason)
 	a.addCallerFlags(c)
 	return c
 }

@@ -297,7 +297,7 @@ func (r *rewrapping) move(ctx context.Context, name string) (what, why string, e
 		return "", "", err
 	}
 	defer dek.Wipe()
-	envelope, err := r.to.Wrap(rand.Reader, e.context, dek)
+	envelope, err := r.wrap(ctx, e.context, dek)
 	if err != nil {
 		return "", "", err
 	}
@@ -310,6 +310,27 @@ func (r *rewrapping) move(ctx context.Context, name string) (what, why string, e
 		}
 		return writeAge(w, s, dek, e, envelope, r)
 	})
+}
+
+// wrap makes the new envelope. Where nobody checks what holders of a symmetric key give,
+// it is opened once before the old one goes.
+func (r *rewrapping) wrap(ctx context.Context, pairs api.Context, dek secret.Bytes) ([]byte, error) {
+	if !r.to.Symmetric() {
+		return r.to.Wrap(rand.Reader, pairs, dek)
+	}
+	envelope, err := r.cluster.Encrypt(ctx, r.to, pairs, dek, r.reason)
+	if err != nil || r.to.Copies() > 1 {
+		return envelope, err
+	}
+	again, err := r.cluster.Unwrap(ctx, envelope, pairs, r.reason)
+	if err != nil {
+		return nil, fmt.Errorf("open it again under %s, before the old envelope goes: %w", r.to.Name(), err)
+	}
+	defer again.Wipe()
+	if !again.Equal(dek) {
+		return nil, fmt.Errorf("under %s it opens as something else", r.to.Name())
+	}
+	return envelope, nil
 }
 
 func (r *rewrapping) isTarget(e enveloped) bool {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +22,7 @@ const (
 
 func (a *app) wrapCommand() *cobra.Command {
 	var k keyFlags
-	var in, out string
+	var in, out, reason string
 	var raw, replace bool
 	c := &cobra.Command{
 		Use:   "wrap --key NAME",
@@ -31,12 +31,12 @@ func (a *app) wrapCommand() *cobra.Command {
 threshold key. The envelope is written as one line of base64, or with --raw as it
 is. Store it beside the data: it is not secret. The record of the key is asked
 from the cluster once, verified, and kept at home: from then on, and with --record
-FILE, nobody is called.`,
+FILE, nobody is called. Only the holders of a symmetric key are asked, each time.`,
 		Example: `  head -c 32 /dev/urandom > dek && warifu wrap --key photos --context album=2026 < dek > dek.wrapped
   warifu wrap --record photos.record -i dek --out dek.wrapped`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := k.check(c); err != nil {
+			if err := errors.Join(k.check(c), checkReason(reason)); err != nil {
 				return err
 			}
 			pairs, err := parseContext(k.context)
@@ -56,7 +56,7 @@ FILE, nobody is called.`,
 			if err != nil {
 				return err
 			}
-			envelope, err := key.Wrap(rand.Reader, pairs, dek)
+			envelope, err := a.wrapUnder(c.Context(), key, pairs, dek, reason)
 			if err != nil {
 				return err
 			}
@@ -73,6 +73,7 @@ FILE, nobody is called.`,
 	k.add(c)
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVar(&raw, "raw", false, "write the envelope's bytes, not base64")
+	addReasonFlag(c, &reason)
 	a.addCallerFlags(c)
 	return c
 }

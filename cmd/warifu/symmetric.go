@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"warifu.dev/api"
+	"warifu.dev/client"
+	"warifu.dev/internal/secret"
+)
+
+// wrapUnder wraps a data key: offline, or, under a symmetric key, by asking its holders
+// for its newest version.
+func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+	if !key.Symmetric() {
+		if reason != "" {
+			return nil, fail(exitUsage, "--reason is for symmetric keys: under %s nobody is asked", key.Name())
+		}
+		return key.Wrap(rand.Reader, pairs, dek)
+	}
+	h, err := a.loadHome()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.connectFrom(h)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	c.Use(key)
+	if key, err = c.Refresh(ctx, key.ID().String()); err != nil {
+		return nil, err
+	}
+	a.tryKeep(h, key)
+	if key.Copies() == 1 {
+		fmt.Fprintf(a.errs, "warifu: note: %s\n", unchecked(key.Name(), key.Threshold()))
+	}
+	return c.Encrypt(ctx, key, pairs, dek, reason)
+}
+
+// unchecked says what it means that a symmetric key needs all of its holders.
+func unchecked(name string, t int) string {
+	return fmt.Sprintf("all %d holders of %s are needed to encrypt, so that none checks the others: one that lies makes what nobody can open; keep the original until you have decrypted it once", t, name)
+}
