@@ -32,6 +32,7 @@ type orderFlags struct {
 	threshold, tolerate, phase uint32
 	holders, labels            []string
 	notBefore, expires, owner  string
+	purpose                    string // empty: of a key that unwraps
 }
 
 func (f *orderFlags) add(c *cobra.Command) {
@@ -50,6 +51,9 @@ func (f *orderFlags) order(c *cobra.Command, g *authority.Genesis, name string) 
 	o = authority.Order{
 		Cluster: g.Cluster, Purpose: authority.PurposeUnwrap, Name: name,
 		T: g.Root.T, F: g.Root.F, Holders: g.Root.Holders, PhaseSeconds: g.Root.PhaseSeconds,
+	}
+	if f.purpose != "" {
+		o.Purpose = f.purpose
 	}
 	if o.NotBefore, err = parseDate("--not-before", f.notBefore); err != nil {
 		return o, err
@@ -111,6 +115,7 @@ func (a *app) keyCreateCommand() *cobra.Command {
 	var f changeFlags
 	var of orderFlags
 	var every time.Duration
+	var kind string
 	c := &cobra.Command{
 		Use:   "create NAME --out FILE.change",
 		Short: "Write a change that orders the birth of a key",
@@ -120,13 +125,25 @@ for the cluster's root key. With --not-before the key is born pre-active: nothin
 wrapped or opened with it before, by ledger time and by each node's own clock.
 
 --label, --owner and --not-after say of the key from its birth on what key label says
-later; policies see the labels.`,
+later; policies see the labels.
+
+--type symmetric is for what is encrypted and decrypted often: far cheaper, and with
+limits. It has no public key, so that nothing is wrapped offline: encrypting, too, asks
+the holders. Who may encrypt can open what it encrypted. There are at most 9 holders. Its
+shares are never made anew: it is rotated by version, and what is under older versions is
+secret as long as fewer than the threshold of all who ever held them are stolen. An order
+of a key says which type it is; none changes later.`,
 		Example: `  warifu key create photos --out photos.change
   warifu key create photos --label env=prod --owner web@example.jp --not-after 2028-04-01 --out photos.change
+  warifu key create sessions --type symmetric --out sessions.change
   warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := misused("NAME", api.CheckName(args[0])); err != nil {
+				return err
+			}
+			var err error
+			if of.purpose, err = parseType(kind); err != nil {
 				return err
 			}
 			g, err := a.needGenesis(f.genesis)
@@ -146,7 +163,25 @@ later; policies see the labels.`,
 	f.add(a, c)
 	of.add(c)
 	c.Flags().DurationVar(&every, "rotate-every", 0, "nodes order its next version after this time, again and again (default: never)")
+	c.Flags().StringVar(&kind, "type", typeAsymmetric, "asymmetric: wrap offline, unwrap by quorum; symmetric: encrypt and decrypt by quorum")
 	return c
+}
+
+// The types of keys, in a user's words.
+const (
+	typeAsymmetric = "asymmetric"
+	typeSymmetric  = "symmetric"
+)
+
+// parseType is the purpose of keys of a type.
+func parseType(s string) (purpose string, err error) {
+	switch s {
+	case typeAsymmetric:
+		return authority.PurposeUnwrap, nil
+	case typeSymmetric:
+		return authority.PurposeEncrypt, nil
+	}
+	return "", fail(exitUsage, "--type: %q is none: %s and %s are", s, typeAsymmetric, typeSymmetric)
 }
 
 func rosterIDs(g *authority.Genesis) []string {

@@ -257,7 +257,18 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
 	warn := func(format string, args ...any) { v.Warnings = append(v.Warnings, fmt.Sprintf(format, args...)) }
 
-	say("any %d of the %d holders open what is wrapped; %s", t, h, together(t-1))
+	if o.Symmetric() {
+		say("it is symmetric: any %d of the %d holders open what is encrypted; %s", t, h, together(t-1))
+		if h == t {
+			warn("nobody can check what is encrypted with it: one holder that lies makes what nobody can open")
+		} else {
+			say("encrypting asks %d of them, so that %s cannot make what nobody can open", t+f, plural(f, "liar"))
+		}
+		warn("who may encrypt with it can open what it encrypted: where writers must not read, use an asymmetric key")
+		warn("its shares are never made anew: rotate it and encrypt again; an older version is secret as long as fewer than %d of all who ever held it are stolen", t)
+	} else {
+		say("any %d of the %d holders open what is wrapped; %s", t, h, together(t-1))
+	}
 	if h == t {
 		warn("every holder is needed: when one is lost, everything wrapped under this key is lost")
 	} else {
