@@ -11,6 +11,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/dkg"
@@ -268,6 +269,26 @@ func (c *Cluster) BearKey(name string) *Born {
 	c.TB.Helper()
 	c.must(c.Apply(c.Order(name)).Err)
 	return c.Bear(c.State().OrderNamed(name))
+}
+
+// ChangeOf has custodians sign a change of this body, applies it, and returns its id.
+func (c *Cluster) ChangeOf(kind string, body any) api.Digest {
+	c.TB.Helper()
+	r := c.Apply(c.Change(kind, wire.Encode(body), api.Digest{}))
+	c.must(r.Err)
+	return r.ID
+}
+
+// SetsOf is a share of no symmetric key that was born, of the holder with this index.
+func (c *Cluster) SetsOf(i sharing.Index) *tprf.Share {
+	c.TB.Helper()
+	p := sharing.Params{T: int(c.Genesis.Root.T), H: len(c.Genesis.Root.Holders)}
+	b := make([]byte, len(tprf.Held(p, i))*tprf.SetKeySize)
+	_, err := rand.Read(b)
+	c.must(err)
+	s, err := tprf.NewShare(p, i, secret.New(b))
+	c.must(err)
+	return s
 }
 
 // BearSymmetric is [Cluster.BearKey] of a symmetric key.
