@@ -270,9 +270,6 @@ func (b *Board) ReadyToActivate() bool {
 	if b.phase != dkg.PhaseConfirm {
 		return false
 	}
-	if b.disputed() != 0 {
-		return false
-	}
 	receipts := len(b.Receipts())
 	return receipts == b.session.H || receipts >= b.session.Receipts() && b.isLate()
 }
