@@ -46,28 +46,13 @@ type tallied struct {
 var tallyBase = sync.OnceValue(func() *tallied {
 	c := trial.New(theTest{}, 2, 3)
 	c.BearRoot()
-	w := &world{Cluster: c, born: c.BearKey("tally")}
-	k := c.State().KeyVersion(w.born.Key.ID, 1)
-	k.Purpose = authority.PurposeEncrypt // as a birth of the type would have it; its shares are made here
+	w := &world{Cluster: c, born: c.BearSymmetric("tally")}
 	y := &tallied{
 		world: w, params: sharing.Params{T: 2, H: 3}, all: map[sharing.Index]*tprf.Share{},
-		key: tprf.Key{Cluster: c.Genesis.Cluster, ID: k.ID, Version: 1},
+		key: tprf.Key{Cluster: c.Genesis.Cluster, ID: w.born.Key.ID, Version: 1},
 	}
-	keys := map[tprf.Set][]byte{}
-	for _, s := range tprf.Sets(y.params) {
-		keys[s] = make([]byte, tprf.SetKeySize)
-		rand.Read(keys[s])
-	}
-	for i := sharing.Index(1); i <= 3; i++ {
-		var b []byte
-		for _, s := range tprf.Held(y.params, i) {
-			b = append(b, keys[s]...)
-		}
-		share, err := tprf.NewShare(y.params, i, secret.New(b))
-		if err != nil {
-			panic(err)
-		}
-		y.all[i] = share
+	for i, share := range w.born.Sets {
+		y.all[sharing.Index(i+1)] = share
 	}
 	return y
 })
