@@ -484,7 +484,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
 		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
 		api.MethodAnchors: "custodian operator auditor", api.MethodProposals: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
-		api.MethodUnwrap: "application", api.MethodStatus: "custodian operator auditor", api.MethodHealth: "custodian operator auditor",
+		api.MethodUnwrap: "application", api.MethodEncrypt: "application", api.MethodStatus: "custodian operator auditor", api.MethodHealth: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
 		api.MethodDrill: "custodian", api.MethodDrillAnswer: "custodian", api.MethodDrills: "custodian operator auditor",
@@ -525,7 +525,8 @@ func TestAnUnwrapByAClassThatMayNotIsRecorded(t *testing.T) {
 	_, log, stop := newTestJournal(t, filepath.Join(t.TempDir(), "audit"))
 	defer stop()
 	n.gate = gate.New(gate.Config{Node: "n1", States: n.states, Audit: log, Now: n.now, Cap: gate.NewRefusalCap()})
-	q := wire.Encode(api.UnwrapRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.UnwrapItem, 1)})
+	unwrap := wire.Encode(api.UnwrapRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.UnwrapItem, 1)})
+	encrypt := wire.Encode(api.EncryptRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.EncryptItem, 1)})
 	for _, row := range []struct {
 		who  class
 		s    *session
@@ -535,20 +536,23 @@ func TestAnUnwrapByAClassThatMayNotIsRecorded(t *testing.T) {
 		{classAuditor, &session{principal: "spiffe://demo/audrey"}, "spiffe://demo/audrey"},
 		{classCustodian, &session{custodian: "alice"}, "alice"},
 	} {
-		_, err := clientServer{n}.answer(t.Context(), row.s, row.who, api.MethodUnwrap, q)
-		if codeOf(err) != api.CodeDenied || !strings.Contains(err.Error(), "the class "+string(row.who)) {
-			t.Errorf("%s: %v", row.who, err)
-		}
-		records, err := log.Tail(1)
-		if err != nil || len(records) != 1 {
-			t.Fatal(records, err)
-		}
-		if r := records[0]; r.Kind != audit.Refusal || r.Principal != row.name || r.RequestID != [16]byte{7} || r.Region != "sg" ||
-			r.Reason != "a look" || r.Code != string(api.CodeDenied) || r.Why != "the class "+string(row.who) {
-			t.Errorf("%s: recorded %+v", row.who, r)
-		}
-		if _, err := (clientServer{n}).answer(t.Context(), row.s, row.who, api.MethodUnwrap, []byte("noise")); codeOf(err) != api.CodeMalformed {
-			t.Errorf("%s, noise: %v", row.who, err)
+		for method, q := range map[uint16][]byte{api.MethodUnwrap: unwrap, api.MethodEncrypt: encrypt} {
+			action := map[uint16]string{api.MethodUnwrap: policy.Unwrap, api.MethodEncrypt: policy.Encrypt}[method]
+			_, err := clientServer{n}.answer(t.Context(), row.s, row.who, method, q)
+			if codeOf(err) != api.CodeDenied || !strings.Contains(err.Error(), "the class "+string(row.who)) {
+				t.Errorf("%s: %v", row.who, err)
+			}
+			records, err := log.Tail(1)
+			if err != nil || len(records) != 1 {
+				t.Fatal(records, err)
+			}
+			if r := records[0]; r.Kind != audit.Refusal || r.Principal != row.name || r.RequestID != [16]byte{7} || r.Region != "sg" ||
+				r.Action != action || r.Reason != "a look" || r.Code != string(api.CodeDenied) || r.Why != "the class "+string(row.who) {
+				t.Errorf("%s: recorded %+v, not for %s", row.who, records, action)
+			}
+			if _, err := (clientServer{n}).answer(t.Context(), row.s, row.who, method, []byte("noise")); codeOf(err) != api.CodeMalformed {
+				t.Errorf("%s, noise: %v", row.who, err)
+			}
 		}
 	}
 }

@@ -97,9 +97,12 @@ func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
 	}
 	state := k.State(now())
 	v.Name, v.State, v.Genuine = k.Name(), string(state), "yes"
+	altered := false
 	if e.version == k.Version() {
 		if err := k.Check(e.envelope, e.context); err != nil {
-			v.Genuine = "no: " + err.Error()
+			altered, v.Genuine = true, "no: "+err.Error()
+		} else if k.Symmetric() {
+			v.Genuine = "not known: of a symmetric key only opening it shows that"
 		}
 	} else {
 		v.Genuine = "not checked: it is of another version"
@@ -107,7 +110,7 @@ func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
 	switch {
 	case !state.Unwraps():
 		v.Opens = "no: the key is " + string(state)
-	case v.Genuine != "yes" && e.version == k.Version():
+	case altered:
 		v.Opens = "no: it was altered, or its context is another"
 	default:
 		v.Opens = "yes, as far as the key goes"

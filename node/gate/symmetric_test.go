@@ -285,7 +285,9 @@ func TestTheContextOfAnItemIsBound(t *testing.T) {
 func (y *tallied) ways(ciphertext []byte) map[string]func(principal string) (*api.UnwrapAnswer, error) {
 	return map[string]func(string) (*api.UnwrapAnswer, error){
 		policy.Encrypt: func(principal string) (*api.UnwrapAnswer, error) { return y.encrypt(principal, fileA, [32]byte{1}) },
-		policy.Unwrap:  func(principal string) (*api.UnwrapAnswer, error) { return y.decrypt(principal, fileA, ciphertext, false) },
+		policy.Unwrap: func(principal string) (*api.UnwrapAnswer, error) {
+			return y.decrypt(principal, fileA, ciphertext, false)
+		},
 	}
 }
 
