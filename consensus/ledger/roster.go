@@ -126,7 +126,7 @@ func (s *State) Holding(node string) []string {
 		}
 	}
 	for _, k := range s.Keys() {
-		if k.IndexOf(node) != 0 {
+		if k.IndexOf(node) != 0 && !s.Destroyed(k.ID) { // then its epochs are over, below
 			add(k.ID)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *State) survives(node string) error {
 				left++
 			}
 		}
-		if k.IndexOf(node) != 0 && left < int(k.T) {
+		if k.IndexOf(node) != 0 && left < int(k.T) && !s.Destroyed(k.ID) {
 			return fmt.Errorf("%w: without %s, %d holders are left of %s, and it takes %d", ErrShares, node, left, s.nameOf(k.ID), k.T)
 		}
 	}

@@ -213,6 +213,35 @@ func TestWhoHoldsSharesStays(t *testing.T) {
 	}
 }
 
+// Shares of a key that is destroyed keep nobody once it is gone: they are never dealt anew.
+func TestADestroyedKeyKeepsNobodyOnceItIsGone(t *testing.T) {
+	w := newWorldOf(t, 6, 5, 3)
+	w.birth(w.rootOrder())
+	o := w.order("payroll")
+	o.Holders = []string{"n6", "n1", "n2"} // n6 holds nothing else
+	o.F = 0
+	c := w.orderChange(o)
+	w.accept(w.sign(c, 0, 1))
+	id := w.birth(authority.NewChange(c).ID()).ID
+	w.accept(w.destroy(id, authority.DestroyWait, 0, 1))
+	w.refuse(w.sign(w.removing("n6"), 0, 1).Encode(), ledger.ErrShares)
+	w.clock(1, w.s.Life(id).Destroy.After)
+	w.accept(w.beginEnd(id))
+	if got := fmt.Sprint(w.s.Holding("n6")); got != "[payroll]" {
+		t.Errorf("before anybody has erased it holds %s", got)
+	}
+	w.accept(w.erased("n6", authority.LiveEpoch{Key: id, Version: 1, Epoch: 1})) // of 3-of-3 one is enough
+	if got := w.s.Holding("n6"); len(got) != 0 {
+		t.Errorf("it holds %v", got)
+	}
+	remove := w.removing("n6")
+	remove.NotAfter = w.s.Time() + 1000
+	w.accept(w.sign(remove, 0, 1))
+	if w.s.NodeByID("n6") != nil {
+		t.Error("it is still there")
+	}
+}
+
 // Who was to leave, and holds shares, may be kept after all.
 func TestALeaverIsKept(t *testing.T) {
 	w := newWorld(t)
