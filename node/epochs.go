@@ -221,6 +221,19 @@ func unerasedWords(s *ledger.State) []string {
 	return out
 }
 
+// outlivedWords warns of versions of symmetric keys that nodes held which have left. They
+// are few: a node leaves only when a newer version is there.
+func outlivedWords(s *ledger.State) []string {
+	var out []string
+	for _, k := range s.Keys() {
+		if left := s.Outlived(k); len(left) > 0 {
+			out = append(out, fmt.Sprintf("version %d of the key %s was held by %s, which left: it is secret against %d of all who ever held it, so encrypt again what is under it (warifu rewrap)",
+				k.Version, nameOf(s, k.ID), strings.Join(left, ", "), k.T-1))
+		}
+	}
+	return out
+}
+
 func nameOf(s *ledger.State, id api.KeyID) string {
 	if k := s.Key(id); k != nil && k.Name != "" {
 		return k.Name

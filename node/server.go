@@ -536,6 +536,7 @@ func (n *Node) status() *api.StatusAnswer {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)
 	}
 	a.Warnings = append(a.Warnings, unerasedWords(s)...)
+	a.Warnings = append(a.Warnings, outlivedWords(s)...)
 	a.Warnings = append(a.Warnings, lateWords(s)...)
 	other, _ := n.histories.found()
 	for _, c := range other {

@@ -214,6 +214,7 @@ It can be put off until then, and not after.`,
 
 func (a *app) keyRotateCommand() *cobra.Command {
 	var f changeFlags
+	var holders []string
 	var every time.Duration
 	c := &cobra.Command{
 		Use:   "rotate KEY --out FILE.change",
@@ -224,6 +225,9 @@ What is wrapped under older versions opens as before, since an envelope names it
 version; clients wrap under the newest that they know (key show asks anew). To move
 what there is to the new version: rewrap. To make new shares of the same public key,
 rewrapping nothing: rotate-shares.
+
+--holders gives the version to others than those who hold the key now. Of a symmetric key
+that is the only way to other holders: one that is left out may then leave the cluster.
 
 With --rotate-every nodes order the version after this one, and each that comes then,
 when the time is over; 0 ends that. What is not given stays as it is.`,
@@ -247,6 +251,14 @@ when the time is over; 0 ends that. What is not given stays as it is.`,
 				return err
 			}
 			o := k.Record().Order().Next(k.ID(), k.Version()+1) // threshold and holders are those of the newest reshare
+			if c.Flags().Changed("holders") {
+				o.Holders = holders
+				for _, h := range o.Holders {
+					if g.NodeByID(h) == nil {
+						return fail(exitUsage, "--holders: %q is not on the roster, which has %s", h, strings.Join(rosterIDs(g), ", "))
+					}
+				}
+			}
 			if c.Flags().Changed("rotate-every") {
 				if o.RotateEvery, err = parseEvery(every); err != nil {
 					return err
@@ -259,6 +271,7 @@ when the time is over; 0 ends that. What is not given stays as it is.`,
 		},
 	}
 	c.Flags().DurationVar(&every, "rotate-every", 0, "nodes order its next version after this time, again and again")
+	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold the version, in order (default: who holds the key now)")
 	f.add(a, c)
 	a.addCallerFlags(c)
 	return c

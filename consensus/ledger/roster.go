@@ -126,7 +126,7 @@ func (s *State) Holding(node string) []string {
 		}
 	}
 	for _, k := range s.Keys() {
-		if k.IndexOf(node) != 0 && !s.Destroyed(k.ID) { // then its epochs are over, below
+		if k.IndexOf(node) != 0 && !s.Destroyed(k.ID) && !s.outgrown(k, node) { // destroyed: its epochs are over, below
 			add(k.ID)
 		}
 	}
@@ -168,16 +168,39 @@ func (s *State) nameOf(key api.KeyID) string {
 	}
 }
 
+// outgrown says whether a node may leave with its share of a version of a symmetric key,
+// whose shares are never made anew: there is a newer version, which clients believe, of
+// which it holds nothing, and without it so many are left that what is under this one
+// opens. From then on this version is secret only against t of all who ever held it.
+func (s *State) outgrown(k *Key, node string) bool {
+	newest := s.Vouched(k.ID)
+	return k.Symmetric() && newest.Vouched() && newest.Version > k.Version && newest.IndexOf(node) == 0 && s.without(k, node) >= int(k.T)
+}
+
+// without counts the holders of a key on the roster, other than a node.
+func (s *State) without(k *Key, node string) (left int) {
+	for _, h := range k.Holders {
+		if h != node && k.IndexOf(h) != 0 && s.NodeByID(h) != nil {
+			left++
+		}
+	}
+	return left
+}
+
+// Outlived lists the nodes that hold set keys of a version of a symmetric key and have
+// left: what is under it is to be encrypted again.
+func (s *State) Outlived(k *Key) []string {
+	if !k.Symmetric() || s.Destroyed(k.ID) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(k.Holders), func(h string) bool { return k.IndexOf(h) == 0 || s.NodeByID(h) != nil })
+}
+
 // survives refuses that a node leaves for good while a key would be left with fewer
 // holders than its threshold: nobody could deal its shares anew.
 func (s *State) survives(node string) error {
 	for _, k := range s.Keys() {
-		left := 0
-		for _, h := range k.Holders {
-			if h != node && k.IndexOf(h) != 0 && s.NodeByID(h) != nil {
-				left++
-			}
-		}
+		left := s.without(k, node)
 		if k.IndexOf(node) != 0 && left < int(k.T) && !s.Destroyed(k.ID) {
 			return fmt.Errorf("%w: without %s, %d holders are left of %s, and it takes %d", ErrShares, node, left, s.nameOf(k.ID), k.T)
 		}

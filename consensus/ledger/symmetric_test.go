@@ -191,6 +191,50 @@ func TestASymmetricKeyIsGoneWithOneSet(t *testing.T) {
 	}
 }
 
+// A holder of a symmetric key leaves when a newer version, that clients believe, is
+// without it, and enough are left to open what is under the older one.
+func TestAHolderOfASymmetricKeyLeavesByANewVersion(t *testing.T) {
+	w := newWorldOf(t, 6, 5, 3)
+	w.birth(w.rootOrder())
+	o := w.order("payroll")
+	symmetric(&o)
+	o.Holders = []string{"n6", "n1", "n2", "n3"}
+	order := w.sign(w.orderChange(o), 0, 1)
+	w.accept(order)
+	id := w.birth(order.ID()).ID
+	holds := func(want bool, when string) {
+		t.Helper()
+		if got := slices.Contains(w.s.Holding("n6"), "payroll"); got != want {
+			t.Errorf("%s it holds payroll: %v", when, got)
+		}
+	}
+	holds(true, "at first")
+	without := func(o *authority.Order) { symmetric(o); o.Holders = []string{"n1", "n2", "n3", "n4"} }
+	next := w.next(id, 2, without)
+	w.accept(next)
+	second := w.birth(next.ID())
+	holds(true, "while nobody believes the new version")
+	w.signedBy(second, "n1", "n2", "n3")
+	holds(false, "when clients believe the new version")
+	if k := w.s.KeyVersion(id, 1); len(w.s.Outlived(k)) != 0 {
+		t.Error("it has left")
+	}
+	w.accept(w.sign(w.removing("n6"), 0, 1))
+	if w.s.NodeByID("n6") != nil {
+		t.Error("it is still there")
+	}
+	if got := w.s.Outlived(w.s.KeyVersion(id, 1)); !slices.Equal(got, []string{"n6"}) || len(w.s.Outlived(second)) != 0 {
+		t.Errorf("left with a share: %v", got)
+	}
+	// Of the first version three are left, which it takes.
+	third := w.next(id, 3, symmetric, func(o *authority.Order) { o.Holders = []string{"n2", "n3", "n4", "n5"} })
+	w.accept(third)
+	w.signedBy(w.birth(third.ID()), "n2", "n3", "n4")
+	if !slices.Contains(w.s.Holding("n1"), "payroll") {
+		t.Error("it leaves, and what is under the first version opens no more")
+	}
+}
+
 func TestOrdersOfASymmetricKeyThatAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.birth(w.rootOrder())
