@@ -470,7 +470,7 @@ var promises = []promise{
 				"TestRates", "TestARestartAddsNothingToARate", "TestEveryRateThatAppliesCounts", "TestRatesAreBoundedInMemory", "TestTheGateCountsByTheRate", "TestARequestIsCountedOnce",
 				"TestAKeyThatIsStoppedIsRefusedByName", "TestAKeyThatIsNotStoppedReleases", "TestAStopDuringTheRecordWithholds", "TestPoliciesSeeTheLabelsOfEachState",
 				"TestAnItemIsEncryptedAndOpened", "TestThePrincipalOfAnItemIsTheConnections", "TestTheContextOfAnItemIsBound", "TestEachStepRefusesASymmetricItem",
-				"TestSetsThatAreRefused", "TestAKeyHasOneTypeAlone",
+				"TestSetsThatAreRefused", "TestAKeyHasOneTypeAlone", "TestWhatIsReleasedWhenTheLedgerMovesMeanwhile",
 			}},
 			{"client", []string{
 				"TestAQuorumEncryptsAndOpens", "TestALiarDoesNotSpoilWhatIsEncrypted", "TestALiarAmongTooFewStopsEncryption", "TestALiarIsFoundByWhatOpens",
@@ -522,6 +522,13 @@ var promises = []promise{
 				old:  "Action:       a.request.action,",
 				new:  "Action:       policy.Unwrap,",
 				room: "node/gate", test: "TestEachStepRefusesASymmetricItem", says: "may only open, encrypt",
+			},
+			{
+				name: "what is asked for is read again when the ledger has moved",
+				file: "node/gate/gate.go",
+				old:  "if it.envelope == nil && it.symmetric == nil { // else",
+				new:  "if a != nil { // else",
+				room: "node/gate", test: "TestWhatIsReleasedWhenTheLedgerMovesMeanwhile", says: "something else was released",
 			},
 			{
 				name: "a deactivated key encrypts",

@@ -353,6 +353,23 @@ func TestEachStepRefusesASymmetricItem(t *testing.T) {
 	}
 }
 
+// When the ledger moves while the record is written, what is released is what was asked for.
+func TestWhatIsReleasedWhenTheLedgerMovesMeanwhile(t *testing.T) {
+	y := newTally(t)
+	ciphertext := y.made(t, writer, fileA)
+	for action, ask := range y.ways(ciphertext) {
+		a, err := ask(writer)
+		want := value(t, a, err)
+		y.recorder.during = func() { y.recorder.during = nil; y.tail = y.rules(y.committed, tallyPermit+"\n") }
+		a, err = ask(writer)
+		got := value(t, a, err)
+		if !bytes.Equal(got.Partial, want.Partial) || !bytes.Equal(got.Values, want.Values) || len(got.Partial)+len(got.Values) == 0 {
+			t.Errorf("%s: something else was released: %+v, not %+v", action, got, want)
+		}
+		y.tail = y.committed
+	}
+}
+
 // R26
 func TestNoValueLeavesWithoutItsRecord(t *testing.T) {
 	y := newTally(t)
