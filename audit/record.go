@@ -92,7 +92,7 @@ type Record struct {
 	Epoch        uint64   `cbor:"12,keyasint,omitempty"`
 	Reason       string   `cbor:"13,keyasint,omitempty"` // the caller's words
 	Context      [32]byte `cbor:"14,keyasint,omitzero"`  // digest of the context
-	Envelope     [32]byte `cbor:"15,keyasint,omitzero"`  // hash of the envelope
+	Envelope     [32]byte `cbor:"15,keyasint,omitzero"`  // hash of the envelope; of a symmetric key the item's, from its encryption on
 	Code         string   `cbor:"16,keyasint,omitempty"` // the refusal's code
 	Rules        []string `cbor:"17,keyasint,omitempty"` // ids of the policies that decided
 	PolicyDigest [32]byte `cbor:"18,keyasint,omitzero"`
