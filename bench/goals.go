@@ -112,7 +112,7 @@ func lacksPeer(r *round) string {
 }
 
 const (
-	noSymmetric = "no symmetric keys yet"
+	noSymmetric = "this harness does not drive symmetric keys yet"
 	perSync     = 64 // records that share a sync, when as many are in flight
 )
 

@@ -103,7 +103,7 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	if err := run.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"payroll, 2 of 3", "no symmetric keys yet", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "OVERLOAD"} {
+	for _, says := range []string{"payroll, 2 of 3", "does not drive symmetric keys yet", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "OVERLOAD"} {
 		if !strings.Contains(text.String(), says) {
 			t.Errorf("the run does not say %q:\n%s", says, &text)
 		}
