@@ -87,6 +87,18 @@ func permitted(method uint16, who class) error {
 	return nil
 }
 
+// inTurn does what releases something when there is a place for it, or says at once that
+// there is none.
+func (n *Node) inTurn(ctx context.Context, items int, release func() (*api.UnwrapAnswer, error)) (*api.UnwrapAnswer, error) {
+	done, err := n.turns.take(ctx, items)
+	if err != nil {
+		n.meters.TurnedAway()
+		return nil, err
+	}
+	defer done()
+	return release()
+}
+
 func (c clientServer) answer(ctx context.Context, s *session, who class, method uint16, body []byte) ([]byte, error) {
 	n := c.n
 	if err := permitted(method, who); err != nil {
@@ -138,17 +150,11 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 			if proofs := proofsAsked(q); proofs > 0 && !s.proofs.allow(n.now(), proofs, proofsPerSecond) {
 				return nil, api.Retry(api.CodeOverloaded, "at most %d share proofs a second", proofsPerSecond)
 			}
-			done, err := n.turns.take(ctx, len(q.Items))
-			if err != nil {
-				n.meters.TurnedAway()
-				return nil, err
-			}
-			defer done()
-			return n.gate.Unwrap(ctx, s.caller(), q)
+			return n.inTurn(ctx, len(q.Items), func() (*api.UnwrapAnswer, error) { return n.gate.Unwrap(ctx, s.caller(), q) })
 		})
 	case api.MethodEncrypt:
 		return decodeThen(body, func(q *api.EncryptRequest) (*api.UnwrapAnswer, error) {
-			return n.gate.Encrypt(ctx, s.caller(), q)
+			return n.inTurn(ctx, len(q.Items), func() (*api.UnwrapAnswer, error) { return n.gate.Encrypt(ctx, s.caller(), q) })
 		})
 	case api.MethodSubmit:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
