@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-quorum-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -9,6 +9,7 @@ help:
 	@echo "make demo-down   stop the demo and remove .demo"
 	@echo "make drill-hsm-lost     a node's token is destroyed under load, and the node replaced; measured"
 	@echo "make drill-region-lost  a region dies under load and comes back, by docs/operations.md; measured"
+	@echo "make drill-quorum-lost  three of five machines are lost for good, and a new cluster adopts the key; measured"
 	@echo "make drill-upgrade      node by node from an older commit, under load; FROM=COMMIT, else the one before"
 	@echo "make stories     a hospital by day and night, a bank, a manufacturer: who may open what"
 	@echo "make test        every test, with the race detector, SoftHSM included"
@@ -54,6 +55,9 @@ drill-hsm-lost: build
 
 drill-region-lost: build
 	@script/drill region-lost
+
+drill-quorum-lost: build
+	@script/drill quorum-lost
 
 drill-upgrade: build
 	@script/drill upgrade $(FROM)

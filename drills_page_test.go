@@ -45,7 +45,7 @@ func TestTheDrillsRunWhatThePagePrints(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	makefile, ci := read("Makefile"), read(".ci/run")
-	for _, name := range []string{"hsm-lost", "region-lost", "upgrade"} {
+	for _, name := range []string{"hsm-lost", "region-lost", "quorum-lost", "upgrade"} {
 		if !strings.Contains(makefile, "\ndrill-"+name+": build\n\t@script/drill "+name) {
 			t.Errorf("no make drill-%s", name)
 		}

@@ -394,6 +394,16 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 			s.Orders[o.Name] = o
 		}
 		return err
+	case authority.KindAdopt:
+		a, err := authority.ParseAdopt(e.Change)
+		if err == nil {
+			o := a.Order()
+			if s.Orders[o.Name] == nil {
+				s.Orders[o.Name] = &o
+			}
+			s.Born[a.Record.Key] = e
+		}
+		return err
 	case authority.KindRevoke, authority.KindSeal:
 		sub, err := authority.ParseDenial(e.Change)
 		if err == nil && !e.sure {

@@ -34,12 +34,14 @@ const (
 
 	KindKeyDestroy = "key-destroy" // [KeyDestroy]
 	KindKeyKeep    = "key-keep"    // [KeyKeep]
+
+	KindAdopt = "adopt" // [Adopt]: a key of a lost cluster
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
 	return []string{
-		KindCA, KindCustodians, KindGenesis, KindKey, KindKeyDestroy, KindKeyKeep, KindKeyLabels, KindKeyState, KindLift,
+		KindAdopt, KindCA, KindCustodians, KindGenesis, KindKey, KindKeyDestroy, KindKeyKeep, KindKeyLabels, KindKeyState, KindLift,
 		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindRefresh, KindReshare, KindRevoke, KindSeal,
 	}
 }
@@ -54,7 +56,8 @@ var ErrChange = errors.New("not a usable change")
 // KindPolicy an encoded policy document, KindCA a [CA], KindKey an [Order],
 // KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody],
 // KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership],
-// KindRefresh and KindReshare a [Renewal], KindKeyDestroy a [KeyDestroy], KindKeyKeep a [KeyKeep].
+// KindRefresh and KindReshare a [Renewal], KindKeyDestroy a [KeyDestroy], KindKeyKeep a [KeyKeep],
+// KindAdopt an [Adopt].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

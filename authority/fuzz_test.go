@@ -120,6 +120,9 @@ func FuzzParseChange(f *testing.F) {
 		c.Body = wire.Encode(Renewal{Keys: []api.KeyID{{1}, {2}}, PhaseSeconds: 1, T: 2, F: 1, Holders: []string{"n1", "n2", "n3"}})
 		f.Add(kind, w.sign(c).Body)
 	}
+	adopts := w.change(KindAdopt)
+	adopts.Body = wire.Encode(Adopt{Lost: w.signed(w.copied(), w.custodians...).Encode(), Record: (&SignedRecord{}).Encode(), Takers: []string{"n1", "n2", ""}})
+	f.Add(KindAdopt, w.sign(adopts).Body)
 	bad := w.change(KindKey)
 	bad.Body = wire.Encode(Order{Purpose: PurposeRoot})
 	f.Add(KindKey, w.sign(bad).Body)
@@ -143,6 +146,9 @@ func FuzzParseChange(f *testing.F) {
 			}
 		} else if !errors.Is(err, ErrOrder) {
 			t.Fatalf("unnamed error %v", err)
+		}
+		if _, err := ParseAdopt(c); !errors.Is(err, ErrAdopt) { // nobody has signed a record
+			t.Fatalf("adopted, or an unnamed error: %v", err)
 		}
 		o, err := ParseOrder(c)
 		if err != nil {

@@ -309,7 +309,7 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
 // many as any other kind does: who could replace them could sign everything. So it does
-// to change the roster. For a key's state and labels, and to destroy or to keep it, it
+// to change the roster, and to adopt a key. For a key's state and labels, and to destroy or to keep it, it
 // takes as many as for its order; see also [Genesis.RequiredForChange].
 func (g *Genesis) RequiredFor(kind string) int {
 	most := 0
@@ -320,7 +320,7 @@ func (g *Genesis) RequiredFor(kind string) int {
 		most = max(most, int(r.Count))
 	}
 	switch {
-	case kind == KindCustodians, IsMembershipKind(kind):
+	case kind == KindCustodians, kind == KindAdopt, IsMembershipKind(kind):
 		return most
 	case kind == KindKeyState, kind == KindKeyLabels, kind == KindKeyDestroy, kind == KindKeyKeep:
 		return g.RequiredFor(KindKey)

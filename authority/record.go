@@ -20,7 +20,7 @@ type KeyRecord struct {
 	Key           api.KeyID     `cbor:"2,keyasint"`
 	Version       uint32        `cbor:"3,keyasint"`
 	Epoch         uint64        `cbor:"4,keyasint"`
-	Order         []byte        `cbor:"5,keyasint"` // the custodian-signed entry that ordered it
+	Order         []byte        `cbor:"5,keyasint"` // the custodian-signed entry that ordered it, or adopted it
 	Attempt       uint64        `cbor:"6,keyasint"`
 	LinkBefore    api.Digest    `cbor:"7,keyasint"` // of the open entry
 	RosterVersion uint64        `cbor:"8,keyasint"`
@@ -80,62 +80,82 @@ func VerifyRecordSignature(r *KeyRecord, sig Signature, key []byte) error {
 // have signed. Only [SignedRecord.Verify] makes one.
 type VerifiedRecord struct {
 	KeyRecord
-	order Order
-	born  Order
+	order  Order
+	born   Order
+	origin api.ClusterID
 }
 
 // Order returns the custodian-signed order: t and holders come from here, never
 // from the record. After a reshare they are those of the newest order.
 func (r *VerifiedRecord) Order() *Order { return &r.order }
 
+// Origin returns the cluster that envelopes under this key name: the one that it was born
+// in, which is another one if it was adopted since.
+func (r *VerifiedRecord) Origin() api.ClusterID { return r.origin }
+
 // Birth returns the order of the key's birth, whose t and h its Δ is born with.
 func (r *VerifiedRecord) Birth() *Order { return &r.born }
 
-// orders verifies the order of the birth and the newest order, each under the
-// custodians who were in force then.
-func (s *SignedRecord) orders(g *VerifiedGenesis) (id api.Digest, born, newest *Order, err error) {
+// ordered is what the orders in a record say, each verified under the custodians who were
+// in force then.
+type ordered struct {
+	id           api.Digest // of the first order
+	born, newest *Order
+	adoption     *Adoption // the first order is that of another cluster, by this; or nil
+}
+
+func (s *SignedRecord) orders(g *VerifiedGenesis) (o ordered, err error) {
 	r := &s.Record
-	e, c, err := s.followed(g, s.Ordered, r.Order)
+	e, c, then, err := s.followed(g, s.Ordered, r.Order)
 	if err != nil {
-		return id, nil, nil, err
+		return o, err
 	}
-	born, err = ParseOrder(c)
+	o.id = e.ID()
+	if c.Kind == KindAdopt {
+		if o.adoption, err = then.Adopts(c, e.Signatures); err == nil {
+			born := o.adoption.Order()
+			o.born = &born
+		}
+	} else {
+		o.born, err = ParseOrder(c)
+	}
 	if err != nil {
-		return id, nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+		return o, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	if len(r.Reshared) == 0 {
-		return e.ID(), born, born, nil
+	if o.newest = o.born; len(r.Reshared) == 0 {
+		return o, nil
 	}
-	if _, c, err = s.followed(g, s.Reordered, r.Reshared); err != nil {
-		return id, nil, nil, err
+	if _, c, _, err = s.followed(g, s.Reordered, r.Reshared); err != nil {
+		return o, err
 	}
 	by, err := ParseRenewal(c)
 	if err != nil {
-		return id, nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+		return o, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	if c.Kind != KindReshare || !by.Concerns(r.Key) {
-		return id, nil, nil, fmt.Errorf("%w: its newest order is a %s of other keys", ErrRecord, c.Kind)
+		return o, fmt.Errorf("%w: its newest order is a %s of other keys", ErrRecord, c.Kind)
 	}
-	now := *born
+	now := *o.born
 	now.T, now.F, now.Holders, now.PhaseSeconds = by.T, by.F, by.Holders, by.PhaseSeconds
-	return e.ID(), born, &now, nil
+	o.newest = &now
+	return o, nil
 }
 
 // followed verifies a change under the custodians that so many changes lead to.
-func (s *SignedRecord) followed(g *VerifiedGenesis, after uint64, entry []byte) (*Entry, *Change, error) {
+func (s *SignedRecord) followed(g *VerifiedGenesis, after uint64, entry []byte) (*Entry, *Change, *Genesis, error) {
 	e, err := ParseEntry(entry)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+		return nil, nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
 	}
 	custodians, err := Follow(g, s.Succession[:min(after, uint64(len(s.Succession)))])
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
+		return nil, nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	c, err := VerifyChange(custodians.Genesis, e)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
+		return nil, nil, nil, fmt.Errorf("%w: its order: %w", ErrRecord, err)
 	}
-	return e, c, nil
+	return e, c, custodians.Genesis, nil
 }
 
 // Verify believes the record of a named key, or says why not. Its orders are verified
@@ -148,14 +168,19 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	id, born, o, err := s.orders(g)
+	by, err := s.orders(g)
 	if err != nil {
 		return nil, err
 	}
+	born, o, origin := by.born, by.newest, g.Cluster
 	if min(born.T, o.T) < g.Root.T {
 		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, min(born.T, o.T), g.Root.T)
 	}
-	key, version, err := r.bears(g.Cluster, id, born)
+	key, version, err := r.bears(g.Cluster, by.id, born)
+	if a := by.adoption; a != nil {
+		key, version, origin = a.Record.Key, a.Record.Version, a.Lost.Cluster
+		err = a.continues(r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +216,7 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if len(seen) < int(o.T) {
 		return nil, fmt.Errorf("%w: %w: %d of at least %d holders", ErrRecord, ErrTooFewSignatures, len(seen), o.T)
 	}
-	return &VerifiedRecord{KeyRecord: *r, order: *o, born: *born}, nil
+	return &VerifiedRecord{KeyRecord: *r, order: *o, born: *born, origin: origin}, nil
 }
 
 // checkPublic holds that what the record says of the shares is of its kind of key, and

@@ -57,7 +57,7 @@ func ParseKey(g *authority.VerifiedGenesis, b []byte) (*Key, error) {
 		return nil, fmt.Errorf("%w: W: %w", ErrKeyPoints, err)
 	}
 	o, born := r.Order(), r.Birth()
-	k.public, err = tdh2.NewPublicKey(r.Cluster, r.Key, r.Version, int(born.T), int(born.H()), y)
+	k.public, err = tdh2.NewPublicKey(r.Origin(), r.Key, r.Version, int(born.T), int(born.H()), y)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyPoints, err)
 	}
@@ -138,6 +138,10 @@ func (k *Key) Version() uint32 { return k.record.Version }
 
 // Epoch returns the epoch of the record.
 func (k *Key) Epoch() uint64 { return k.record.Epoch }
+
+// Origin returns the cluster that envelopes under this key name: another one than the
+// client's, if it was adopted from a cluster that was lost.
+func (k *Key) Origin() api.ClusterID { return k.record.Origin() }
 
 // Imported says whether a copy of this version was whole before: it is outside, with its
 // owner.

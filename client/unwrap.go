@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"warifu.dev/api"
@@ -97,10 +98,10 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	if cluster := api.ClusterID(e.Cluster()); cluster != c.conf.Genesis.Cluster {
-		return nil, nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, cluster)
-	}
 	key, err := c.RecordOf(ctx, e.KeyID(), e.Version())
+	if cluster := api.ClusterID(e.Cluster()); errors.Is(err, ErrUnknownKey) && cluster != c.conf.Genesis.Cluster {
+		return nil, nil, fmt.Errorf("%w: %w, %s, and its key was not adopted here", ErrEnvelope, tdh2.ErrWrongCluster, cluster)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -69,13 +69,18 @@ func openSoft(t *testing.T, dir string) *soft.Device {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	return newClusterUnder(t, newKey(t))
+}
+
+// newClusterUnder is a cluster of the custodian who has this key.
+func newClusterUnder(t *testing.T, key *ecdsa.PrivateKey) *cluster {
+	t.Helper()
 	c := &cluster{t: t}
 	g := authority.Genesis{Format: authority.GenesisFormat, Created: time.Now().UnixMilli(), Unseal: authority.UnsealHSM}
 	rand.Read(g.Cluster[:])
 	for _, kind := range authority.ChangeKinds() {
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: 1})
 	}
-	key := newKey(t)
 	custodian, err := authority.NewSigner(key)
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ var (
 	// ErrDead means that the token has destroyed the key that sealed the backup's
 	// generation: the node has made another one since, to erase shares or to lock itself
 	// anew. Nothing opens this backup's shares any more.
-	ErrDead = errors.New("the token has destroyed the key that sealed this backup: the node has sealed itself anew since, and nothing opens it any more; try a newer one")
+	ErrDead = errors.New("the token has destroyed the key that sealed this backup: the node has sealed itself anew since, or its shares were moved to another cluster; nothing opens it any more, try a newer one")
 	// ErrMisfit means that a share is not the one that its key's record names.
 	ErrMisfit = errors.New("a share in this backup is not the one that the key's record names")
 )

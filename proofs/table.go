@@ -897,6 +897,7 @@ var promises = []promise{
 				"TestAProposalThatHasItsCountIsASignedChange", "TestProposalsAndVotesAreRefusedByName", "TestWhatWasCancelledNeverPasses", "TestAProposalThatCannotBeAppliedHasFailed",
 				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestWhatOneCustodianCancelsIsBounded", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
 				"TestCustodiansWhoCouldNotOpenSeals", "TestTheLastDrillOfACustodianIsKept", "TestCustodyIsWorkedOutOfTheState", "TestARecordBringsTheSuccession", "TestEachSignatureHasOnePurpose", "TestTheRootIsThatOfTheSet", "TestANodeIsAdded", "TestRostersThatCouldNotBe", "TestANodeWithoutSharesIsRemoved", "TestWhoHoldsSharesStays", "TestALeaverIsKept", "TestAChangeThatIsNotFinishedIsTakenBack", "TestARecordNamesItsRoster", "TestPruningIsBounded", "TestWhatIsTakenOutIsNotMissed",
+				"TestAKeyOfALostClusterIsAdopted", "TestAdoptionsThatAreRefused",
 			}},
 			{"client", []string{"TestTheNewestPolicyIsTheOneThatMoreThanTheLiarsShow", "TestThePolicyIsAskedOfAll", "TestTheLongestSuccessionIsFound"}},
 			{"authority", []string{"TestASuccessionIsFollowedFromGenesis", "TestARosterIsFollowedFromGenesis", "TestWhoMayReplaceCustodians", "TestAProposalIsItsCustodiansWord", "TestApprovalsMakeASignedChange", "TestVotesThatAreNone", "TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges", "TestAnOrderSaysWhatAChangeOfLabelsMaySay", "TestWhatAnOrderSaysIsBelieved", "TestWhatAnOrderSaysTakesTheCountOfLabels"}},
@@ -932,6 +933,26 @@ var promises = []promise{
 			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "who has a lost cluster's backups adopts its keys without its custodians",
+				file: "authority/adopt.go", old: "if len(of) < a.need {", new: "if len(of) < a.need && a.need == 0 {",
+				room: "consensus/ledger", test: "TestAdoptionsThatAreRefused", says: "without the lost cluster's custodians: <nil>",
+			},
+			{
+				name: "holders vouch for another public key than the one that was adopted",
+				file: "authority/adopt.go", old: "|| !bytes.Equal(r.Y, a.Record.Y) ||", new: "|| bytes.Equal(r.Y, nil) ||",
+				room: "consensus/ledger", test: "TestAKeyOfALostClusterIsAdopted", says: "a record of another public key: <nil>",
+			},
+			{
+				name: "a key that was adopted releases before it is reshared",
+				file: "consensus/ledger/renewal.go", old: "if k.brought(number) {", new: "if k.brought(number) && number == 0 {",
+				room: "consensus/ledger", test: "TestAKeyOfALostClusterIsAdopted", says: "releases before it is reshared",
+			},
+			{
+				name: "a cluster with keys of its own adopts others",
+				file: "consensus/ledger/adopt.go", old: "k == nil || k.Adopted == nil ||", new: "k != nil && k.Adopted == nil && ",
+				room: "consensus/ledger", test: "TestAdoptionsThatAreRefused", says: "got <nil>, want keys are adopted before any is ordered",
+			},
 			{
 				name: "a change of the roster is known because one member shows it",
 				file: "node/pins.go",
@@ -2216,7 +2237,7 @@ var promises = []promise{
 		name: "P8", sentence: "disk, backup or token alone gives nothing",
 		tried: "stolen disks, tokens and backups; altered files; whole nodes whose seals custodians open",
 		trials: []trial{
-			{"bench/cluster", []string{"TestSecretsStayApart"}},
+			{"bench/cluster", []string{"TestSecretsStayApart", "TestARestoreMayDieAtEachOfItsSteps"}},
 			{"node/keyring", []string{
 				"TestDiskOrTokenAloneGivesNothing", "TestTheRootShareAloneDoesNotOpenTheKeyring", "TestASealedFileOpensOnlyWhereItBelongs",
 				"TestEachFieldOfTheAADCounts", "TestTheFileOfAnotherGenerationIsRefused", "TestAFileAlteredAtAnyByteIsRefused",
@@ -2232,7 +2253,7 @@ var promises = []promise{
 			{"node", []string{"TestASealWipesWhatIsOpen", "TestAnErasureTakesTheSharesOfAbandonedBirthsWithIt", "TestNoSealIsWrittenBeforeItsLockIsCommitted", "TestALockThatWasTakenBeforeItWasSentAgain", "TestANodeLocksItselfAnewForOtherCustodians", "TestASealThatIsOpenedWhileAnotherIsMade"}},
 			{"node/ceremony", []string{"TestALargeStateRestsUnderTheToken"}},
 			{"backup", []string{"TestABackupHasWhatMayBeCopiedAndNothingElse", "TestABackupThatIsNotWholeIsRefused"}},
-			{"node", []string{"TestBackupsOfAllNodesOpenNothing", "TestATokenOpensTheBackupOfItsNode", "TestABackupFromBeforeAnErasureIsDead", "TestABackupUnderCustodiansIsNotOpened", "TestWhatABackupIsRefusedFor"}},
+			{"node", []string{"TestBackupsOfAllNodesOpenNothing", "TestATokenOpensTheBackupOfItsNode", "TestAShareMovesOnceFromABackup", "TestRestoresThatAreRefused", "TestARestoreThatIsCutShortIsEndedByTheNext", "TestABackupFromBeforeAnErasureIsDead", "TestABackupUnderCustodiansIsNotOpened", "TestWhatABackupIsRefusedFor"}},
 		},
 		faults: []fault{
 			{
@@ -2279,6 +2300,16 @@ var promises = []promise{
 				name: "a custodian who was replaced is one to a node that is sealed",
 				file: "node/admission.go", old: "if former = true; n.opensHere(s.key) == nil {", new: "if n.opensHere(s.key) == nil {",
 				room: "warifutest", test: "TestCustodiansWhoOpenSealsAreReplaced", says: "one who was replaced asks for",
+			},
+			{
+				name: "a share that was moved to another cluster goes on opening where it was",
+				file: "node/restore.go", old: "r.Destroyed, err = keyring.Bury(old)", new: "_, err = old.Labels()",
+				room: "node", test: "TestAShareMovesOnceFromABackup", says: "the old token has [root.1]",
+			},
+			{
+				name: "a share that is moved is not held against the key's record",
+				file: "node/restore.go", old: "s.Index == m.index && group.BaseMul(s.Scalar).Equal(yi)", new: "s.Index == m.index && group.BaseMul(s.Scalar) != yi",
+				room: "node", test: "TestRestoresThatAreRefused", says: "it was moved: <nil>",
 			},
 			{
 				name: "a backup takes the PIN with it",

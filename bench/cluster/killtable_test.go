@@ -41,6 +41,7 @@ const (
 	whenMoved                  // when a node takes another's place, at whoever leads
 	whenNew                    // when a node takes another's place, at that node
 	whenLeft                   // when a node takes another's place, at the other
+	whenRestored               // when a node takes the share of a node whose cluster is lost
 )
 
 // row is one line of the table of kills.
@@ -178,6 +179,12 @@ var moves = slices.Concat(
 	},
 )
 
+// restores are the steps by which a share of a lost cluster moves to a node of another one.
+var restores = []row{
+	{step: "keyring/write-shares", hit: 1, what: "of a lost cluster", stage: whenRestored},
+	{step: "keyring/bury", hit: 1, stage: whenRestored},
+}
+
 // run are the steps of a refresh or a reshare until the new epoch is the current one.
 func run(at stage, what string) []row {
 	return []row{
@@ -258,7 +265,7 @@ func failpoints(t *testing.T) map[string][]string {
 // The table has every failpoint of the source, and no other, and no two share a name.
 func TestTheTableOfKillsHasEveryFailpoint(t *testing.T) {
 	found := failpoints(t)
-	kills := slices.Concat(kills, turns, moves)
+	kills := slices.Concat(kills, turns, moves, restores)
 	for name, places := range found {
 		if len(places) > 1 {
 			t.Errorf("%s is the name of %d steps, in %v", name, len(places), places)

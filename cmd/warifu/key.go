@@ -22,7 +22,7 @@ changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 		`  warifu key create photos --out photos.change
   warifu key list
   warifu key show photos --out photos.record`,
-		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyRotateCommand(), a.keyLabelCommand(), a.keyDestroyCommand(), a.keyKeepCommand(), a.keyImportCommand(), a.keyDealCommand())
+		a.keyCreateCommand(), a.keyListCommand(), a.keyShowCommand(), a.keyWhereCommand(), a.keyFindCommand(), a.keyRotateCommand(), a.keyLabelCommand(), a.keyDestroyCommand(), a.keyKeepCommand(), a.keyImportCommand(), a.keyDealCommand(), a.keyAdoptCommand())
 	g.AddCommand(a.stateCommands()...)
 	return g
 }

@@ -42,6 +42,7 @@ type changeView struct {
 	Renewal   *renewalView   `json:"renewal,omitempty"`
 
 	Membership *membershipView `json:"membership,omitempty"`
+	Adopts     *adoptView      `json:"adopts,omitempty"`
 
 	known bool
 }
@@ -157,6 +158,8 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		v.KeyLabels, err = viewKeyLabels(c)
 	case authority.KindKeyDestroy, authority.KindKeyKeep:
 		v.Destroys, err = viewDestroy(c)
+	case authority.KindAdopt:
+		v.Adopts, err = viewAdoption(c, e.Signatures, g)
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -377,6 +380,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.Renewal.words(a, w)
 	case v.Membership != nil:
 		v.Membership.words(a, w)
+	case v.Adopts != nil:
+		v.Adopts.words(a, w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

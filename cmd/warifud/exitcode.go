@@ -35,7 +35,7 @@ var exitMeanings = []struct {
 	{exitInUse, "another daemon runs on this directory, or directory or token belong to a node already"},
 	{exitModes, "file modes are too loose"},
 	{exitToken, "the token: wrong PIN (tried once), another token, none, unsafe keys, or what it sealed was altered"},
-	{exitCheck, "check: something is not as the node needs it; try: the backup is damaged, or its shares are of no use; the output says what"},
+	{exitCheck, "check: something is not as the node needs it; try, restore: the backup is damaged, or its shares are of no use, or go elsewhere; the output says what"},
 }
 
 // exitRows lead from an error to its code; the first that fits counts.
@@ -43,7 +43,10 @@ var exitRows = []struct {
 	code int
 	errs []error
 }{
-	{exitCheck, []error{errCheck, errUseless, node.ErrDead, node.ErrMisfit, backup.ErrBackup, authority.ErrRecord}},
+	{exitCheck, []error{
+		errCheck, errUseless, node.ErrDead, node.ErrMisfit, backup.ErrBackup, authority.ErrRecord,
+		authority.ErrAdopt, node.ErrOtherBackup, node.ErrNotTaker, node.ErrLeftOver, node.ErrPieces, node.ErrUnborn, node.ErrSameToken,
+	}},
 	{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty, node.ErrTokenTaken, hsm.ErrTokenInUse}},
 	{exitModes, []error{node.ErrLooseMode}},
 	{exitToken, []error{

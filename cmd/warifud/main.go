@@ -50,7 +50,7 @@ func runMain() int {
 			return cmd.Help()
 		},
 	}
-	root.AddCommand(initCommand(), joinCommand(), runCommand(), checkCommand(), tryCommand(), exitCodesTopic())
+	root.AddCommand(initCommand(), joinCommand(), runCommand(), checkCommand(), tryCommand(), restoreCommand(), exitCodesTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see %s --help", errUsage, err, cmd.CommandPath())
 	})

@@ -269,6 +269,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeKeyKeep(d, index, c, id); err != nil {
 			return err
 		}
+	case authority.KindAdopt:
+		if err := s.takeAdopt(d, index, c, e.Signatures, id, raw); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("%w: of the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -550,7 +554,7 @@ func (k *Key) public(cluster api.ClusterID, b *board.Board) error {
 func (s *State) takeRecord(d *draft, node string, b *authority.RecordSignature) error {
 	k := s.KeyVersion(b.Key, b.Version)
 	switch {
-	case k == nil || k.Number != b.Epoch:
+	case k == nil || k.Number != b.Epoch, k.Waits():
 		return ErrNoKey
 	case k.IndexOf(node) == 0:
 		return ErrNotHolder

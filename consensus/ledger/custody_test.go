@@ -136,7 +136,7 @@ func TestCustodiansWhoCouldNotHoldAuthority(t *testing.T) {
 		"no count for a kind":                  func(c *authority.Custody) { c.Required = c.Required[:4] },
 		"a count for a kind that is not there": func(c *authority.Custody) { c.Required[7].Kind = "zeal" },
 		"counts out of order":                  func(c *authority.Custody) { c.Required[0], c.Required[1] = c.Required[1], c.Required[0] },
-		"fewer to replace them than to sign":   func(c *authority.Custody) { c.Required[1].Count = 1 },
+		"fewer to replace them than to sign":   func(c *authority.Custody) { c.Required[2].Count = 1 },
 	} {
 		c := good()
 		alter(&c)

@@ -24,6 +24,8 @@ type Key struct {
 	BornAt  uint64     `cbor:"8,keyasint"` // Raft index of its Activate
 	Epoch   `cbor:"9,keyasint"`
 	Born    int64 `cbor:"10,keyasint,omitempty"` // ledger time of its Activate, Unix milliseconds, where its order has a period
+
+	Adopted *Adopted `cbor:"11,keyasint,omitempty"` // where it was born in another cluster
 }
 
 // Epoch is one generation of a key's shares, as its ceremony left it.
@@ -65,7 +67,8 @@ var ErrSymmetric = errors.New("a symmetric key has no public key, and its shares
 func (k *Key) Symmetric() bool { return k.Purpose == authority.PurposeEncrypt }
 
 // Public is the key's public half with the threshold and the holders of one of its
-// epochs: Y, W and Δ are those of its birth.
+// epochs: Y, W and Δ are those of its birth, and so is the cluster that envelopes name,
+// [State.Origin].
 func (k *Key) Public(cluster api.ClusterID, e *Epoch) (*tdh2.PublicKey, error) {
 	if k.Symmetric() {
 		return nil, fmt.Errorf("public half of the key %s: %w", k.ID, ErrSymmetric)
@@ -124,10 +127,10 @@ func (s *State) Keys() []*Key { return list[*Key](s, pathKey) }
 func (s *State) LiveEpochs() []authority.LiveEpoch {
 	var out []authority.LiveEpoch
 	for _, k := range s.Keys() {
-		if k.Purpose == authority.PurposeRoot || s.Destroyed(k.ID) {
+		if k.Purpose == authority.PurposeRoot || k.Waits() || s.Destroyed(k.ID) {
 			continue
 		}
-		if o := s.Older(k.ID, k.Version); o != nil {
+		if o := s.Older(k.ID, k.Version); o != nil && !k.brought(o.Number) {
 			out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: o.Number})
 		}
 		out = append(out, authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: k.Number})

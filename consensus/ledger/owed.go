@@ -38,9 +38,10 @@ func (v *Session) waitsFor() []string {
 	return []string{anyone}
 }
 
-// waitsFor: the record of a named key waits for its holders' signatures.
+// waitsFor: the record of a named key waits for its holders' signatures. Of a key that was
+// adopted there is none before its first reshare.
 func (v *Key) waitsFor() []string {
-	if v.Purpose == authority.PurposeRoot {
+	if v.Purpose == authority.PurposeRoot || v.Waits() {
 		return nil
 	}
 	signed := map[string]bool{}

@@ -165,7 +165,11 @@ func (s *State) EpochOf(k *Key, number uint64) *Epoch {
 
 // Releases is [State.EpochOf] at a node whose clock says now, in Unix milliseconds: the
 // older of two epochs ends there by that clock as well, whether or not its Retire comes.
+// The epoch in which a key was adopted releases nothing.
 func (s *State) Releases(k *Key, number uint64, now int64) *Epoch {
+	if k.brought(number) {
+		return nil
+	}
 	if o := s.Older(k.ID, k.Version); o != nil && o.Number == number && now >= o.Until+OverlapGrace {
 		return nil
 	}
@@ -330,6 +334,9 @@ func (s *State) wants(r *Renewal, k *Key) bool {
 	if r.For != "" {
 		concerned = slices.Contains(k.Struck, r.For)
 	}
+	if k.Waits() && r.Kind != authority.KindReshare {
+		return false // no refresh gives it back its lost holders, nor clients a record
+	}
 	return !done && k.BornAt <= r.Index && concerned
 }
 
@@ -491,7 +498,11 @@ func (s *State) activateRenewal(d *draft, index uint64, ses *Session, done *boar
 	for i, of := range ses.Keys {
 		k := s.KeyVersion(of.Key, of.Version)
 		old := k.Epoch
-		d.put(olderPath(k.ID, k.Version), &Older{Key: k.ID, Version: k.Version, Until: s.Time() + r.overlap(), Epoch: old})
+		until := s.Time() + r.overlap()
+		if k.Waits() { // nobody unwraps in it
+			until = s.Time()
+		}
+		d.put(olderPath(k.ID, k.Version), &Older{Key: k.ID, Version: k.Version, Until: until, Epoch: old})
 		next := *k
 		next.Epoch = Epoch{
 			Number: old.Number + 1, Session: ses.ID, T: uint32(out.T), F: uint32(done.Session().F), Holders: holders,

@@ -77,6 +77,7 @@ const (
 	RevokeReceipt     Tag = "warifu/v1/revoke/receipt"
 	LiveKeys          Tag = "warifu/v1/revoke/live-keys"
 	KeyAt             Tag = "warifu/v1/key-at"
+	Adopted           Tag = "warifu/v1/adopted"
 	GrantSignature    Tag = "warifu/v1/grant/signature"
 	ImportSignature   Tag = "warifu/v1/import/signature"
 	ImportDealer      Tag = "warifu/v1/import/dealer" // the owner's signing key, made from the key that is imported (client)

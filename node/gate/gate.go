@@ -524,7 +524,7 @@ func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error
 	if err != nil {
 		return nil, err
 	}
-	pk, err := tdh2.NewPublicKey(s.Genesis().Cluster, k.ID, k.Version, int(k.BornT), int(k.BornH), y)
+	pk, err := tdh2.NewPublicKey(s.Origin(k), k.ID, k.Version, int(k.BornT), int(k.BornH), y)
 	if err != nil {
 		return nil, err
 	}
