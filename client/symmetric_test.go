@@ -193,7 +193,7 @@ func TestAQuorumEncryptsAndOpens(t *testing.T) {
 			opens(t, cl, envelope)
 			asked := 0
 			for _, n := range c.nodes {
-				asked += len(n.toldTo)
+				n.with(func() { asked += len(n.toldTo) })
 			}
 			if asked < shape[0]+f {
 				t.Errorf("%d holders were asked to encrypt, t+f is %d", asked, shape[0]+f)
