@@ -228,7 +228,7 @@ func TestWaitKey(t *testing.T) {
 	for _, n := range c.nodes {
 		n.with(func() { n.record = nil })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := cl.WaitKey(ctx, "payroll"); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, client.ErrUnknownKey) {
 		t.Errorf("got %v", err)
