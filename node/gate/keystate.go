@@ -6,7 +6,8 @@ import (
 )
 
 // checkState asks both states, and this node's clock, whether the key may release
-// where it stands in its life; one that is deactivated opens, and encrypts nothing. Only a caller who may use the key hears that it may not.
+// where it stands in its life; one that is deactivated opens, and encrypts nothing. Only
+// a caller who may use the key hears that it may not.
 func (g *Gate) checkState(a *asked, it *item) *api.Error {
 	now := g.cfg.Now().UnixMilli()
 	stopped := authority.Subject{Kind: authority.SubjectKeyState, Name: it.key.ID.String()}

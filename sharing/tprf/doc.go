@@ -23,10 +23,12 @@
 // Encrypting asks f holders more than opening and believes a set's value only when f+1
 // agree ([Agree]): one liar must not make ciphertexts that nobody can open. It can still
 // keep any from being made where h-t < 2f, since then f+1 members of one of its sets
-// cannot outvote it; and where h = t there is nobody to check with. Opening is optimistic: each of t holders gives one sum
-// of the values that [Assign] makes its own. If the ciphertext does not open other
-// subsets are tried, and after an opening whose α holds, every value that differs from
-// it is a lie ([Blame]); before, nobody is blamed.
+// cannot outvote it; and where h = t there is nobody to check with.
+//
+// Opening is optimistic: each of t holders gives one sum of the values that [Assign] makes
+// its own. If the ciphertext does not open other subsets are tried, and after an opening
+// whose α holds, every value that differs from it is a lie ([Blame]); before, nobody is
+// blamed.
 //
 // Who may encrypt can open what it encrypted: nothing here stops a holder's answer from
 // being used for both. There is no refresh under the same key: shares turn over by a new
