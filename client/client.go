@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -69,6 +70,7 @@ type Client struct {
 	meeting   chan struct{} // holds one while the roster is asked for
 	histories histories
 	hedges    hedges
+	endorsed  endorsed
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -101,7 +103,8 @@ func New(conf Config) (*Client, error) {
 	}
 	c := &Client{
 		conf: conf, meeting: make(chan struct{}, 1),
-		names: map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{},
+		endorsed: endorsed{seed: maphash.MakeSeed()},
+		names:    map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{},
 	}
 	first, err := c.nodesOf(conf.Known)
 	if err != nil {

@@ -34,6 +34,11 @@
 // was asked beyond the first t. A holder that is slow is asked after the others for a
 // moment, and no more than a tenth of all answers is hedged: see hedge.go.
 //
+// With its partial a holder endorses what it has verified. The client keeps that for each
+// envelope and context that opened, and shows it to the same holder the next time, which
+// then need not verify the proof again. [Client.Endorsements] gives it out, to be stored
+// beside an envelope for longer. It permits nothing.
+//
 // Symmetric keys have no public half, and nothing is wrapped under them offline:
 // [Client.Encrypt] asks t+f holders, each of which adds to the item who asks, and believes
 // what f+1 of them agree on. What it makes is an envelope like any other. To open it the

@@ -31,6 +31,8 @@ const (
 type partial struct {
 	index sharing.Index // from the order, never from the wire
 	point *group.Point
+
+	endorsement []byte // that came with it
 }
 
 // pending is one envelope on its way. Owned by the gathering.
@@ -39,6 +41,9 @@ type pending struct {
 	verified bool // its proof has been checked here
 	wire     api.UnwrapItem
 	partials map[string]partial // by node, all of one epoch: never mixed (R10)
+	id       uint64             // of envelope and context, among the endorsements that are kept
+	endorsed *endorsements      // those that are shown; or nil
+	carried  bool               // they came with the item
 	reasons  []NodeReason
 	nextSlot uint32 // the first that a holder offers, of those that have the asked one bound to something else; or 0
 	result   *Result
@@ -276,7 +281,7 @@ func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bo
 	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason, Region: l.client.conf.Region}
 	for _, p := range items {
 		it := p.wire
-		it.Prove, it.Epoch = prove, g.key.Epoch()
+		it.Prove, it.Epoch, it.Endorsement = prove, g.key.Epoch(), p.endorsed.of(l.node.ID, g.key.Epoch())
 		request.Items = append(request.Items, it)
 	}
 	answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, wire.Encode(request), func() { g.asked.Add(1) }))
@@ -396,7 +401,7 @@ func (g *gathering) read(node string, it api.ItemAnswer) (partial, error) {
 	if err != nil {
 		return partial{}, fmt.Errorf("%w: %w", errFalse, err)
 	}
-	return partial{index: sharing.Index(place), point: point}, nil
+	return partial{index: sharing.Index(place), point: point, endorsement: it.Endorsement}, nil
 }
 
 // blame sets a holder aside: for this request wholly, for this client until the end
@@ -428,6 +433,7 @@ func (g *gathering) try(ctx context.Context, p *pending) {
 	switch {
 	case err == nil:
 		p.done, p.result.DEK = true, dek
+		g.client.endorsed.keep(p, g.key.Epoch())
 	case errors.Is(err, tdh2.ErrNotOpened):
 		g.settle(ctx, p)
 	default:

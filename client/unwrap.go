@@ -17,6 +17,8 @@ import (
 type Item struct {
 	Envelope []byte
 	Context  api.Context
+	// Endorsements is what [Client.Endorsements] gave for this item before, or nil.
+	Endorsements []byte
 }
 
 // Result is what became of one [Item]: a data key, which the caller wipes, or why not.
@@ -109,11 +111,17 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return key, &pending{
+	p := &pending{
 		envelope: a,
 		wire:     api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
 		partials: map[string]partial{},
-	}, nil
+		id:       c.endorsed.id(a, it.Envelope),
+	}
+	if p.endorsed = c.endorsed.find(p.id); p.endorsed == nil {
+		p.endorsed = parseEndorsements(it.Endorsements)
+		p.carried = p.endorsed != nil
+	}
+	return key, p, nil
 }
 
 // prepareSymmetric is prepare for an envelope of a symmetric key. It has no proof: that

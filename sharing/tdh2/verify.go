@@ -81,6 +81,9 @@ func (pk *PublicKey) names(e *Envelope) error {
 	return nil
 }
 
+// Label returns the label L of TDH2: cluster, key, version and context.
+func (a *AddressedEnvelope) Label() [32]byte { return a.label }
+
 // Envelope returns the envelope that is to be opened.
 func (a *AddressedEnvelope) Envelope() *Envelope { return a.e }
 
