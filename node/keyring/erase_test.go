@@ -109,6 +109,42 @@ func TestWhatIsErasedIsGoneAndTheRestStays(t *testing.T) {
 	}
 }
 
+// The key that a node endorses with is its own in each epoch, whatever comes with the share,
+// and goes when the share does.
+func TestAnEndorsementKeyIsOfOneEpoch(t *testing.T) {
+	cfg := testConfig(t)
+	k := created(t, cfg, testRoot(1))
+	for _, epoch := range []uint64{1, 2} {
+		s := testShare(9, 11)
+		s.Epoch, s.Endorsement = epoch, secret.New(make([]byte, SaltSize))
+		if err := k.Put(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, _ := k.Share(api.KeyID{9}, 1, 1)
+	second, _ := k.Share(api.KeyID{9}, 1, 2)
+	zero := secret.New(make([]byte, SaltSize))
+	if first.Endorsement.Equal(second.Endorsement) || first.Endorsement.Equal(zero) || second.Endorsement.Equal(zero) {
+		t.Error("two epochs have one endorsement key, or what came with the share")
+	}
+	if _, err := k.Erase(t.Context(), nil, func(h Held) bool { return h.Epoch == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if !first.Endorsement.Equal(zero) {
+		t.Error("the endorsement key of an erased epoch stays in memory")
+	}
+	again, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, has := again.Share(api.KeyID{9}, 1, 1); has {
+		t.Error("the erased epoch is there after a restart")
+	}
+	if s, has := again.Share(api.KeyID{9}, 1, 2); !has || !s.Endorsement.Equal(second.Endorsement) {
+		t.Error("the next epoch has another endorsement key")
+	}
+}
+
 // R10, P5: on a real token. A backup of the old files opens before the erasure and
 // never after it, with the same token; nor do old files beside today's.
 func TestNoBackupOfAnErasedGenerationOpens(t *testing.T) {
