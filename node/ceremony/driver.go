@@ -102,7 +102,7 @@ func (d *Driver) Step(ctx context.Context, s *ledger.State) {
 		clear(d.sent)
 		clear(d.since)
 	}
-	for _, o := range s.OrdersOf(d.cfg.Node) {
+	for _, o := range d.births(s) {
 		d.heed(ctx, o.Hash, o.Live, d.stepOrder(ctx, s, o, sharing.Index(o.Order.IndexOf(d.cfg.Node))))
 	}
 	d.stepRenewals(ctx, s)

@@ -1,7 +1,9 @@
 package ceremony
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"warifu.dev/consensus/ledger"
@@ -23,7 +25,39 @@ const (
 	share = 4
 	// longestRest bounds the rest between two runs. 1,000 keys are 40 runs.
 	longestRest = 6 * time.Second
+	// maxBirths is how many births a holder has under way before it opens another. Each
+	// has a key of its own in the token, of which a token has few, and SoftHSM reads all
+	// that it has anew to use one.
+	maxBirths = 16
+	// moving is how long a birth may stay in one phase and still keep another from
+	// being opened: one that waits for its deadline keeps none.
+	moving = 5 * time.Second
 )
+
+// births lists the orders to go on with: those that run, and of those that wait as many as
+// may run besides, those first that were tried the least.
+func (d *Driver) births(s *ledger.State) []*ledger.Ordered {
+	var run, wait []*ledger.Ordered
+	free := maxBirths
+	for _, o := range s.OrdersOf(d.cfg.Node) {
+		if o.Live.IsZero() {
+			wait = append(wait, o)
+			continue
+		}
+		run = append(run, o)
+		since := d.cfg.Now()
+		if r := d.sessions[o.Live]; r != nil {
+			since = r.phaseSince
+		} else if ses := s.Session(o.Live); ses != nil {
+			since = d.watched(ses)
+		}
+		if d.cfg.Now().Sub(since) < moving {
+			free--
+		}
+	}
+	slices.SortStableFunc(wait, func(a, b *ledger.Ordered) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	return append(run, wait[:min(len(wait), max(free, 0))]...)
+}
 
 // isTurn says whether it is the turn of the participant at a place to post in the open
 // phase. All post one after the other: nobody computes while others do. Who is silent

@@ -9,6 +9,7 @@ import (
 
 	"warifu.dev/authority"
 	"warifu.dev/consensus/ledger"
+	"warifu.dev/node/internal/trial"
 	"warifu.dev/sharing/group"
 )
 
@@ -141,4 +142,104 @@ func TestTheRestAfterARun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bornNames says whether all keys of these names are born.
+func (s *stage) bornNames(format string, n int) bool {
+	for i := range n {
+		if s.State().KeyNamed(fmt.Sprintf(format, i)) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stage) orderKeys(format string, n int) {
+	s.t.Helper()
+	for i := range n {
+		if r := s.Apply(s.Order(fmt.Sprintf(format, i))); r.Err != nil {
+			s.t.Fatal(r.Err)
+		}
+	}
+}
+
+// R43: of many keys that are ordered at once, few are under way at a time, so that a token
+// holds few keys of sessions; all are born.
+func TestFewOfManyBirthsAreUnderWay(t *testing.T) {
+	s := newStage(t)
+	s.until("the root key is born", s.rootBorn, all...)
+	const many = 2*maxBirths + 1
+	s.orderKeys("many-%d", many)
+	most := 0
+	s.until("all are born", func() bool {
+		labels, err := s.devices["n1"].Labels()
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(labels))
+		return s.bornNames("many-%d", many)
+	}, all...)
+	if most > maxBirths || most < 2 {
+		t.Errorf("%d births were under way at a time, at most %d may be", most, maxBirths)
+	}
+	s.until("all records are signed", func() bool { return len(s.State().Unsigned("n3")) == 0 }, all...)
+	s.checkGone(all...)
+}
+
+// Births that wait for a holder who is silent, as many as may be under way, keep no other
+// key from being born before their deadline passes.
+func TestBirthsThatWaitHoldUpNoOthers(t *testing.T) {
+	s := newStage(t)
+	s.until("the root key is born", s.rootBorn, all...)
+	stuck := map[string]bool{}
+	s.fault = func(node, kind string, body any) fault {
+		p, is := body.(authority.Post)
+		if !is || node != "n3" {
+			return none
+		}
+		if ses := s.State().Session(p.Session); stuck[ses.Order.String()] {
+			return failed
+		}
+		return none
+	}
+	s.orderKeys("stuck-%d", maxBirths)
+	for _, o := range s.State().OrdersOf("n1") {
+		stuck[o.Hash.String()] = true
+	}
+	underWay := func() bool {
+		return !slices.ContainsFunc(s.State().OrdersOf("n1"), func(o *ledger.Ordered) bool { return o.Live.IsZero() })
+	}
+	s.until("all that are stuck are under way", underWay, all...)
+	began := s.now
+	s.orderKeys("other-%d", 2)
+	s.until("the others are born", func() bool { return s.bornNames("other-%d", 2) }, all...)
+	if took := s.now.Sub(began); took >= trial.PhaseSeconds*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Of orders that wait, those go first that were tried the least: births that are abandoned
+// again and again, more than may be under way, starve no other.
+func TestTheOrderThatWasTriedLeastGoesFirst(t *testing.T) {
+	s := newStage(t)
+	s.until("the root key is born", s.rootBorn, all...)
+	hopeless := map[string]bool{}
+	s.orderKeys("hopeless-%d", 4*maxBirths)
+	for _, o := range s.State().OrdersOf("n1") {
+		hopeless[o.Hash.String()] = true
+	}
+	s.orderKeys("hopeful-%d", maxBirths)
+	s.until("those that can be are born", func() bool {
+		for _, o := range s.State().OrdersOf("n1") {
+			if o.Live.IsZero() || !hopeless[o.Hash.String()] {
+				continue
+			}
+			for _, n := range []string{"n1", "n2"} {
+				if err := s.Say(n, authority.KindAbandon, authority.Abandon{Session: o.Live}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return s.bornNames("hopeful-%d", maxBirths)
+	}, all...)
 }
