@@ -88,16 +88,21 @@ func BenchmarkRefresh(b *testing.B) {
 		}
 	})
 	everyKey(b, asks, func(k api.KeySummary) bool { return k.Epoch == 2 && k.Signed >= k.T })
-	spell("until the old ones are erased", func() {
-		everyKey(b, asks, func(k api.KeySummary) bool { return len(k.Gone) == 1 && k.Gone[0].Erased >= k.Gone[0].Need })
-	})
+	erasing := spell("while the old ones are erased", func() { time.Sleep(erased) })
+	everyKey(b, asks, func(k api.KeySummary) bool { return len(k.Gone) == 1 && k.Gone[0].Erased >= k.Gone[0].Need })
 	after := spell("idle after", func() { time.Sleep(*refreshIdle) })
-	ratio := float64(during.Percentile(99)) / float64(min(idle.Percentile(99), after.Percentile(99)))
+	worst := max(during.Percentile(99), erasing.Percentile(99))
+	ratio := float64(worst) / float64(min(idle.Percentile(99), after.Percentile(99)))
 	fmt.Printf("refresh: %d keys, p99 of unwraps %.2f times idle\n", *refreshedKeys, ratio)
 	b.ReportMetric(ratio, "p99/idle")
 	for b.Loop() { // the run is the measurement
 	}
 }
+
+// erased is how long after the last shares were made the old ones of the last run are
+// erased, and the logs compacted: the minute in which both epochs live, and the turns in
+// which nodes erase and compact.
+const erased = 105 * time.Second
 
 // carriers is how many clients hand in orders side by side.
 const carriers = 4
