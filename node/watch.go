@@ -10,6 +10,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/node/machine"
 	"warifu.dev/node/ops"
+	"warifu.dev/transport"
 )
 
 // opsListener opens the place where the machine's own operator asks, or returns nil
@@ -59,7 +60,7 @@ func (n *Node) facts() ops.Facts {
 		Term: raft.Term, Leads: raft.Leads, HasLeader: n.consensus.Leader() != "",
 		Stored: raft.Last, Committed: raft.Commit, Applied: n.consensus.AppliedIndex(),
 		AuditOK: n.audit.State() == "ok", AuditRecords: room.Records, AuditSyncs: room.Syncs, AuditBytes: room.Bytes,
-		AuditQueue: room.Waiting, JournalQueue: n.journal.length(), DiskFree: -1,
+		AuditQueue: room.Waiting, JournalQueue: n.journal.length(), Sent: transport.Sent(), DiskFree: -1,
 	}
 	f.Serving = f.State == serving
 	if age, ever := n.fresh.age(n.boot(), f.Applied); ever {

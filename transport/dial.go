@@ -122,6 +122,7 @@ func dialQUIC(ctx context.Context, tr *quic.Transport, conf DialConfig) (*quic.C
 	case err != nil:
 		return nil, fmt.Errorf("dial %s: %w: %w", conf.Addr, ErrUnreachable, err)
 	}
+	traffic.watch(qc)
 	return qc, nil
 }
 

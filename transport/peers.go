@@ -187,6 +187,7 @@ var errStranger = errors.New("this key is not in the roster")
 
 // welcome answers one connection, if its key is a peer's.
 func (p *Peers) welcome(qc *quic.Conn) {
+	traffic.watch(qc)
 	caller := callerOf(qc)
 	id, ok := p.conf.Identify(caller.SPKI)
 	if !ok {

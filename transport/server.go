@@ -133,6 +133,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // welcome admits one caller and answers it.
 func (s *Server) welcome(ctx context.Context, qc *quic.Conn) {
+	traffic.watch(qc)
 	caller := callerOf(qc)
 	if err := s.conf.Admit(caller); err != nil {
 		s.away.note(time.Now(), "a caller is not admitted", caller, err)

@@ -27,9 +27,10 @@ type Facts struct {
 	AuditRecords uint64
 	AuditSyncs   uint64 // since it was opened
 	AuditBytes   int64
-	DiskFree     int64 // where the audit is; negative when it cannot be asked
-	AuditQueue   int   // requests that wait for the next write
-	JournalQueue int   // ledger entries that are still to be written into the audit
+	Sent         uint64 // bytes, since the process was started
+	DiskFree     int64  // where the audit is; negative when it cannot be asked
+	AuditQueue   int    // requests that wait for the next write
+	JournalQueue int    // ledger entries that are still to be written into the audit
 
 	// ClockOffset is how far this node's clock is ahead of the median of its peers'.
 	ClockOffset  time.Duration
@@ -134,6 +135,8 @@ const (
 	stateHelp = "1, with the node's state in words as `warifu status` shows it."
 	queueName = "warifu_queue_length"
 	syncsName = "warifu_audit_syncs_total"
+	sentName  = "warifu_sent_bytes_total"
+	sentHelp  = "Bytes that the node has sent to clients and peers since it was started: packets of QUIC, without the headers of UDP and IP."
 	syncsHelp = "Commits of the audit since the node was started, each of which many records share, and each with one sync."
 	queueHelp = "What waits, by queue: audit (requests for the next write), journal (ledger entries for the audit)."
 )
@@ -155,6 +158,7 @@ func (m moment) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(stateName, stateHelp, []string{"state"}, nil), prometheus.GaugeValue, 1, f.State)
 	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(syncsName, syncsHelp, nil, nil), prometheus.CounterValue, float64(f.AuditSyncs))
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(sentName, sentHelp, nil, nil), prometheus.CounterValue, float64(f.Sent))
 	queues := prometheus.NewDesc(queueName, queueHelp, []string{"queue"}, nil)
 	out <- prometheus.MustNewConstMetric(queues, prometheus.GaugeValue, float64(f.AuditQueue), "audit")
 	out <- prometheus.MustNewConstMetric(queues, prometheus.GaugeValue, float64(f.JournalQueue), "journal")

@@ -114,7 +114,7 @@ var sample = regexp.MustCompile(`(?m)^(warifu_[a-z_]+)(\{[^}]*\})? (\S+)$`)
 func full() Facts {
 	return Facts{
 		State: "serving", Serving: true, FreshAge: 1500 * time.Millisecond, Term: 3, Leads: true, HasLeader: true,
-		Stored: 12, Committed: 11, Applied: 10, Ceremonies: 2, Overlapping: 7, Unerased: 8, AuditOK: true, AuditRecords: 40, AuditBytes: 4096,
+		Stored: 12, Committed: 11, Applied: 10, Ceremonies: 2, Overlapping: 7, Unerased: 8, AuditOK: true, AuditRecords: 40, AuditBytes: 4096, Sent: 77,
 		DiskFree: 1 << 30, AuditQueue: 5, JournalQueue: 6, ClockOffset: -250 * time.Millisecond, ClockCompare: true,
 	}
 }
@@ -134,7 +134,7 @@ func TestEachNumberIsShown(t *testing.T) {
 	for _, line := range []string{
 		"warifu_serving 1", "warifu_fresh_age_seconds 1.5", "warifu_raft_term 3", "warifu_raft_leads 1", "warifu_raft_leader_known 1",
 		"warifu_raft_stored_index 12", "warifu_raft_committed_index 11", "warifu_raft_applied_index 10", "warifu_ceremonies_open 2", "warifu_epochs_overlapping 7", "warifu_epochs_unerased 8",
-		"warifu_audit_ok 1", "warifu_audit_records 40", "warifu_audit_bytes 4096", "warifu_disk_free_bytes 1.073741824e+09",
+		"warifu_audit_ok 1", "warifu_audit_records 40", "warifu_audit_bytes 4096", "warifu_sent_bytes_total 77", "warifu_disk_free_bytes 1.073741824e+09",
 		"warifu_clock_offset_seconds -0.25", `warifu_state{state="serving"} 1`, `warifu_queue_length{queue="audit"} 5`,
 		`warifu_queue_length{queue="journal"} 6`, `warifu_gate_decisions_total{code="",outcome="released"} 1`,
 		`warifu_gate_decisions_total{code="denied",outcome="refused"} 1`, `warifu_gate_seconds_count{part="sync"} 1`,
