@@ -6,8 +6,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -113,10 +111,9 @@ func (c *Comparison) Err() error {
 }
 
 // Write renders it as text.
-func (c *Comparison) Write(w io.Writer) error {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+func (c *Comparison) Write(w io.Writer) error { return columns(w, c.lines) }
+
+func (c *Comparison) lines(line func(format string, args ...any)) {
 	c.Machine.write(line, c.Began)
 	line("old\t%s", c.Old)
 	line("new\t%s", c.New)
@@ -132,9 +129,4 @@ func (c *Comparison) Write(w io.Writer) error {
 		}
 		line("%s\t%s\t%s\t%d\t%.3f\t%.4f\t%s", j.What, micro(middle(func(p Pair) time.Duration { return p.Old })), micro(middle(func(p Pair) time.Duration { return p.New })), len(j.Pairs), j.Ratio, j.P, j.Verdict)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

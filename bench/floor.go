@@ -28,6 +28,12 @@ type Floor struct {
 	EchoInFlight   int           `json:"echo_in_flight"`
 	RoundTrip      time.Duration `json:"round_trip_wall_ns"` // the median of one echo at a time
 	Cores          int           `json:"cores"`
+
+	// Of a symmetric key; zero without one.
+	SymmetricEcho time.Duration `json:"symmetric_echo_ns,omitempty"`       // as Echo: the envelopes are others
+	BatchEcho     time.Duration `json:"symmetric_batch_echo_ns,omitempty"` // of a frame with 100 items, for each
+	PRF           time.Duration `json:"symmetric_prf_ns,omitempty"`        // the key of each set evaluated once, at all nodes together
+	Opened        time.Duration `json:"symmetric_opened_ns,omitempty"`     // t sums combined, the envelope opened
 }
 
 const (
@@ -100,34 +106,34 @@ func (f *Floor) sync(dir string) error {
 }
 
 // transport measures an echo of a body.
-func (f *Floor) transport(ctx context.Context, e *Echo, body []byte, n, inFlight int) error {
-	call := func(ctx context.Context, _ int) error { return e.Call(ctx, body) }
-	for _, part := range []struct {
-		Load
-		then func(*Taken, []CPU)
-	}{
-		{Load{N: warmUp, InFlight: 1}, func(*Taken, []CPU) {}},
-		{Load{N: n, InFlight: 1}, func(t *Taken, _ []CPU) { f.RoundTrip = t.Latency.P50 }},
-		{Load{N: n, InFlight: inFlight}, func(_ *Taken, used []CPU) { f.Echo, f.EchoInFlight = sum(used), inFlight }},
-	} {
-		m, err := newMeter(e.PIDs())
-		if err != nil {
-			return err
-		}
-		t, err := part.Run(ctx, call)
-		if err != nil {
-			return err
-		}
-		if t.Failures() > 0 {
-			return fmt.Errorf("measure the echo: %d of %d failed: %s", t.Failures(), part.N, t.First)
-		}
-		used, err := m.stop(part.N)
-		if err != nil {
-			return err
-		}
-		part.then(t, used)
+func (f *Floor) transport(ctx context.Context, e *Echo, body []byte, n, inFlight int) (err error) {
+	if _, _, err = e.measure(ctx, body, Load{N: warmUp, InFlight: 1}); err != nil {
+		return err
 	}
-	return nil
+	if _, f.RoundTrip, err = e.measure(ctx, body, Load{N: n, InFlight: 1}); err != nil {
+		return err
+	}
+	f.Echo, _, err = e.measure(ctx, body, Load{N: n, InFlight: inFlight})
+	f.EchoInFlight = inFlight
+	return err
+}
+
+// measure has all processes answer a body so often, and returns the CPU of all, the
+// caller's included, for one, and the median of how long it takes.
+func (e *Echo) measure(ctx context.Context, body []byte, l Load) (each, p50 time.Duration, err error) {
+	m, err := newMeter(e.PIDs())
+	if err != nil {
+		return 0, 0, err
+	}
+	t, err := l.Run(ctx, func(ctx context.Context, _ int) error { return e.Call(ctx, body) })
+	if err != nil {
+		return 0, 0, err
+	}
+	if t.Failures() > 0 {
+		return 0, 0, fmt.Errorf("measure the echo: %d of %d failed: %s", t.Failures(), l.N, t.First)
+	}
+	used, err := m.stop(l.N)
+	return sum(used), t.Latency.P50, err
 }
 
 // sum is the CPU of all processes, for one operation.
@@ -140,7 +146,7 @@ func sum(list []CPU) (all time.Duration) {
 
 // requestFor is the body of a request as the client sends it.
 func requestFor(key *client.Key, envelopes ...[]byte) []byte {
-	r := api.UnwrapRequest{Reason: reason}
+	r := api.UnwrapRequest{Reason: reason, Sets: setsOf(key)}
 	rand.Read(r.RequestID[:])
 	for _, e := range envelopes {
 		r.Items = append(r.Items, api.UnwrapItem{Envelope: e, Context: benchContext, Epoch: key.Epoch()})

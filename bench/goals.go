@@ -30,7 +30,7 @@ type Row struct {
 	Base     []Term        `json:"base,omitempty"`      // its sum is what the ratio is to
 	Factor   float64       `json:"factor,omitempty"`    //
 	Plus     time.Duration `json:"plus_ns,omitempty"`   //
-	Minimum  []Term        `json:"minimum,omitempty"`   // what is known to be needed beside the base
+	Minimum  []Term        `json:"minimum,omitempty"`   // all that is known to be needed; empty: nothing is
 	Ratio    float64       `json:"ratio,omitempty"`     // of Measured to the base
 	Ratios   []float64     `json:"of_rounds,omitempty"` // each round's; the row is the median's
 }
@@ -69,13 +69,12 @@ func (r *Row) judge() {
 	base := total(r.Base)
 	r.Limit = time.Duration(r.Factor*float64(base)) + r.Plus
 	r.Ratio = float64(r.Measured) / float64(base)
-	least := slices.Concat(r.Base, r.Minimum)
 	switch {
 	case r.Measured <= r.Limit:
 		r.Verdict = Met
-	case r.Limit < total(least):
+	case r.Limit < total(r.Minimum):
 		r.Verdict = BelowFloor
-		r.Why = fmt.Sprintf("at most %s is asked for, and %s", micro(r.Limit), arithmetic(least))
+		r.Why = fmt.Sprintf("at most %s is asked for, and %s", micro(r.Limit), arithmetic(r.Minimum))
 	default:
 		r.Verdict = Miss
 	}
@@ -97,7 +96,16 @@ type goal struct {
 type round struct {
 	repeated, first           *Measured // many in flight
 	repeatedAlone, firstAlone *Measured // one at a time
+	symmetric, symmetricBatch *Measured // many in flight; nil without a symmetric key
 	peer                      *Measured // what a peer decrypts, many in flight; nil without one
+}
+
+// lacksSymmetric says why nothing is known of symmetric keys.
+func lacksSymmetric(r *round) string {
+	if r.symmetric == nil {
+		return "no symmetric key was named: --start has one born, --symmetric-key names one of a cluster that runs"
+	}
+	return ""
 }
 
 // lacksPeer says why nothing can be held against a peer.
@@ -111,28 +119,40 @@ func lacksPeer(r *round) string {
 	return ""
 }
 
-const (
-	noSymmetric = "this harness does not drive symmetric keys yet"
-	perSync     = 64 // records that share a sync, when as many are in flight
-)
+// perSync is how many records share a sync, when as many are in flight.
+const perSync = 64
 
 var goals = []goal{
-	{shape: "symmetric, one busy connection per node", says: "at most 2.0 x echo", absent: noSymmetric},
-	{shape: "symmetric, batch of 100, per item", says: "at most 0.5 x echo", absent: noSymmetric},
+	{
+		shape: "symmetric, one busy connection per node", factor: 2, lacks: lacksSymmetric,
+		says: "at most 2.0 x echo",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			echo := []Term{{"echo", 1, f.SymmetricEcho}}
+			return r.symmetric.Used, echo, slices.Concat(echo, f.computed(), f.recorded(t))
+		},
+	},
+	{
+		shape: "symmetric, batch of 100, per item", factor: 0.5, lacks: lacksSymmetric,
+		says: "at most 0.5 x echo (of one item)",
+		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
+			return r.symmetricBatch.Used, []Term{{"echo", 1, f.SymmetricEcho}},
+				slices.Concat([]Term{{"item of an echo of 100", 1, f.BatchEcho}}, f.computed(), f.recorded(t/symmetricBatch))
+		},
+	},
 	{
 		shape: "asymmetric, endorsed or repeated envelope", factor: 1.3,
 		says: "at most 1.3 x (echo + 3 multiplications + client floor)",
 		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
-			return r.repeated.Used, []Term{f.echo(), {"multiplication", t, f.Multiplication}, f.client()}, f.recorded(t)
+			base := []Term{f.echo(), {"multiplication", t, f.Multiplication}, f.client()}
+			return r.repeated.Used, base, slices.Concat(base, f.recorded(t))
 		},
 	},
 	{
 		shape: "asymmetric, first sight", factor: 1.2,
 		says: "at most 1.2 x (echo + 3 x (3 multiplications + 2 fixed-base) + client floor)",
 		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
-			return r.first.Used, []Term{
-				f.echo(), {"multiplication", 3 * t, f.Multiplication}, {"fixed-base", 2 * t, f.FixedBase}, f.client(),
-			}, f.recorded(t)
+			base := []Term{f.echo(), {"multiplication", 3 * t, f.Multiplication}, {"fixed-base", 2 * t, f.FixedBase}, f.client()}
+			return r.first.Used, base, slices.Concat(base, f.recorded(t))
 		},
 	},
 	{
@@ -140,9 +160,8 @@ var goals = []goal{
 		says: "at most 1.5 x (echo round trip + crypto floor + one sync)",
 		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
 			turns := f.turns(t)
-			return r.repeatedAlone.Taken.Latency.P50, []Term{
-				f.roundTrip(), {"multiplication", turns, f.Multiplication}, f.client(), f.synced(),
-			}, []Term{{"decision", turns, f.Decision}}
+			base := []Term{f.roundTrip(), {"multiplication", turns, f.Multiplication}, f.client(), f.synced()}
+			return r.repeatedAlone.Taken.Latency.P50, base, append(base[:len(base):len(base)], Term{"decision", turns, f.Decision})
 		},
 	},
 	{
@@ -150,9 +169,8 @@ var goals = []goal{
 		says: "at most 1.5 x (echo round trip + crypto floor + one sync)",
 		of: func(f *Floor, r *round, t float64) (time.Duration, []Term, []Term) {
 			turns := f.turns(t)
-			return r.firstAlone.Taken.Latency.P50, []Term{
-				f.roundTrip(), {"multiplication", 3 * turns, f.Multiplication}, {"fixed-base", 2 * turns, f.FixedBase}, f.client(), f.synced(),
-			}, []Term{{"decision", turns, f.Decision}}
+			base := []Term{f.roundTrip(), {"multiplication", 3 * turns, f.Multiplication}, {"fixed-base", 2 * turns, f.FixedBase}, f.client(), f.synced()}
+			return r.firstAlone.Taken.Latency.P50, base, append(base[:len(base):len(base)], Term{"decision", turns, f.Decision})
 		},
 	},
 	{
@@ -172,8 +190,12 @@ var goals = []goal{
 		absent: overloadAbsent,
 	},
 	{
-		shape: "against a peer, symmetric", says: "at least 5 x cheaper than what the peer decrypts (OpenBao, a token without its default policy)",
-		absent: noSymmetric,
+		shape: "against a peer, symmetric", factor: 0.2,
+		lacks: func(r *round) string { return cmp.Or(lacksSymmetric(r), lacksPeer(r)) },
+		says:  "at least 5 x cheaper than what the peer decrypts (OpenBao, a token without its default policy)",
+		of: func(_ *Floor, r *round, _ float64) (time.Duration, []Term, []Term) {
+			return r.symmetric.Used, []Term{{"peer", 1, r.peer.Used}}, nil
+		},
 	},
 	{
 		shape: "against a peer, endorsed or repeated envelope", factor: 1, lacks: lacksPeer,
@@ -193,6 +215,11 @@ func (f *Floor) synced() Term    { return Term{"sync", 1, f.Sync} }
 // in the sync of a record.
 func (f *Floor) recorded(t float64) []Term {
 	return []Term{{"decision", t, f.Decision}, {"sync", t / perSync, f.SyncCPU}}
+}
+
+// computed is what an item of a symmetric key takes besides, at all nodes and at the client.
+func (f *Floor) computed() []Term {
+	return []Term{{"pseudo-random function", 1, f.PRF}, {"client floor", 1, f.Opened}}
 }
 
 // turns is how often the time of one node's work passes until t nodes have done theirs,
@@ -234,7 +261,7 @@ const repeatedEnvelopes = 64
 
 // Goals measures the floor, and the shapes that the goals are about.
 func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
-	if err := errors.Join(s.check(), conf.Check()); err != nil {
+	if err := errors.Join(s.check(), conf.Check(), s.checkKeys()); err != nil {
 		return nil, err
 	}
 	if conf.Progress == nil {
@@ -247,7 +274,7 @@ func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
 		return nil, err
 	}
 	defer echo.Close()
-	one, err := s.wrap(1)
+	one, err := s.wrap(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -269,24 +296,22 @@ func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
 		if err := errors.Join(f.crypto(s.Dir, t, len(s.Key.Holders())), f.transport(ctx, echo, body, conf.N, conf.InFlight)); err != nil {
 			return nil, err
 		}
-		run.Floors = append(run.Floors, f)
-		r := round{}
-		alone := max(1, conf.N/aloneShare)
-		for _, m := range []struct {
-			into  **Measured
-			shape Shape
-		}{
-			{&r.repeated, Shape{Name: "repeated envelopes", Load: Load{N: conf.N, InFlight: conf.InFlight}, Envelopes: repeatedEnvelopes}},
-			{&r.first, Shape{Name: "first sight", Load: Load{N: conf.N, InFlight: conf.InFlight}}},
-			{&r.repeatedAlone, Shape{Name: "repeated envelopes", Load: Load{N: alone, InFlight: 1}, Envelopes: repeatedEnvelopes}},
-			{&r.firstAlone, Shape{Name: "first sight", Load: Load{N: alone, InFlight: 1}}},
-		} {
-			m.shape.Batch, m.shape.Clients = 1, 1
-			conf.Progress(fmt.Sprintf("round %d of %d: %s", i+1, conf.Rounds, m.shape))
-			if *m.into, err = s.Measure(ctx, m.shape, run.Idle); err != nil {
+		if s.Symmetric != nil {
+			if err := errors.Join(f.symmetric(t, len(s.Symmetric.Holders())), f.echoes(ctx, echo, s.with(s.Symmetric), conf.N, conf.InFlight)); err != nil {
 				return nil, err
 			}
-			run.Shapes = append(run.Shapes, **m.into)
+		}
+		run.Floors = append(run.Floors, f)
+		r := round{}
+		for _, m := range r.shapes(s, conf) {
+			m.shape.Batch, m.shape.Clients = max(1, m.shape.Batch), 1
+			conf.Progress(fmt.Sprintf("round %d of %d: %s", i+1, conf.Rounds, m.shape))
+			measured, err := m.of.Measure(ctx, m.shape, run.Idle)
+			if err != nil {
+				return nil, err
+			}
+			*m.into = measured
+			run.Shapes = append(run.Shapes, *measured)
 		}
 		if conf.Peer != nil {
 			conf.Progress(fmt.Sprintf("round %d of %d: the peer", i+1, conf.Rounds))
@@ -314,6 +339,34 @@ func Goals(ctx context.Context, s *Subject, conf GoalsConfig) (*Run, error) {
 	}
 	run.hear(s.Noticed)
 	return run, nil
+}
+
+// asked is a shape of a round, and where what was measured goes.
+type asked struct {
+	into  **Measured
+	of    *Subject
+	shape Shape
+}
+
+// shapes are what is asked for in a round.
+func (r *round) shapes(s *Subject, conf GoalsConfig) []asked {
+	many, alone := Load{N: conf.N, InFlight: conf.InFlight}, Load{N: max(1, conf.N/aloneShare), InFlight: 1}
+	out := []asked{
+		{&r.repeated, s, Shape{Name: "repeated envelopes", Load: many, Envelopes: repeatedEnvelopes}},
+		{&r.first, s, Shape{Name: "first sight", Load: many}},
+		{&r.repeatedAlone, s, Shape{Name: "repeated envelopes", Load: alone, Envelopes: repeatedEnvelopes}},
+		{&r.firstAlone, s, Shape{Name: "first sight", Load: alone}},
+	}
+	if s.Symmetric == nil {
+		return out
+	}
+	s = s.with(s.Symmetric)
+	batches := Load{N: max(1, conf.N/batchShare), InFlight: max(1, conf.InFlight/batchesInFlight)}
+	return append(out,
+		asked{&r.symmetric, s, Shape{Name: "symmetric", Load: many}},
+		asked{&r.symmetricBatch, s, Shape{Name: "symmetric", Load: batches, Batch: symmetricBatch, Envelopes: batchEnvelopes}},
+		asked{new(*Measured), s, Shape{Name: "symmetric, encrypted", Load: many, Encrypts: true}},
+	)
 }
 
 func (g *goal) row(f *Floor, r *round, t float64) Row {

@@ -43,19 +43,29 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	for _, id := range c.IDs() {
 		s.Numbers[id] = c.Numbers(id)
 	}
-	run, err := bench.Goals(ctx, s, bench.GoalsConfig{
+	conf := bench.GoalsConfig{
 		N: 16, InFlight: 8, Rounds: 2, Echo: os.Args[:1], EchoEnvironment: []string{echoVariable + "=1"},
-	})
+	}
+	s.Symmetric = key
+	if _, err := bench.Goals(ctx, s, conf); !errors.Is(err, client.ErrAsymmetric) {
+		t.Errorf("an asymmetric key for a symmetric one: %v", err)
+	}
+	var err error
+	if s.Symmetric, err = c.CreateSymmetricKey(ctx, "sessions"); err != nil {
+		t.Fatal(err)
+	}
+	run, err := bench.Goals(ctx, s, conf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Floors) != 2 || len(run.Shapes) != 8 || run.Warnings != 0 {
+	if len(run.Floors) != 2 || len(run.Shapes) != 14 || run.Warnings != 0 {
 		t.Fatalf("run: %+v", run)
 	}
 	f := run.Floors[0]
 	for name, d := range map[string]time.Duration{
 		"multiplication": f.Multiplication, "fixed-base": f.FixedBase, "client": f.Client, "decision": f.Decision,
-		"sync": f.Sync, "CPU of a sync": f.SyncCPU, "echo": f.Echo, "round trip": f.RoundTrip,
+		"sync": f.Sync, "CPU of a sync": f.SyncCPU, "echo": f.Echo, "round trip": f.RoundTrip, "symmetric echo": f.SymmetricEcho,
+		"echo of a batch": f.BatchEcho, "pseudo-random function": f.PRF, "opened envelope": f.Opened,
 	} {
 		if d <= 0 {
 			t.Errorf("the floor has no %s", name)
@@ -73,7 +83,7 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 			measured++
 		}
 	}
-	if measured != 4 {
+	if measured != 6 {
 		t.Errorf("%d goals are measured", measured)
 	}
 	for _, shape := range []bench.Shape{
@@ -93,8 +103,18 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	if _, err := s.Measure(ctx, bench.Shape{Load: bench.Load{N: 1, InFlight: 1}, Batch: 1, Clients: 4}, nil); err == nil {
 		t.Error("four clients ask where there are three")
 	}
-	if err := bench.UnwrapAnother(ctx, s); !errors.Is(err, bench.ErrWrong) {
-		t.Errorf("another data key than the wrapped one: %v", err)
+	if _, err := s.Measure(ctx, bench.Shape{Load: bench.Load{N: 1, InFlight: 1}, Batch: 1, Clients: 1, Encrypts: true}, nil); !errors.Is(err, client.ErrAsymmetric) {
+		t.Errorf("an asymmetric key encrypts: %v", err)
+	}
+	for _, key := range []*client.Key{key, s.Symmetric} {
+		other := *s
+		other.Key = key
+		if err := bench.UnwrapAnother(ctx, &other); !errors.Is(err, bench.ErrWrong) {
+			t.Errorf("another data key of %s than the one that went in: %v", key.Name(), err)
+		}
+		if err := bench.EncryptAnother(ctx, &other); key.Symmetric() && !errors.Is(err, bench.ErrWrong) {
+			t.Errorf("another data key than the encrypted one: %v", err)
+		}
 	}
 	askForTooMuch(t, ctx, s, run)
 	measureOnOneCore(t, ctx, s)
@@ -103,7 +123,7 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	if err := run.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"payroll, 2 of 3", "does not drive symmetric keys yet", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "OVERLOAD"} {
+	for _, says := range []string{"payroll, 2 of 3", "symmetric, encrypted, 8 in flight", "symmetric, one at a time, batches of 100", "FLOOR OF EACH ROUND, SYMMETRIC", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "ON THE WIRE EACH", "OVERLOAD"} {
 		if !strings.Contains(text.String(), says) {
 			t.Errorf("the run does not say %q:\n%s", says, &text)
 		}
@@ -142,7 +162,11 @@ func askForTooMuch(t *testing.T, ctx context.Context, s *bench.Subject, run *ben
 		t.Errorf("%d goals have become %d", goals, len(run.Goals))
 	}
 	for _, m := range run.Shapes {
-		if len(m.Counts) != 4 || m.Counts[0].Allocations <= 0 || m.Counts[1].Process != "a" || m.Counts[1].Syncs <= 0 || m.Counts[1].Allocated <= 0 {
+		syncs, sent := 0.0, 0.0
+		for _, c := range m.Counts {
+			syncs, sent = syncs+c.Syncs, sent+c.Sent
+		}
+		if len(m.Counts) != 4 || m.Counts[0].Allocations <= 0 || m.Counts[0].Sent <= 0 || m.Counts[1].Process != "a" || m.Counts[1].Allocated <= 0 || syncs <= 0 || m.Sent != sent || sent <= m.Counts[0].Sent {
 			t.Errorf("%s: %+v", m.Shape, m.Counts)
 		}
 	}

@@ -23,9 +23,9 @@ func TestAGoalIsMetMissedOrBelowItsFloor(t *testing.T) {
 		{"at the limit", 221 * us, 0, nil, Met},
 		{"over it", 222 * us, 0, nil, Miss},
 		{"over it by less than what is added", 222 * us, us, nil, Met},
-		{"what is needed besides has room below the limit", 300 * us, 0, []Term{{"decision", 3, 17 * us}}, Miss},
-		{"what is needed besides has none", 300 * us, 0, []Term{{"decision", 3, 18 * us}}, BelowFloor},
-		{"met all the same", 200 * us, 0, []Term{{"decision", 3, 18 * us}}, Met},
+		{"what is needed has room below the limit", 300 * us, 0, append(base[:2:2], Term{"decision", 3, 17 * us}), Miss},
+		{"what is needed has none", 300 * us, 0, append(base[:2:2], Term{"decision", 3, 18 * us}), BelowFloor},
+		{"met all the same", 200 * us, 0, append(base[:2:2], Term{"decision", 3, 18 * us}), Met},
 	} {
 		r := Row{Measured: row.measured, Base: base, Factor: 1.3, Plus: row.plus, Minimum: row.minimum}
 		r.judge()

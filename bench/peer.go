@@ -221,7 +221,7 @@ func (p *Peer) Shapes(ctx context.Context, shape Shape) (out []Measured, err err
 // as many as are in flight; a shape's clients make no difference to it. What opens
 // nothing at a peer that never changes what it has encrypted, envelopes, is made new.
 func (p *Peer) Measure(ctx context.Context, operation string, shape Shape, idle []CPU) (*Measured, error) {
-	shape.Name, shape.Clients = peerName+operation, 1
+	shape.Name, shape.Clients, shape.Encrypts = peerName+operation, 1, false
 	if err := shape.Check(); err != nil {
 		return nil, err
 	}

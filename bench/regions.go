@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -119,17 +118,10 @@ func (c *RegionsConfig) echo(ctx context.Context, s *Subject, roundTrip time.Dur
 		return 0, err
 	}
 	defer e.Close()
-	one, err := s.wrap(1)
+	one, err := s.wrap(ctx, 1)
 	if err != nil {
 		return 0, err
 	}
-	body := requestFor(s.Key, one[0].item.Envelope)
-	t, err := Load{N: c.N, InFlight: 1}.Run(ctx, func(ctx context.Context, _ int) error { return e.Call(ctx, body) })
-	if err != nil {
-		return 0, err
-	}
-	if t.Failures() > 0 {
-		return 0, fmt.Errorf("measure the t-th nearest: %s", t.First)
-	}
-	return t.Latency.P50, nil
+	_, p50, err := e.measure(ctx, requestFor(s.Key, one[0].item.Envelope), Load{N: c.N, InFlight: 1})
+	return p50, err
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -69,10 +68,9 @@ func (r *Report) explain(p *Part, when string) []Explained {
 }
 
 // Write renders the report as text.
-func (r *Report) Write(w io.Writer) error {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+func (r *Report) Write(w io.Writer) error { return columns(w, r.lines) }
+
+func (r *Report) lines(line func(format string, args ...any)) {
 	r.Machine.write(line, r.Began)
 	line("key\t%s, %d of %d", r.Key, r.Threshold, r.Holders)
 	unit := r.yardstick()
@@ -101,11 +99,6 @@ func (r *Report) Write(w io.Writer) error {
 	for _, s := range r.Steps {
 		line("%s\t%s\t%s\t%.2f\t%s", s.Name, s.Who, micro(s.CPU), s.Ratio, micro(s.Wall))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func micro(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/1e3) }

@@ -132,25 +132,31 @@ func (r *Run) Err() error {
 
 // Write renders the run as text. The ratio of a goal stands in the last column. What
 // [Run.Err] says is left to the caller.
-func (r *Run) Write(w io.Writer) error {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+func (r *Run) Write(w io.Writer) error { return columns(w, r.lines) }
+
+// columns lays lines out whose cells are separated by tabs.
+func columns(w io.Writer, lines func(line func(format string, args ...any))) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	lines(func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) })
+	return t.Flush()
+}
+
+func (r *Run) lines(line func(format string, args ...any)) {
 	r.Machine.write(line, r.Began)
 	line("key\t%s", r.key())
 	line("peer\t%s", r.peer())
 	if len(r.Shapes) > 0 {
-		line("\nSHAPE\tP50\tP99\tP99.9\tLONGEST\tPER SECOND\tCPU EACH\tFAILED")
+		line("\nSHAPE\tP50\tP99\tP99.9\tLONGEST\tPER SECOND\tCPU EACH\tON THE WIRE EACH\tFAILED")
 		for _, s := range r.Shapes {
 			l := s.Taken.Latency
-			line("%s\t%s\t%s\t%s\t%s\t%.0f\t%s\t%d of %d", s.Shape, micro(l.P50), micro(l.P99), micro(l.P999), micro(l.Longest), s.Items, micro(s.Used), s.Taken.Failures(), s.Taken.N)
+			line("%s\t%s\t%s\t%s\t%s\t%.0f\t%s\t%s\t%d of %d", s.Shape, micro(l.P50), micro(l.P99), micro(l.P999), micro(l.Longest), s.Items, micro(s.Used), s.sent(), s.Taken.Failures(), s.Taken.N)
 		}
 	}
 	if rows := r.counted(); len(rows) > 0 {
-		line("\nFOR EACH ITEM, BY PROCESS\tALLOCATED\tALLOCATIONS\tSYNCS OF THE AUDIT")
+		line("\nFOR EACH ITEM, BY PROCESS\tALLOCATED\tALLOCATIONS\tSYNCS OF THE AUDIT\tSENT")
 		for _, m := range rows {
 			for _, c := range m.Counts {
-				line("%s: %s\t%.1f kB\t%.0f\t%.3f", m.Shape.short(), c.Process, c.Allocated/1e3, c.Allocations, c.Syncs)
+				line("%s: %s\t%.1f kB\t%.0f\t%.3f\t%.0f B", m.Shape.short(), c.Process, c.Allocated/1e3, c.Allocations, c.Syncs, c.Sent)
 			}
 		}
 	}
@@ -164,6 +170,12 @@ func (r *Run) Write(w io.Writer) error {
 		line("\nFLOOR OF EACH ROUND\tECHO\tMULTIPLICATION\tFIXED-BASE\tCLIENT\tDECISION\tSYNC, CPU\tSYNC, TIME\tECHO ROUND TRIP, TIME")
 		for i, f := range r.Floors {
 			line("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", i+1, micro(f.Echo), micro(f.Multiplication), micro(f.FixedBase), micro(f.Client), micro(f.Decision), micro(f.SyncCPU), micro(f.Sync), micro(f.RoundTrip))
+		}
+	}
+	if len(r.Floors) > 0 && r.Floors[0].SymmetricEcho > 0 {
+		line("\nFLOOR OF EACH ROUND, SYMMETRIC\tECHO\tITEM OF AN ECHO OF %d\tPSEUDO-RANDOM FUNCTION\tCLIENT", symmetricBatch)
+		for i, f := range r.Floors {
+			line("%d\t%s\t%s\t%s\t%s", i+1, micro(f.SymmetricEcho), micro(f.BatchEcho), micro(f.PRF), micro(f.Opened))
 		}
 	}
 	if len(r.Goals) > 0 {
@@ -186,11 +198,14 @@ func (r *Run) Write(w io.Writer) error {
 			}
 		}
 	}
-	if err := t.Flush(); err != nil {
-		return err
+}
+
+// sent says how many bytes an item put on the wire, if that is known.
+func (m *Measured) sent() string {
+	if m.Sent == 0 {
+		return "-"
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return fmt.Sprintf("%.0f B", m.Sent)
 }
 
 // counted are the shapes of which more is known than times.

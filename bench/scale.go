@@ -121,8 +121,9 @@ func (c *ScaleConfig) Check() error {
 }
 
 // Keep has a subject's nodes and this process run on the first few of the cores there
-// are, and says what undoes it. An error if there are fewer.
-func (s *Subject) Keep(cores int) (undo func() error, err error) {
+// are, and says what undoes it; what this process starts from then on runs there, too. It
+// returns when all have noticed. An error if there are fewer cores.
+func (s *Subject) Keep(ctx context.Context, cores int) (undo func() error, err error) {
 	all, err := CoresOf(os.Getpid())
 	if err != nil {
 		return nil, err
@@ -143,7 +144,12 @@ func (s *Subject) Keep(cores int) (undo func() error, err error) {
 	if err := to(all[:cores]); err != nil {
 		return nil, errors.Join(err, undo())
 	}
-	return undo, nil
+	select {
+	case <-time.After(gomaxprocsFollows):
+		return undo, nil
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), undo())
+	}
 }
 
 // gomaxprocsFollows is longer than the Go runtime takes to notice other cores.
@@ -168,18 +174,13 @@ func (s *Scale) Measure(ctx context.Context, of *Subject, conf ScaleConfig) erro
 }
 
 func (s *Scale) measure(ctx context.Context, of *Subject, conf ScaleConfig, cores int) (err error) {
-	undo, err := of.Keep(cores)
+	undo, err := of.Keep(ctx, cores)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, undo()) }()
 	t, n := of.Key.Threshold(), len(of.Key.Holders())
 	conf.Progress(fmt.Sprintf("%d of %d on %s", t, n, inCores(cores)))
-	select {
-	case <-time.After(gomaxprocsFollows):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	idle, err := of.Idle(ctx)
 	if err != nil {
 		return err
@@ -189,7 +190,7 @@ func (s *Scale) measure(ctx context.Context, of *Subject, conf ScaleConfig, core
 		return err
 	}
 	defer echo.Close()
-	one, err := of.wrap(1)
+	one, err := of.wrap(ctx, 1)
 	if err != nil {
 		return err
 	}

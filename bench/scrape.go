@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"warifu.dev/transport"
 )
 
 // Names of what a node shows and is read here; see docs/operations.md.
@@ -17,6 +19,7 @@ const (
 	termShown       = "warifu_raft_term"
 	syncsShown      = "warifu_audit_syncs_total"
 	overloadedShown = "warifu_overloaded_total"
+	sentShown       = "warifu_sent_bytes_total"
 	allocatedShown  = "go_memstats_alloc_bytes_total"
 	mallocsShown    = "go_memstats_mallocs_total"
 )
@@ -68,7 +71,8 @@ type Count struct {
 	Process     string  `json:"process"`
 	Allocated   float64 `json:"allocated_bytes"` // on the heap
 	Allocations float64 `json:"allocations"`
-	Syncs       float64 `json:"syncs,omitempty"` // of the audit; a client has none
+	Syncs       float64 `json:"syncs,omitempty"`      // of the audit; a client has none
+	Sent        float64 `json:"sent_bytes,omitempty"` // of QUIC; those of all together are on the wire
 }
 
 // tally is how far the counters of this process and of some nodes were.
@@ -82,7 +86,7 @@ type tally struct {
 func ownCount() Count {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/allocs:objects"}}
 	metrics.Read(s)
-	return Count{Process: "client", Allocated: float64(s[0].Value.Uint64()), Allocations: float64(s[1].Value.Uint64())}
+	return Count{Process: "client", Allocated: float64(s[0].Value.Uint64()), Allocations: float64(s[1].Value.Uint64()), Sent: float64(transport.Sent())}
 }
 
 // newTally reads the counters of this process, and of the nodes that show theirs.
@@ -93,7 +97,7 @@ func newTally(ctx context.Context, numbers map[string]string) (*tally, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		t.nodes[name] = Count{Process: name, Allocated: shown[allocatedShown], Allocations: shown[mallocsShown], Syncs: shown[syncsShown]}
+		t.nodes[name] = Count{Process: name, Allocated: shown[allocatedShown], Allocations: shown[mallocsShown], Syncs: shown[syncsShown], Sent: shown[sentShown]}
 	}
 	t.own = ownCount()
 	return t, nil
@@ -108,7 +112,10 @@ func (t *tally) since(ctx context.Context, items int, names []string) ([]Count, 
 	}
 	each := func(now, then Count) Count {
 		n := float64(items)
-		return Count{Process: now.Process, Allocated: (now.Allocated - then.Allocated) / n, Allocations: (now.Allocations - then.Allocations) / n, Syncs: (now.Syncs - then.Syncs) / n}
+		return Count{
+			Process: now.Process, Allocated: (now.Allocated - then.Allocated) / n, Allocations: (now.Allocations - then.Allocations) / n,
+			Syncs: (now.Syncs - then.Syncs) / n, Sent: (now.Sent - then.Sent) / n,
+		}
 	}
 	out := []Count{each(ownCount(), t.own)}
 	now, err := newTally(ctx, t.numbers)

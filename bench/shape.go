@@ -17,7 +17,9 @@ import (
 type Subject struct {
 	Clients []*client.Client // each has connections of its own, one to each node
 	Key     *client.Key
-	PIDs    map[string]int // the nodes' processes by name, where they are on this machine
+	// Symmetric is another key, which is symmetric; nil: none.
+	Symmetric *client.Key
+	PIDs      map[string]int // the nodes' processes by name, where they are on this machine
 	// Numbers is where nodes show their metrics, host and port, by name.
 	Numbers map[string]string
 	Dir     string   // on the disk of their audits; empty: the system's temporary directory
@@ -38,6 +40,9 @@ type Shape struct {
 	Batch     int `json:"batch"`               // envelopes in one request
 	Clients   int `json:"clients"`             // that take turns, each with its own connections
 	Envelopes int `json:"envelopes,omitempty"` // asked for again and again; 0: each once
+	// Encrypts says that envelopes are not opened but made, by the holders of a symmetric
+	// key, and opened when the clocks have stopped.
+	Encrypts bool `json:"encrypts,omitempty"`
 }
 
 const (
@@ -56,6 +61,8 @@ func (s Shape) Check() error {
 		return fmt.Errorf("bench: 1 to %d clients", maxClients)
 	case s.Envelopes < 0 || s.Envelopes > maxOperations || s.Envelopes == 0 && s.N*s.Batch > maxOperations:
 		return fmt.Errorf("bench: at most %d envelopes", maxOperations)
+	case s.Encrypts && s.Envelopes > 0:
+		return errors.New("bench: what is encrypted is a new envelope each time")
 	}
 	return nil
 }
@@ -70,6 +77,8 @@ type Measured struct {
 	Used time.Duration `json:"used_ns"`
 	// Counts is what else each item took, of the client and of nodes that show it.
 	Counts []Count `json:"counts,omitempty"`
+	// Sent is the bytes on the wire for each item, by all of these.
+	Sent float64 `json:"sent_bytes,omitempty"`
 }
 
 // wrapped is an envelope with what is in it.
@@ -78,18 +87,33 @@ type wrapped struct {
 	dek  string
 }
 
-func (s *Subject) wrap(n int) ([]wrapped, error) {
+// wrap makes envelopes: offline, or, of a symmetric key, by asking its holders.
+func (s *Subject) wrap(ctx context.Context, n int) ([]wrapped, error) {
+	out := dataKeys(n)
+	for i := 0; s.Key.Symmetric() && i < n; i += maxBatch {
+		if err := s.encrypt(ctx, s.Clients[0], out[i:min(i+maxBatch, n)]); err != nil {
+			return nil, err
+		}
+	}
+	for i := 0; !s.Key.Symmetric() && i < n; i++ {
+		envelope, err := s.Key.Wrap(rand.Reader, benchContext, secret.New([]byte(out[i].dek)))
+		if err != nil {
+			return nil, err
+		}
+		out[i].item = client.Item{Envelope: envelope, Context: benchContext}
+	}
+	return out, nil
+}
+
+// dataKeys are in no envelope yet.
+func dataKeys(n int) []wrapped {
 	out := make([]wrapped, n)
 	for i := range out {
 		dek := make([]byte, 32)
 		rand.Read(dek)
-		envelope, err := s.Key.Wrap(rand.Reader, benchContext, secret.Clone(dek))
-		if err != nil {
-			return nil, err
-		}
-		out[i] = wrapped{client.Item{Envelope: envelope, Context: benchContext}, string(dek)}
+		out[i].dek = string(dek)
 	}
-	return out, nil
+	return out
 }
 
 // unwrap opens some by one client, and compares each data key with the one that was wrapped.
@@ -136,16 +160,19 @@ func (s *Subject) Measure(ctx context.Context, shape Shape, idle []CPU) (*Measur
 	if shape.Clients > len(s.Clients) {
 		return nil, fmt.Errorf("bench: %s wants %d clients, and there are %d", shape.Name, shape.Clients, len(s.Clients))
 	}
+	if shape.Encrypts {
+		return s.measureEncryption(ctx, shape, idle)
+	}
 	n := shape.Envelopes
 	if n == 0 {
 		n = shape.N * shape.Batch
 	}
-	pool, err := s.wrap(n)
+	pool, err := s.wrap(ctx, n)
 	if err != nil {
-		return nil, err
+		return nil, before(shape, err)
 	}
 	if err := s.warm(ctx, shape, pool); err != nil {
-		return nil, fmt.Errorf("%s, before anything is counted: %w", shape.Name, err)
+		return nil, before(shape, err)
 	}
 	return measure(ctx, shape, s.PIDs, s.Numbers, idle, func(ctx context.Context, i int) error {
 		some := make([]wrapped, shape.Batch)
@@ -154,6 +181,10 @@ func (s *Subject) Measure(ctx context.Context, shape Shape, idle []CPU) (*Measur
 		}
 		return unwrap(ctx, s.Clients[i%shape.Clients], some)
 	})
+}
+
+func before(shape Shape, err error) error {
+	return fmt.Errorf("%s, before anything is counted: %w", shape.Name, err)
 }
 
 // measure does something in the way of a shape, and reads the clocks of this process
@@ -179,6 +210,9 @@ func measure(ctx context.Context, shape Shape, pids map[string]int, numbers map[
 	if out.Counts, err = tally.since(ctx, items, slices.Sorted(maps.Keys(numbers))); err != nil {
 		return nil, err
 	}
+	for _, c := range out.Counts {
+		out.Sent += c.Sent
+	}
 	each := t.Elapsed.Seconds() / float64(items)
 	for i, c := range out.CPU {
 		out.Used += c.Each
@@ -190,13 +224,13 @@ func measure(ctx context.Context, shape Shape, pids map[string]int, numbers map[
 }
 
 // warm has each client know its way, one after the other, and every envelope that is
-// asked for again seen by the nodes.
+// asked for again seen by the nodes, which remember those of a key that is not symmetric.
 func (s *Subject) warm(ctx context.Context, shape Shape, pool []wrapped) error {
-	some, err := s.wrap(warmEach)
+	some, err := s.wrap(ctx, warmEach)
 	if err != nil {
 		return err
 	}
-	if shape.Envelopes > 0 {
+	if shape.Envelopes > 0 && !s.Key.Symmetric() {
 		some = append(some, pool...)
 	}
 	for i, c := range s.Clients[:shape.Clients] {

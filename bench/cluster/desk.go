@@ -188,8 +188,12 @@ func (c *Cluster) PutCA(ctx context.Context) error {
 
 // OrderKey submits the order of a key and does not wait for its birth.
 func (c *Cluster) OrderKey(ctx context.Context, name string, phaseSeconds int) error {
+	return c.order(ctx, name, authority.PurposeUnwrap, phaseSeconds)
+}
+
+func (c *Cluster) order(ctx context.Context, name, purpose string, phaseSeconds int) error {
 	order := authority.Order{
-		Cluster: c.genesis.Cluster, Purpose: authority.PurposeUnwrap, Name: name, T: uint32(c.cfg.T), F: uint32(c.cfg.F),
+		Cluster: c.genesis.Cluster, Purpose: purpose, Name: name, T: uint32(c.cfg.T), F: uint32(c.cfg.F),
 		Holders: c.IDs(), PhaseSeconds: uint32(phaseSeconds),
 	}
 	_, err := c.Submit(ctx, authority.KindKey, wire.Encode(order), api.Digest{})
@@ -198,7 +202,20 @@ func (c *Cluster) OrderKey(ctx context.Context, name string, phaseSeconds int) e
 
 // CreateKey orders a key and returns it when it is born.
 func (c *Cluster) CreateKey(ctx context.Context, name string) (*client.Key, error) {
-	if err := c.OrderKey(ctx, name, c.cfg.PhaseSeconds); err != nil {
+	key, err := c.create(ctx, name, authority.PurposeUnwrap)
+	if err == nil {
+		c.key = key
+	}
+	return key, err
+}
+
+// CreateSymmetricKey orders a key that encrypts by quorum, and returns it when it is born.
+func (c *Cluster) CreateSymmetricKey(ctx context.Context, name string) (*client.Key, error) {
+	return c.create(ctx, name, authority.PurposeEncrypt)
+}
+
+func (c *Cluster) create(ctx context.Context, name, purpose string) (*client.Key, error) {
+	if err := c.order(ctx, name, purpose, c.cfg.PhaseSeconds); err != nil {
 		return nil, err
 	}
 	asks, err := c.Custodian()
@@ -206,32 +223,32 @@ func (c *Cluster) CreateKey(ctx context.Context, name string) (*client.Key, erro
 		return nil, err
 	}
 	defer asks.Close()
-	key, err := asks.WaitKey(ctx, name)
-	if err == nil {
-		c.key = key
-	}
-	return key, err
+	return asks.WaitKey(ctx, name)
 }
 
-// AppURI is the application that [Cluster.Furnish] permits everything.
+// AppURI is the application that [Cluster.Permit] permits everything.
 const AppURI = "spiffe://trial/app"
 
-// Furnish gives the cluster an authority for applications, a policy that lets
-// [AppURI] unwrap with every key, and a key.
+// Furnish permits applications what [Cluster.Permit] does, and gives the cluster a key.
 func (c *Cluster) Furnish(ctx context.Context, key string) (*client.Key, error) {
-	if err := c.PutCA(ctx); err != nil {
-		return nil, err
-	}
-	err := c.PutPolicy(ctx, policy.Document{
-		Format: policy.Format,
-		Text:   `@id("apps-may-unwrap") permit (principal in Warifu::Group::"apps", action == Warifu::Action::"unwrap", resource);`,
-		Entities: `[{"uid": {"type": "Warifu::Principal", "id": "` + AppURI + `"},
-			"parents": [{"type": "Warifu::Group", "id": "apps"}], "attrs": {}}]`,
-	})
-	if err != nil {
+	if err := c.Permit(ctx); err != nil {
 		return nil, err
 	}
 	return c.CreateKey(ctx, key)
+}
+
+// Permit gives the cluster an authority for applications, and a policy that lets [AppURI]
+// unwrap and encrypt with every key.
+func (c *Cluster) Permit(ctx context.Context) error {
+	if err := c.PutCA(ctx); err != nil {
+		return err
+	}
+	return c.PutPolicy(ctx, policy.Document{
+		Format: policy.Format,
+		Text:   `@id("apps") permit (principal in Warifu::Group::"apps", action in [Warifu::Action::"unwrap", Warifu::Action::"encrypt"], resource);`,
+		Entities: `[{"uid": {"type": "Warifu::Principal", "id": "` + AppURI + `"},
+			"parents": [{"type": "Warifu::Group", "id": "apps"}], "attrs": {}}]`,
+	})
 }
 
 // NewIdentity makes an application's certificate under the authority of PutCA.

@@ -34,7 +34,7 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 			if conf.Echo, err = echoes(); err != nil {
 				return err
 			}
-			if err := errors.Join(checkOutput(output), conf.Check(), beside.check(), checkOverload(f.start, &over, conf.InFlight)); err != nil {
+			if err := errors.Join(checkOutput(output), conf.Check(), beside.check(), checkOverload(f.start, &over, conf.InFlight), f.checkCores()); err != nil {
 				return err
 			}
 			conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
@@ -45,6 +45,9 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 				defer conf.Peer.Close()
 			}
 			conf.Progress("find the cluster, or start it")
+			if f.start && f.symmetric == "" {
+				f.symmetric = f.key + "-" + typeSymmetric
+			}
 			clients := 1
 			if over.For > 0 {
 				clients = overloadClients
@@ -70,7 +73,9 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 		},
 	}
 	f.add(c.Flags())
+	f.addCores(c.Flags())
 	beside.add(c.Flags())
+	c.Flags().StringVar(&f.symmetric, "symmetric-key", "", "name of a symmetric key of a cluster that runs (default: none; --start has one born)")
 	c.Flags().IntVarP(&conf.N, "unwraps", "n", 2000, "how many unwraps of each shape, in a round")
 	c.Flags().IntVarP(&conf.InFlight, "in-flight", "c", 64, "how many are in flight, where it is not one at a time")
 	c.Flags().IntVarP(&conf.Rounds, "rounds", "r", 5, "how many rounds, of which the median counts")

@@ -18,7 +18,9 @@ func loadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "load",
 		Short: "Put in a load of one shape: closed or open, batches, many clients, envelopes again",
-		Long: `Puts in unwraps, and compares every data key with the one that was wrapped.
+		Long: `Puts in unwraps, and compares every data key with the one that was wrapped. With
+--encrypt it has the holders of a symmetric key encrypt, and opens what was made when the
+clocks have stopped.
 
 Without --rate the loop is closed: each of --in-flight callers asks again when it has
 its answer. With --rate it is open: as many are due in a second, whatever becomes of
@@ -26,14 +28,19 @@ those before, and the latency of each counts from when it was due.`,
 		Example: `  warifu-bench load --start --rate 500 --for 20s
   warifu-bench load --start --in-flight 64 --clients 64
   warifu-bench load --start --batch 100 --envelopes 100 -n 200
+  warifu-bench load --start --type symmetric --batch 100 -n 200
+  warifu-bench load --start --type symmetric --encrypt
   warifu-bench load --start --peer vault=http://127.0.0.1:8200 --peer-token-file token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if shape.Rate > 0 && last > 0 {
 				shape.N = int(shape.Rate * last.Seconds())
 			}
-			if err := errors.Join(checkOutput(output), shape.Check(), beside.check()); err != nil {
+			if err := errors.Join(checkOutput(output), shape.Check(), beside.check(), f.checkKind(), f.checkCores()); err != nil {
 				return err
+			}
+			if shape.Encrypts && f.start && f.kind != typeSymmetric {
+				return errors.New("--encrypt needs --type symmetric: an asymmetric key wraps offline")
 			}
 			if last > 0 && shape.Rate == 0 {
 				return errors.New("--for needs --rate: a closed loop is as long as --requests says")
@@ -57,6 +64,7 @@ those before, and the latency of each counts from when it was due.`,
 		},
 	}
 	f.add(c.Flags())
+	f.addCores(c.Flags())
 	beside.add(c.Flags())
 	c.Flags().IntVarP(&shape.N, "requests", "n", 2000, "how many requests")
 	c.Flags().IntVarP(&shape.InFlight, "in-flight", "c", 64, "how many are in flight, at most")
@@ -65,6 +73,8 @@ those before, and the latency of each counts from when it was due.`,
 	c.Flags().IntVar(&shape.Batch, "batch", 1, "envelopes in one request")
 	c.Flags().IntVar(&shape.Clients, "clients", 1, "clients that take turns, each with its own connection to each node")
 	c.Flags().IntVar(&shape.Envelopes, "envelopes", 0, "how many envelopes, asked for again and again (default: each once)")
+	c.Flags().StringVar(&f.kind, "type", "", "with --start: the type of the key, asymmetric or symmetric (default: asymmetric)")
+	c.Flags().BoolVar(&shape.Encrypts, "encrypt", false, "have the holders of a symmetric key encrypt (default: unwrap)")
 	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
 	addOutput(c.Flags(), &output)
 	return c

@@ -76,7 +76,9 @@ func (f *subjectFlags) inRegions(ctx context.Context, run *bench.Run, n int, ech
 	}
 	clean := closing(s, c.Close)
 	defer func() { err = errors.Join(err, clean()) }()
-	if err := furnish(within, c, f.key, s, 1); err != nil {
+	far := *f
+	far.symmetric = "" // the way is the same
+	if err := far.furnish(within, c, s, 1); err != nil {
 		return err
 	}
 	conf := bench.RegionsConfig{

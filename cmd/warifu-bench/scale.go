@@ -102,7 +102,7 @@ func (f *subjectFlags) scale(ctx context.Context, into *bench.Scale, n int, conf
 	}
 	clean := closing(s, c.Close)
 	defer func() { err = errors.Join(err, clean()) }()
-	if err := furnish(within, c, f.key, s, 1); err != nil {
+	if err := f.furnish(within, c, s, 1); err != nil {
 		return err
 	}
 	for _, id := range c.IDs() {

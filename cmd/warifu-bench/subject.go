@@ -21,9 +21,18 @@ import (
 type subjectFlags struct {
 	start          bool
 	home, key, hsm string
+	kind           string // of the key that is born: typeAsymmetric or typeSymmetric; empty: the former
+	symmetric      string // name of another key, which is symmetric; empty: none
 	bin            string
 	pids           []string
+	cores          int // that all run on; 0: all there are
 }
+
+// Types of keys, as `warifu key create` has them.
+const (
+	typeAsymmetric = "asymmetric"
+	typeSymmetric  = "symmetric"
+)
 
 func (f *subjectFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.start, "start", false, "start five nodes, three of which open an envelope, and remove them afterwards")
@@ -34,11 +43,51 @@ func (f *subjectFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.pids, "pid", nil, "NAME=PID of a node on this machine; may be repeated (default: the demo's)")
 }
 
+// checkKind looks at the type of key that was asked for.
+func (f *subjectFlags) checkKind() error {
+	switch f.kind {
+	case "":
+		return nil
+	case typeAsymmetric, typeSymmetric:
+		if f.start {
+			return nil
+		}
+		return errors.New("--type needs --start: a key that is there already has its type")
+	}
+	return fmt.Errorf("--type is %s or %s, not %q", typeAsymmetric, typeSymmetric, f.kind)
+}
+
 // maxHomeClients is how many connections of one identity a node takes.
 const maxHomeClients = 32
 
-// prepare finds the cluster, or starts one, and makes as many clients. clean undoes it.
-func (f *subjectFlags) prepare(ctx context.Context, clients int) (s *bench.Subject, clean func() error, err error) {
+// addCores is for verbs that measure on all cores, or on fewer.
+func (f *subjectFlags) addCores(flags *pflag.FlagSet) {
+	flags.IntVar(&f.cores, "cores", 0, "how many cores the nodes and this process run on together (default: all)")
+}
+
+func (f *subjectFlags) checkCores() error {
+	if f.cores < 0 {
+		return errors.New("--cores: a machine has one core at least")
+	}
+	return nil
+}
+
+// prepare finds the cluster, or starts one, makes as many clients, and keeps all to the
+// cores that they are to run on. clean undoes it.
+func (f *subjectFlags) prepare(ctx context.Context, clients int) (*bench.Subject, func() error, error) {
+	s, clean, err := f.find(ctx, clients)
+	if err != nil || f.cores == 0 {
+		return s, clean, err
+	}
+	undo, err := s.Keep(ctx, f.cores)
+	if err != nil {
+		return nil, nil, errors.Join(err, clean())
+	}
+	return s, func() error { return errors.Join(undo(), clean()) }, nil
+}
+
+// find finds the cluster, or starts one, and makes as many clients. clean undoes it.
+func (f *subjectFlags) find(ctx context.Context, clients int) (s *bench.Subject, clean func() error, err error) {
 	s = &bench.Subject{Noticed: bench.NewNoticed()}
 	if f.start {
 		clean, err = f.startCluster(ctx, s, clients)
@@ -66,7 +115,10 @@ func (f *subjectFlags) prepare(ctx context.Context, clients int) (s *bench.Subje
 		}
 		s.Clients = append(s.Clients, c)
 	}
-	if s.Key, err = s.Clients[0].Record(ctx, f.key); err != nil {
+	if s.Key, err = s.Clients[0].Record(ctx, f.key); err == nil && f.symmetric != "" {
+		s.Symmetric, err = s.Clients[0].Record(ctx, f.symmetric)
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, clean())
 	}
 	return s, clean, nil
@@ -124,7 +176,7 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 		return nil, errors.Join(err, remove())
 	}
 	clean = closing(s, func() error { return errors.Join(c.Close(), remove()) })
-	if err := furnish(within, c, f.key, s, clients); err != nil {
+	if err := f.furnish(within, c, s, clients); err != nil {
 		return nil, errors.Join(err, clean())
 	}
 	s.Dir, s.PIDs, s.Numbers = dir, map[string]int{}, map[string]string{}
@@ -134,12 +186,23 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 	return clean, nil
 }
 
-// furnish gives the cluster a key, and s clients that may unwrap with it, each with an
-// identity of its own.
-func furnish(ctx context.Context, c *cluster.Cluster, key string, s *bench.Subject, clients int) error {
-	var err error
-	if s.Key, err = c.Furnish(ctx, key); err != nil {
+// furnish gives the cluster a key, or two, and s clients that may unwrap with them, each
+// with an identity of its own.
+func (f *subjectFlags) furnish(ctx context.Context, c *cluster.Cluster, s *bench.Subject, clients int) (err error) {
+	if err := c.Permit(ctx); err != nil {
 		return err
+	}
+	create := c.CreateKey
+	if f.kind == typeSymmetric {
+		create = c.CreateSymmetricKey
+	}
+	if s.Key, err = create(ctx, f.key); err != nil {
+		return err
+	}
+	if f.symmetric != "" {
+		if s.Symmetric, err = c.CreateSymmetricKey(ctx, f.symmetric); err != nil {
+			return err
+		}
 	}
 	for range clients {
 		cert, err := c.NewIdentity(cluster.AppURI)
