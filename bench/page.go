@@ -16,23 +16,31 @@ func (r *Run) Page(w io.Writer) error {
 	out := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	out(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/><title>warifu-bench: %s</title><style>
-body { font: 14px/1.4 sans-serif; margin: 1em auto; max-width: 1260px; color: #222; }
-table { border-collapse: collapse; margin: 0 0 1em; } td, th { padding: .15em .7em; text-align: left; border-bottom: 1px solid #ddd; }
+body { font: 13px/1.35 sans-serif; margin: .6em auto; max-width: 1256px; color: #222; }
+h1 { font-size: 20px; margin: 0 0 .3em; } h2 { font-size: 16px; }
+.facts { display: grid; grid-template-columns: auto 1fr auto 1fr; gap: 0 .8em; margin: 0 0 .6em; }
+.facts dt { color: #666; } .facts dd { margin: 0; overflow-wrap: anywhere; }
+.plots { display: flex; flex-wrap: wrap; gap: 6px 14px; align-items: flex-start; }
+table { border-collapse: collapse; margin: 0 0 1em; } td, th { padding: .15em .7em; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
 svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg text.title { font-size: 14px; font-weight: bold; }
+svg text.value { font-size: 10px; fill: #555; } .span { fill: #fde4d0; }
 .grid { stroke: #ddd; } .MISS { color: #b00; font-weight: bold; } .FLOOR { color: #850; }
+.number { white-space: nowrap; } pre { white-space: pre-wrap; }
 </style></head><body><h1>What unwraps cost</h1>`, esc(r.Began.Format(time.RFC3339)))
-	out("<table>")
-	row := func(cells ...string) { out("<tr><td>%s</td></tr>", strings.Join(cells, "</td><td>")) }
-	r.Machine.write(func(format string, args ...any) {
+	fact := func(format string, args ...any) {
 		name, value, _ := strings.Cut(fmt.Sprintf(format, args...), "\t")
-		row(esc(name), esc(value))
-	}, r.Began)
-	row("key", esc(r.key()))
-	row("peer", esc(r.peer()))
-	out("</table>")
+		out("<dt>%s</dt><dd>%s</dd>", esc(name), esc(value))
+	}
+	out(`<dl class="facts">`)
+	r.Machine.write(fact, r.Began)
+	fact("key\t%s", r.key())
+	fact("peer\t%s", r.peer())
+	out(`</dl><div class="plots">`)
 	for _, p := range r.plots() {
 		out("%s", p.svg())
 	}
+	out("</div>")
+	row := func(cells ...string) { out("<tr><td>%s</td></tr>", strings.Join(cells, "</td><td>")) }
 	if len(r.Goals) > 0 {
 		out("<h2>Goals</h2><table><tr><th>goal</th><th>measured</th><th>at most</th><th></th><th>how</th><th>ratio</th></tr>")
 		for _, g := range r.Goals {
@@ -44,7 +52,7 @@ svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg te
 			if g.Why != "" {
 				how = append(how, g.Why)
 			}
-			row(esc(g.Shape), measured, limit, fmt.Sprintf(`<span class="%s">%s</span>`, esc(g.Verdict), esc(g.Verdict)), esc(strings.Join(how, "; ")), ratio)
+			row(esc(g.Shape), number(measured), number(limit), fmt.Sprintf(`<span class="%s">%s</span>`, esc(g.Verdict), esc(g.Verdict)), esc(strings.Join(how, "; ")), ratio)
 		}
 		out("</table>")
 	}
@@ -59,12 +67,21 @@ svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg te
 	return err
 }
 
+// number is a cell that is not broken.
+func number(s string) string { return `<span class="number">` + esc(s) + `</span>` }
+
 // plots are the drawings that this run has something for.
 func (r *Run) plots() (out []*plot) {
 	for _, p := range []*plot{
-		r.plotGoals("CPU of one unwrap, and its goal", "CPU of client and all nodes (µs)", time.Microsecond, func(g Row) bool { return strings.HasPrefix(g.Shape, "asymmetric") }),
-		r.plotGoals("Latency, and its goal", "latency (ms)", time.Millisecond, func(g Row) bool { return !strings.HasPrefix(g.Shape, "asymmetric") }),
-		r.plotLatency(), r.plotProcesses(), r.plotRounds(), r.plotScale(),
+		r.plotGoals("CPU of one unwrap, and its goal", "CPU of client and all nodes (µs)", time.Microsecond, "symmetric", "asymmetric", "against a peer"),
+		r.plotGoals("Latency of one at a time on loopback, and its goal", "latency (µs)", time.Microsecond, "one at a time"),
+		r.plotLatency(),
+		r.plotProcesses("CPU of one unwrap, by process", "CPU, idle included (µs)", (*Measured).cpuMicros),
+		r.plotRounds(),
+		r.plotProcesses("Bytes on the wire of one unwrap, by who sends them", "packets of QUIC (B)", (*Measured).bytesSent),
+		r.plotGoals("Latency in five regions, and its goal", "latency (ms)", time.Millisecond, "five regions"),
+		r.plotGoals("Overload, and its goal", "time of one opened, or refused (ms)", time.Millisecond, "overload"),
+		r.plotScale(),
 	} {
 		if len(p.series) > 0 {
 			out = append(out, p)
@@ -73,7 +90,11 @@ func (r *Run) plots() (out []*plot) {
 	return out
 }
 
-func (r *Run) plotGoals(title, y string, unit time.Duration, of func(Row) bool) *plot {
+// plotGoals draws the goals whose shapes begin in one of these ways.
+func (r *Run) plotGoals(title, y string, unit time.Duration, begin ...string) *plot {
+	of := func(g Row) bool {
+		return slices.ContainsFunc(begin, func(s string) bool { return strings.HasPrefix(g.Shape, s) })
+	}
 	p := &plot{title: title, x: "shape (name)", y: y}
 	all := []series{{name: "measured"}, {name: "at most"}, {name: "floor"}}
 	for _, g := range r.Goals {
@@ -104,7 +125,7 @@ func (r *Run) last() (out []Measured) {
 func nines(percent float64) float64 { return -math.Log10(1 - min(percent, 99.999)/100) }
 
 func (r *Run) plotLatency() *plot {
-	p := &plot{title: "Latency by percentile", x: "requests that took at most so long (%)", y: "latency (ms)"}
+	p := &plot{title: "Latency by percentile", x: "requests that took at most so long (%)", y: "latency, logarithmic (ms)", log: true}
 	deepest := 99.0
 	for _, m := range r.last() {
 		s := series{name: m.Shape.short()}
@@ -125,22 +146,47 @@ func (r *Run) plotLatency() *plot {
 	return p
 }
 
-func (r *Run) plotProcesses() *plot {
-	p := &plot{title: "CPU of one unwrap, by process", x: "shape (name)", y: "CPU, idle included (µs)", stacked: true}
+// share is what one process has of something.
+type share struct {
+	process string
+	of      float64
+}
+
+func (m *Measured) cpuMicros() (out []share) {
+	for _, c := range m.CPU {
+		out = append(out, share{c.Process, float64(c.Each) / float64(time.Microsecond)})
+	}
+	return out
+}
+
+func (m *Measured) bytesSent() (out []share) {
+	if m.Sent == 0 {
+		return nil
+	}
+	for _, c := range m.Counts {
+		out = append(out, share{c.Process, c.Sent})
+	}
+	return out
+}
+
+// plotProcesses draws what the processes have each of something.
+func (r *Run) plotProcesses(title, y string, of func(*Measured) []share) *plot {
+	p := &plot{title: title, x: "shape (name)", y: y, stacked: true}
 	at := map[string]int{}
 	for _, m := range r.last() {
-		if len(m.CPU) < 2 {
+		all := of(&m)
+		if len(all) < 2 {
 			continue // of the nodes nothing is known
 		}
 		i := len(p.labels)
 		p.labels = append(p.labels, m.Shape.short())
-		for _, c := range m.CPU {
-			k, ok := at[c.Process]
+		for _, s := range all {
+			k, ok := at[s.process]
 			if !ok {
-				k, at[c.Process] = len(p.series), len(p.series)
-				p.series = append(p.series, series{name: c.Process})
+				k, at[s.process] = len(p.series), len(p.series)
+				p.series = append(p.series, series{name: s.process})
 			}
-			p.series[k].points = append(p.series[k].points, [2]float64{float64(i), float64(c.Each) / float64(time.Microsecond)})
+			p.series[k].points = append(p.series[k].points, [2]float64{float64(i), s.of})
 		}
 	}
 	return p
@@ -163,7 +209,7 @@ func (r *Run) plotRounds() *plot {
 		for i, ratio := range g.Ratios {
 			s.points = append(s.points, [2]float64{float64(i + 1), ratio})
 		}
-		for i := len(p.ticks); i <= len(g.Ratios); i++ {
+		for i := len(p.ticks) + 1; i <= len(g.Ratios); i++ {
 			p.ticks = append(p.ticks, mark{float64(i), fmt.Sprint(i)})
 		}
 		p.series = append(p.series, s)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -91,9 +92,10 @@ func sample() *Run {
 	ms := time.Millisecond
 	measured := func(name string, inFlight int) Measured {
 		return Measured{
-			Shape: Shape{Name: name, Load: Load{N: 100, InFlight: inFlight}, Batch: 1, Clients: 1},
-			Taken: Taken{Latency: Latency{P50: ms, P99: 2 * ms, Longest: 3 * ms, Curve: []Quantile{{0, ms / 2}, {50, ms}, {99, 2 * ms}}}},
-			CPU:   []CPU{{Process: "client", Each: 300 * us}, {Process: "a<b>", Each: 200 * us}},
+			Shape:  Shape{Name: name, Load: Load{N: 100, InFlight: inFlight}, Batch: 1, Clients: 1},
+			Taken:  Taken{Latency: Latency{P50: ms, P99: 2 * ms, Longest: 3 * ms, Curve: []Quantile{{0, ms / 2}, {50, ms}, {99, 2 * ms}}}},
+			CPU:    []CPU{{Process: "client", Each: 300 * us}, {Process: "a<b>", Each: 200 * us}},
+			Counts: []Count{{Process: "client", Sent: 900}, {Process: "a<b>", Sent: 400}}, Sent: 1300,
 		}
 	}
 	return &Run{
@@ -102,6 +104,8 @@ func sample() *Run {
 		Goals: []Row{
 			{Shape: "asymmetric, first sight", Goal: "at most <that>", Verdict: Miss, Measured: 300 * us, Limit: 200 * us, Base: []Term{{"echo", 1, 50 * us}}, Ratio: 6, Ratios: []float64{5, 6, 7}},
 			{Shape: "one at a time", Goal: "at most that", Verdict: BelowFloor, Why: "arithmetic", Measured: 3 * ms, Limit: 2 * ms, Base: []Term{{"echo", 1, ms}}, Ratio: 3, Ratios: []float64{3, 3, 3}},
+			{Shape: "five regions, far", Goal: "at most that", Verdict: Met, Measured: 3 * ms, Limit: 4 * ms, Base: []Term{{"echo", 1, ms}}, Ratio: 3, Ratios: []float64{3}},
+			{Shape: "overload", Goal: "at most that", Verdict: Met, Measured: 3 * ms, Limit: 4 * ms, Base: []Term{{"echo", 1, ms}}, Ratio: 3, Ratios: []float64{3}},
 			{Shape: "symmetric", Goal: "at most that", Verdict: NotMeasured, Why: "there are none"},
 		},
 	}
@@ -117,7 +121,7 @@ func TestEveryPlotHasTitleUnitsAndNames(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if len(plots) != 5 {
+	if len(plots) != 8 {
 		t.Errorf("%d plots", len(plots))
 	}
 	titles := map[string]bool{}
@@ -166,6 +170,15 @@ func TestAPlotThatOwesSomethingIsSeen(t *testing.T) {
 }
 
 func TestMarksAreRoundAndReachTheTop(t *testing.T) {
+	for ends, want := range map[[2]float64]string{{0.3, 740}: "0.1 1 10 100 1000", {2, 3}: "1 10", {1, 1}: "1 10", {math.Inf(1), 0}: "1 10"} {
+		var got []string
+		for _, m := range decades(ends[0], ends[1]) {
+			got = append(got, m.says)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%v: %v, want %s", ends, got, want)
+		}
+	}
 	for top, want := range map[float64]string{0: "0 0.2 0.4 0.6 0.8 1", 5: "0 1 2 3 4 5", 738: "0 200 400 600 800", 0.03: "0 0.01 0.02 0.03"} {
 		var got []string
 		for _, m := range round125(top) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +15,15 @@ type plot struct {
 	labels  []string
 	ticks   []mark // of x, where there are no labels; none means at round numbers
 	series  []series
-	stacked bool // bars of one label stand on each other
+	stacked bool   // bars of one label stand on each other
+	log     bool   // each power of ten has the same room on y
+	spans   []span // of x, where there are no labels
+}
+
+// span is a part of the x axis that has a name.
+type span struct {
+	from, to float64
+	says     string
 }
 
 // series is some points of one name; of bars, x is the place of a label.
@@ -32,11 +41,14 @@ type mark struct {
 // The frame of every plot, in pixels.
 const (
 	plotWide, plotLeft, plotRight = 620, 70, 15
-	plotTop, innerHigh            = 35, 225
+	plotTop, innerHigh            = 35, 190
 	innerWide                     = plotWide - plotLeft - plotRight
-	labelRunes, labelLines        = 18, 3 // what a label under a bar has room for
-	legendLine, legendFrom        = 16, plotTop + innerHigh + 68
-	legendRunes, legendBox        = 38, 10 // of a name, where two stand side by side
+	runeWide, labelLine           = 6, 12 // of what is written; a rune's is an average
+	labelLines                    = 6     // that a label under a bar has at most
+	legendLine, legendBox         = 16, 10
+	legendColumns                 = 4 // at most, of names side by side
+	axisRoom                      = 20
+	spanLine                      = 12 // names of spans that stand beside each other take turns
 )
 
 // colours differ for those who do not tell red from green (Okabe and Ito).
@@ -48,29 +60,44 @@ func esc(s string) string { return html.EscapeString(s) }
 func (p *plot) svg() string {
 	var b strings.Builder
 	out := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	columns := p.legendColumns()
+	columns, runes, lines := p.legendColumns(), innerWide/runeWide/max(1, len(p.labels)), 1
+	for _, l := range p.labels {
+		lines = max(lines, len(wrapLabel(l, runes)))
+	}
+	axisAt := plotTop + innerHigh + labelLine*lines + axisRoom
+	legendFrom := axisAt + legendBox
 	high := legendFrom + legendLine*((len(p.series)+columns-1)/columns)
 	out(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`, plotWide, high, plotWide, high)
 	out(`<title>%s</title>`, esc(p.title))
 	out(`<text class="title" x="%d" y="20" text-anchor="middle">%s</text>`, plotWide/2, esc(p.title))
-	xs, ys := p.xMarks(), round125(p.highest())
+	xs, ys := p.xMarks(), p.yMarks()
 	left, right := xs[0].at, xs[len(xs)-1].at
 	if len(p.labels) > 0 {
 		left, right = -0.5, float64(len(p.labels))-0.5
 	}
-	top := ys[len(ys)-1].at
+	bottom, top := ys[0].at, ys[len(ys)-1].at
 	atX := func(v float64) float64 { return plotLeft + (v-left)/max(right-left, 1e-9)*innerWide }
-	atY := func(v float64) float64 { return plotTop + innerHigh - v/top*innerHigh }
+	atY := func(v float64) float64 {
+		share := (v - bottom) / (top - bottom)
+		if p.log {
+			share = math.Log(max(v, bottom)/bottom) / math.Log(top/bottom)
+		}
+		return plotTop + innerHigh - share*innerHigh
+	}
+	for i, s := range p.spans {
+		out(`<rect class="span" x="%.1f" y="%d" width="%.1f" height="%d"><title>%s</title></rect>`, atX(s.from), plotTop, max(1, atX(s.to)-atX(s.from)), innerHigh, esc(s.says))
+		out(`<text class="mark" x="%.1f" y="%d">%s</text>`, atX(s.from)+3, plotTop+spanLine*(1+i%2), esc(s.says))
+	}
 	for _, m := range ys {
 		out(`<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, plotLeft, plotWide-plotRight, atY(m.at), atY(m.at))
 		out(`<text class="mark" x="%d" y="%.1f" text-anchor="end">%s</text>`, plotLeft-6, atY(m.at)+4, esc(m.says))
 	}
 	for _, m := range xs {
-		for i, line := range wrapLabel(m.says) {
-			out(`<text class="mark" x="%.1f" y="%d" text-anchor="middle">%s</text>`, atX(m.at), plotTop+innerHigh+14+12*i, esc(line))
+		for i, line := range wrapLabel(m.says, runes) {
+			out(`<text class="mark" x="%.1f" y="%d" text-anchor="middle">%s</text>`, atX(m.at), plotTop+innerHigh+labelLine*(1+i)+2, esc(line))
 		}
 	}
-	out(`<text class="x-axis" x="%d" y="%d" text-anchor="middle">%s</text>`, plotLeft+innerWide/2, legendFrom-14, esc(p.x))
+	out(`<text class="x-axis" x="%d" y="%d" text-anchor="middle">%s</text>`, plotLeft+innerWide/2, axisAt, esc(p.x))
 	out(`<text class="y-axis" x="14" y="%d" text-anchor="middle" transform="rotate(-90 14 %d)">%s</text>`, plotTop+innerHigh/2, plotTop+innerHigh/2, esc(p.y))
 	floor := make([]float64, len(p.labels)) // of what is stacked
 	for i, s := range p.series {
@@ -98,6 +125,9 @@ func (p *plot) svg() string {
 				x += w * float64(i)
 			}
 			out(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s: %.4g</title></rect>`, x, atY(from+q[1]), w, max(atY(from)-atY(from+q[1]), 0), colour, esc(s.name), q[1])
+			if !p.stacked {
+				out(`<text class="value" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x+w/2, atY(q[1])-3, threeDigits(q[1]))
+			}
 		}
 		x, y := plotLeft+i%columns*(innerWide/columns), legendFrom+i/columns*legendLine
 		out(`<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`, x, y, legendBox, legendBox, colour)
@@ -110,12 +140,47 @@ func (p *plot) svg() string {
 
 // legendColumns are how many names stand side by side.
 func (p *plot) legendColumns() int {
+	longest := 1
 	for _, s := range p.series {
-		if len(s.name) > legendRunes {
-			return 1
+		longest = max(longest, len(s.name))
+	}
+	return min(legendColumns, max(1, innerWide/(2*legendBox+runeWide*longest)))
+}
+
+// threeDigits writes a number so that it is read at once.
+func threeDigits(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// yMarks are what stands along the y axis, from below.
+func (p *plot) yMarks() []mark {
+	if !p.log {
+		return round125(p.highest())
+	}
+	least := math.Inf(1)
+	for _, s := range p.series {
+		for _, q := range s.points {
+			if q[1] > 0 {
+				least = min(least, q[1])
+			}
 		}
 	}
-	return 2
+	return decades(least, p.highest())
+}
+
+// decades are powers of ten from at most least to at least top.
+func decades(least, top float64) (out []mark) {
+	if !(top > 0) || math.IsInf(least, 0) {
+		least, top = 1, 10
+	}
+	from, to := math.Floor(math.Log10(least)), math.Ceil(math.Log10(top))
+	for e := from; e <= max(to, from+1); e++ {
+		out = append(out, mark{math.Pow(10, e), strconv.FormatFloat(math.Pow(10, e), 'f', -1, 64)})
+	}
+	return out
 }
 
 // xMarks are what stands along the x axis, from left to right.
@@ -176,10 +241,10 @@ func round125(top float64) []mark {
 	}
 }
 
-// wrapLabel breaks a label at its spaces into few lines.
-func wrapLabel(s string) (lines []string) {
+// wrapLabel breaks a label at its spaces into few lines of about so many runes.
+func wrapLabel(s string, runes int) (lines []string) {
 	for _, word := range strings.Fields(s) {
-		if n := len(lines); n > 0 && (len(lines[n-1])+1+len(word) <= labelRunes || n == labelLines) {
+		if n := len(lines); n > 0 && (len(lines[n-1])+1+len(word) <= runes || n == labelLines) {
 			lines[n-1] += " " + word
 			continue
 		}
