@@ -28,13 +28,24 @@ var ErrImport = errors.New("not a usable part of an import")
 // Import is what an order says of a key that was whole before: a copy is outside, with
 // its owner.
 type Import struct {
-	Y      []byte `cbor:"1,keyasint"` // the public key, 65 bytes
-	Dealer []byte `cbor:"2,keyasint"` // the public key, 65 bytes, under which its owner signs what it posts
+	Y      []byte `cbor:"1,keyasint,omitempty"` // the public key, 65 bytes; a symmetric key has none
+	Dealer []byte `cbor:"2,keyasint"`           // the public key, 65 bytes, under which its owner signs what it posts
+	Seed   []byte `cbor:"3,keyasint,omitempty"` // of a symmetric key: the hash by which it is seen that what is dealt follows from the ordered seed, 32 bytes
 }
 
-// check refuses what no owner can deal: each is a key, and they are two (R16).
-func (i *Import) check() error {
-	for _, k := range [][]byte{i.Y, i.Dealer} {
+// check refuses what no owner can deal: each is a key, and they are two (R16); of a
+// symmetric key a hash stands in the place of one.
+func (i *Import) check(symmetric bool) error {
+	keys := [][]byte{i.Y, i.Dealer}
+	if symmetric {
+		if len(i.Seed) != len(api.Digest{}) || len(i.Y) != 0 || api.Digest(i.Seed).IsZero() {
+			return fmt.Errorf("%w: of the import of a symmetric key a hash of 32 bytes stands in the place of a public key", ErrOrder)
+		}
+		keys = keys[1:]
+	} else if len(i.Seed) != 0 {
+		return fmt.Errorf("%w: a key that unwraps does not follow from a seed", ErrOrder)
+	}
+	for _, k := range keys {
 		if _, err := ParsePublicKey(k); err != nil {
 			return fmt.Errorf("%w: of an import: %w", ErrOrder, err)
 		}

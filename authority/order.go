@@ -99,8 +99,8 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: the root key has no name, every other key has one", ErrOrder)
 	case (o.Key == nil) != (o.Version == 0), o.Version == 1, o.Key != nil && (o.NotBefore != 0 || o.Purpose == PurposeRoot):
 		return fmt.Errorf("%w: a next version names its key and a number from 2, has no date of its own, and is not of the root key", ErrOrder)
-	case o.Import != nil && (o.Key != nil || o.Purpose != PurposeUnwrap):
-		return fmt.Errorf("%w: what is imported is the first version of a key that unwraps", ErrOrder)
+	case o.Import != nil && (o.Key != nil || o.Purpose == PurposeRoot):
+		return fmt.Errorf("%w: what is imported is the first version of a key, and not of the root key", ErrOrder)
 	case o.NotBefore < 0, o.NotBefore != 0 && o.Purpose == PurposeRoot:
 		return fmt.Errorf("%w: a named key has an activation date after 1970, or none; the root key has none", ErrOrder)
 	}
@@ -116,7 +116,7 @@ func (o *Order) Check() error {
 		return fmt.Errorf("%w: a next version comes every %d to %d seconds, or never; the root key has none, and custodians order that after an import", ErrOrder, MinEvery, MaxRotate)
 	}
 	if o.Import != nil {
-		if err := o.Import.check(); err != nil {
+		if err := o.Import.check(o.Symmetric()); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,8 @@ var (
 	ErrNotOrdered = errors.New("no import of a key of this name is ordered")
 	// ErrAnotherKey: the key that is to be dealt is not the one that was ordered.
 	ErrAnotherKey = errors.New("this is not the key whose import was ordered")
+	// ErrSeed: it is no seed of 32 random bytes.
+	ErrSeed = errors.New("a seed is 32 random bytes")
 	// ErrImportAbandoned: the run of the import came to nothing. Dealing again opens
 	// another one.
 	ErrImportAbandoned = errors.New("the import was abandoned")
@@ -40,10 +42,12 @@ const importLook = 250 * time.Millisecond
 // the ledger does not have.
 const importTries = 5
 
-// Owned is a P-256 key that is whole, in the hands of its owner. It prints nothing.
+// Owned is a key that is whole, in the hands of its owner: a P-256 key, or the seed that a
+// symmetric key follows from. It prints nothing.
 type Owned struct {
-	key *group.Scalar
-	y   *group.Point
+	key  *group.Scalar // of a P-256 key
+	y    *group.Point
+	seed secret.Bytes // of a symmetric key
 }
 
 // NewOwned takes up a private key, 32 bytes, big endian, which the caller wipes. Zero and
@@ -56,11 +60,45 @@ func NewOwned(raw secret.Bytes) (*Owned, error) {
 	return &Owned{key: x, y: group.BaseMul(x)}, nil
 }
 
-// Wipe overwrites the key; o must not be used afterwards.
-func (o *Owned) Wipe() { o.key.Wipe() }
+// NewOwnedSeed takes up a seed of 32 random bytes, which the caller wipes. One of 32 equal
+// bytes is refused: nobody drew it.
+func NewOwnedSeed(raw secret.Bytes) (*Owned, error) {
+	b := raw.Reveal()
+	if len(b) != dkg.SeedSize {
+		return nil, fmt.Errorf("take up a seed of %d bytes: %w", len(b), ErrSeed)
+	}
+	if bytes.Count(b, b[:1]) == len(b) {
+		return nil, fmt.Errorf("take up a seed of 32 equal bytes: %w", ErrSeed)
+	}
+	return &Owned{seed: secret.Clone(b)}, nil
+}
 
-// PublicKey returns Y, 65 bytes.
-func (o *Owned) PublicKey() []byte { return o.y.Bytes() }
+// Symmetric says whether this is a seed.
+func (o *Owned) Symmetric() bool { return o.key == nil }
+
+// Wipe overwrites the key; o must not be used afterwards.
+func (o *Owned) Wipe() {
+	o.seed.Wipe()
+	if o.key != nil {
+		o.key.Wipe()
+	}
+}
+
+// PublicKey returns Y, 65 bytes; of a seed nothing.
+func (o *Owned) PublicKey() []byte {
+	if o.Symmetric() {
+		return nil
+	}
+	return o.y.Bytes()
+}
+
+// raw returns a copy of the key or of the seed, which the caller wipes.
+func (o *Owned) raw() []byte {
+	if o.Symmetric() {
+		return bytes.Clone(o.seed.Reveal())
+	}
+	return o.key.Bytes()
+}
 
 // String implements [fmt.Stringer].
 func (o Owned) String() string { return secret.Redacted }
@@ -68,19 +106,28 @@ func (o Owned) String() string { return secret.Redacted }
 // Format implements [fmt.Formatter].
 func (o Owned) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(secret.Redacted)) }
 
-// Import is what the order of the import of this key, under a name, says of it.
-func (o *Owned) Import(cluster api.ClusterID, name string) (*authority.Import, error) {
-	s, err := o.dealer(cluster, name)
+// Import is what an order of the import of this key, under its name, says of it. Of a seed
+// that holds for its threshold and number of holders alone.
+func (o *Owned) Import(order *authority.Order) (*authority.Import, error) {
+	s, err := o.dealer(order.Cluster, order.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &authority.Import{Y: o.PublicKey(), Dealer: s.PublicKey()}, nil
+	i := &authority.Import{Y: o.PublicKey(), Dealer: s.PublicKey()}
+	if o.Symmetric() {
+		c, err := dkg.SeedCommitment(order.Cluster, order.Name, int(order.T), int(order.H()), o.seed)
+		if err != nil {
+			return nil, err
+		}
+		i.Seed = c[:]
+	}
+	return i, nil
 }
 
 // dealer is the key that signs what the owner posts: HKDF-SHA256 (RFC 5869) of the key
 // itself, so that who deals need keep nothing else, and no key has two purposes (R16).
 func (o *Owned) dealer(cluster api.ClusterID, name string) (*authority.Signer, error) {
-	x := o.key.Bytes()
+	x := o.raw()
 	defer clear(x)
 	for n := uint64(0); ; n++ { // one in 2^32 is not below the order
 		raw, err := hkdf.Key(sha256.New, x, nil, string(tag.List(tag.ImportDealer, cluster[:], []byte(name), tag.Uint64(n))), group.ScalarSize)
@@ -187,14 +234,32 @@ func newImport(g *authority.Genesis, name string, key *Owned, entry []byte) (*or
 	if o.Name != name || o.Import == nil || o.T < g.Root.T {
 		return nil, fmt.Errorf("%w: the order is not that of an import of %s", ErrAnswer, printable(name))
 	}
+	if o.Symmetric() != key.Symmetric() {
+		return nil, fmt.Errorf("%w: the order is of %s", ErrAnotherKey, kindOf(o))
+	}
 	signer, err := key.dealer(g.Cluster, name)
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(o.Import.Y, key.PublicKey()) || !bytes.Equal(o.Import.Dealer, signer.PublicKey()) {
+	mine, err := key.Import(o)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !bytes.Equal(o.Import.Seed, mine.Seed):
+		return nil, fmt.Errorf("%w: ordered is the one of the seed with the hash %x", ErrAnotherKey, o.Import.Seed)
+	case !bytes.Equal(o.Import.Y, mine.Y), !bytes.Equal(o.Import.Dealer, mine.Dealer):
 		return nil, fmt.Errorf("%w: ordered is the one with the public key %x", ErrAnotherKey, o.Import.Y)
 	}
 	return &ordered{genesis: g, id: e.ID(), order: o, key: key, signer: signer}, nil
+}
+
+// kindOf names what an order imports.
+func kindOf(o *authority.Order) string {
+	if o.Symmetric() {
+		return "a symmetric key, of a seed"
+	}
+	return "a key that unwraps"
 }
 
 func (o *ordered) sign(kind string, body any) (*authority.Entry, error) {
@@ -218,14 +283,10 @@ func (o *ordered) begin(a *api.ImportAnswer) (*dealing, error) {
 		return nil, fmt.Errorf("%w: a run that is none of this order", ErrAnswer)
 	}
 	h := int(o.order.H())
-	whole, err := dkg.NewImport(h, authority.KeyIDOf(id), o.key.y)
-	if err != nil {
-		return nil, err
-	}
 	d := &dealing{ordered: o, me: sharing.Index(h + 1), session: dkg.Session{
-		ID: id, Cluster: o.genesis.Cluster, T: int(o.order.T), H: h, F: int(o.order.F), N: 1, Old: whole,
+		ID: id, Cluster: o.genesis.Cluster, T: int(o.order.T), H: h, F: int(o.order.F), N: 1,
 	}}
-	if d.part, err = dkg.NewParticipant(d.session, d.me, []*group.Scalar{o.key.key}, rand.Reader); err != nil {
+	if err := d.takePart(); err != nil {
 		return nil, err
 	}
 	if _, err := d.prepare(dkg.View{Session: d.session, Phase: dkg.PhaseJoin}); err != nil {
@@ -233,6 +294,21 @@ func (o *ordered) begin(a *api.ImportAnswer) (*dealing, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// takePart makes the owner's part, of its key or of its seed.
+func (d *dealing) takePart() (err error) {
+	id, key := authority.KeyIDOf(d.session.ID), d.ordered.key
+	if key.Symmetric() {
+		d.session.Symmetric = &dkg.SymmetricKey{Key: id, Version: 1, Seed: [32]byte(d.order.Import.Seed)}
+		d.part, err = dkg.NewOwner(d.session, d.order.Name, key.seed)
+		return err
+	}
+	if d.session.Old, err = dkg.NewImport(d.session.H, id, key.y); err != nil {
+		return err
+	}
+	d.part, err = dkg.NewParticipant(d.session, d.me, []*group.Scalar{key.key}, rand.Reader)
+	return err
 }
 
 func (d *dealing) wipe() {

@@ -42,12 +42,29 @@ func owned(t testing.TB, seed byte) *Owned {
 	return o
 }
 
+func ownedSeed(t testing.TB, last byte) *Owned {
+	t.Helper()
+	o, err := NewOwnedSeed(secret.New(append(bytes.Repeat([]byte{5}, 31), last)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func newRun(t *testing.T) *run {
 	t.Helper()
-	r := &run{T: t, cluster: dealt.New(t, 2, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), key: owned(t, 7)}
+	return newRunOf(t, owned(t, 7))
+}
+
+func newRunOf(t *testing.T, key *Owned) *run {
+	t.Helper()
+	r := &run{T: t, cluster: dealt.New(t, 2, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), key: key}
 	r.order = r.cluster.Order("legacy", 2, "n1", "n2", "n3")
+	if key.Symmetric() {
+		r.order.Purpose = authority.PurposeEncrypt
+	}
 	var err error
-	if r.order.Import, err = r.key.Import(r.cluster.Genesis.Cluster, "legacy"); err != nil {
+	if r.order.Import, err = r.key.Import(&r.order); err != nil {
 		t.Fatal(err)
 	}
 	r.entry = r.cluster.SignOrder(r.order, r.cluster.Custodians[:2]...)
@@ -281,11 +298,12 @@ func TestAnOwnedKeyHasOnePurpose(t *testing.T) {
 		cluster api.ClusterID
 		name    string
 	}{{api.ClusterID{1}, "a"}, {api.ClusterID{1}, "b"}, {api.ClusterID{2}, "a"}} {
-		i, err := key.Import(of.cluster, of.name)
+		order := &authority.Order{Cluster: of.cluster, Name: of.name}
+		i, err := key.Import(order)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := key.Import(of.cluster, of.name)
+		again, err := key.Import(order)
 		if err != nil || !bytes.Equal(again.Dealer, i.Dealer) || !bytes.Equal(i.Y, key.PublicKey()) {
 			t.Errorf("%+v: not the same twice, %v", of, err)
 		}
@@ -303,5 +321,83 @@ func TestAnOwnedKeyHasOnePurpose(t *testing.T) {
 		if _, err := NewOwned(secret.New(bad)); !errors.Is(err, group.ErrScalar) {
 			t.Errorf("%x: %v", bad, err)
 		}
+	}
+}
+
+// An owner of a seed deals as one of a key does: the board takes it, and the members of
+// each set come to have the same.
+func TestAnOwnerOfASeedDealsByWhatHoldersSigned(t *testing.T) {
+	r := newRunOf(t, ownedSeed(t, 6))
+	r.holders()
+	r.owner()
+	r.owner()
+	r.owner()
+	r.holders() // verdicts
+	r.holders() // receipts
+	if !r.b.ReadyToActivate() {
+		reason, _ := r.b.Abandoned()
+		t.Fatalf("the %v phase is open: %s", r.b.Phase(), reason)
+	}
+	sets := r.b.SetHashes()
+	for i, p := range r.parts {
+		ready, err := p.Step(r.b.View(), rand.Reader)
+		if err != nil || ready.Sets == nil || !ready.Sets.Fits(r.d.session.ID, sets) {
+			t.Errorf("holder %d: %v", i+1, err)
+		}
+	}
+}
+
+// Nothing of a seed is dealt but by the order of its import.
+func TestASeedIsDealtByItsOrder(t *testing.T) {
+	r := newRunOf(t, ownedSeed(t, 6))
+	g := &r.cluster.Genesis.Genesis
+	alter := func(change func(*authority.Order)) []byte {
+		o := r.order
+		i := *o.Import
+		o.Import = &i
+		change(&o)
+		return r.cluster.SignOrder(o, r.cluster.Custodians[:2]...)
+	}
+	asymmetric := newRun(t)
+	for sentence, tt := range map[string]struct {
+		entry []byte
+		key   *Owned
+		want  error
+	}{
+		"as it is":              {r.entry, r.key, nil},
+		"of another seed":       {r.entry, ownedSeed(t, 7), ErrAnotherKey},
+		"of a key that unwraps": {r.entry, owned(t, 7), ErrAnotherKey},
+		"with another hash":     {alter(func(o *authority.Order) { o.Import.Seed = bytes.Repeat([]byte{1}, 32) }), r.key, ErrAnotherKey},
+		"for all of them":       {alter(func(o *authority.Order) { o.T, o.F = 3, 0 }), r.key, ErrAnotherKey},
+		"for another who deals": {alter(func(o *authority.Order) { o.Import.Dealer = r.cluster.Node("n1").PublicKey() }), r.key, ErrAnotherKey},
+	} {
+		if _, err := newImport(g, "legacy", tt.key, tt.entry); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", sentence, err, tt.want)
+		}
+	}
+	if _, err := newImport(&asymmetric.cluster.Genesis.Genesis, "legacy", r.key, asymmetric.entry); !errors.Is(err, ErrAnotherKey) {
+		t.Errorf("a seed in the place of a scalar: %v", err)
+	}
+}
+
+// R16, R25: a seed signs nothing by itself, and prints nothing; what nobody drew is refused.
+func TestAnOwnedSeedHasOnePurpose(t *testing.T) {
+	r := newRunOf(t, ownedSeed(t, 6))
+	if i := r.order.Import; len(i.Y) != 0 || len(i.Seed) != 32 || bytes.Contains(i.Seed, []byte{5, 5, 5}) || !r.key.Symmetric() || r.key.PublicKey() != nil {
+		t.Errorf("%+v", i)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		if s := fmt.Sprintf(verb, r.key) + fmt.Sprintf(verb, *r.key); strings.Contains(s, "0505") || strings.Contains(s, "5, 5") || !strings.Contains(s, secret.Redacted) {
+			t.Errorf("%s prints %s", verb, s)
+		}
+	}
+	for _, bad := range [][]byte{nil, make([]byte, 32), make([]byte, 31), append(make([]byte, 32), 1), bytes.Repeat([]byte{255}, 32)} {
+		if _, err := NewOwnedSeed(secret.New(bad)); !errors.Is(err, ErrSeed) {
+			t.Errorf("%x: %v", bad, err)
+		}
+	}
+	key := r.key.seed.Reveal()
+	if r.key.Wipe(); !bytes.Equal(key, make([]byte, 32)) {
+		t.Error("the seed is still there")
 	}
 }

@@ -21,9 +21,9 @@ const copyWords = "a copy was whole before, and is outside with its owner"
 func (a *app) keyImportCommand() *cobra.Command {
 	var f changeFlags
 	var of orderFlags
-	var scalar string
+	var whole wholeFlags
 	c := &cobra.Command{
-		Use:   "import NAME --scalar FILE --out FILE.change",
+		Use:   "import NAME --scalar FILE | --seed FILE --out FILE.change",
 		Short: "Write a change that orders the import of a key that is whole",
 		Long: `Writes a change that orders the import of a P-256 key that is whole, for custodians to
 sign: as key create does, with the public key of the one in FILE. FILE is a private key
@@ -33,10 +33,17 @@ is taken, warifu key deal shares the key among its holders.
 What is wrapped under the public key with warifu, before or after, t holders open; what
 other programs made for it (ECDH, signatures) they do not. The copy in FILE stays a whole
 key: record, list and certificate say so for ever. It has its next version born here
-(key rotate), and files are moved to that one with rewrap.`,
+(key rotate), and files are moved to that one with rewrap.
+
+--seed imports a symmetric key (see key create): FILE is 32 random bytes, or 64
+hexadecimal digits, from which the key of every set of holders is derived. It is a new
+key, bound to its id: whoever has the seed computes it again, and it opens nothing that
+was made elsewhere. No AES key becomes one: wrap that.`,
 		Example: `  openssl ecparam -name prime256v1 -genkey -noout -out legacy.pem
   warifu key import legacy --scalar legacy.pem --out legacy.change
-  warifu key deal legacy --scalar legacy.pem`,
+  warifu key deal legacy --scalar legacy.pem
+  openssl rand -hex 32 > tallies.seed
+  warifu key import tallies --seed tallies.seed --out tallies.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := misused("NAME", api.CheckName(args[0])); err != nil {
@@ -46,16 +53,19 @@ key: record, list and certificate say so for ever. It has its next version born 
 			if err != nil {
 				return err
 			}
-			o, err := of.order(c, g, args[0])
-			if err != nil {
-				return err
-			}
-			key, err := readScalar(scalar)
+			key, err := whole.read()
 			if err != nil {
 				return err
 			}
 			defer key.Wipe()
-			if o.Import, err = key.Import(g.Cluster, o.Name); err != nil {
+			if key.Symmetric() {
+				of.purpose = authority.PurposeEncrypt
+			}
+			o, err := of.order(c, g, args[0])
+			if err != nil {
+				return err
+			}
+			if o.Import, err = key.Import(&o); err != nil {
 				return err
 			}
 			if err := o.Check(); err != nil {
@@ -66,17 +76,36 @@ key: record, list and certificate say so for ever. It has its next version born 
 	}
 	f.add(a, c)
 	of.add(c)
-	c.Flags().StringVar(&scalar, "scalar", "", "the private key, PEM (PKCS#8 or SEC 1); nobody else may read the file")
-	required(c, "scalar")
+	whole.add(c)
 	return c
 }
 
+// wholeFlags name the file of a key that is whole.
+type wholeFlags struct{ scalar, seed string }
+
+func (f *wholeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.scalar, "scalar", "", "the private key, PEM (PKCS#8 or SEC 1); nobody else may read the file")
+	c.Flags().StringVar(&f.seed, "seed", "", "of a symmetric key: 32 random bytes, raw or hexadecimal; nobody else may read the file")
+	c.MarkFlagsOneRequired("scalar", "seed")
+	c.MarkFlagsMutuallyExclusive("scalar", "seed")
+}
+
+func (f *wholeFlags) read() (*client.Owned, error) {
+	if f.seed != "" {
+		return readSeed(f.seed)
+	}
+	return readScalar(f.scalar)
+}
+
+// file is the one that was given.
+func (f *wholeFlags) file() string { return f.scalar + f.seed }
+
 func (a *app) keyDealCommand() *cobra.Command {
-	var scalar string
+	var whole wholeFlags
 	var wait bool
 	var waiting time.Duration
 	c := &cobra.Command{
-		Use:   "deal NAME --scalar FILE",
+		Use:   "deal NAME --scalar FILE | --seed FILE",
 		Short: "Share a key that is whole among its holders, once its import is ordered",
 		Long: `Shares a key that is whole among the holders that the order of its import names, and
 returns when they have confirmed. The order is verified, with its custodians, and so is
@@ -89,7 +118,7 @@ With --wait it waits for custodians to order the import.`,
 			if err := misused("NAME", api.CheckName(args[0])); err != nil {
 				return err
 			}
-			key, err := readScalar(scalar)
+			key, err := whole.read()
 			if err != nil {
 				return err
 			}
@@ -102,22 +131,24 @@ With --wait it waits for custodians to order the import.`,
 			v := struct {
 				ID        api.KeyID `json:"id"`
 				Name      string    `json:"name"`
-				PublicKey string    `json:"public_key"`
+				PublicKey string    `json:"public_key,omitempty"` // a symmetric key has none
 				T         uint32    `json:"t"`
 				Holders   []string  `json:"holders"`
 				Imported  bool      `json:"imported"`
 			}{k.ID(), k.Name(), fmt.Sprintf("%x", k.Record().Y), o.T, o.Holders, true}
 			return a.show(v, func(w io.Writer) {
-				facts(w, "key", v.Name, "id", v.ID.String(), "threshold", fmt.Sprintf("%d of %d", v.T, len(v.Holders)),
-					"public key", v.PublicKey, "copies", copyWords)
-				fmt.Fprintln(w, a.loud("  ! "+scalar+" still is the whole key: keep it where no holder is, or destroy it"))
+				pairs := []string{"key", v.Name, "id", v.ID.String(), "threshold", fmt.Sprintf("%d of %d", v.T, len(v.Holders))}
+				if v.PublicKey != "" {
+					pairs = append(pairs, "public key", v.PublicKey)
+				}
+				facts(w, append(pairs, "copies", copyWords)...)
+				fmt.Fprintln(w, a.loud("  ! "+whole.file()+" still is the whole key: keep it where no holder is, or destroy it"))
 			})
 		},
 	}
-	c.Flags().StringVar(&scalar, "scalar", "", "the private key, PEM (PKCS#8 or SEC 1); nobody else may read the file")
+	whole.add(c)
 	c.Flags().BoolVar(&wait, "wait", false, "wait until custodians have ordered the import")
 	c.Flags().DurationVar(&waiting, "wait-timeout", birthTimeout, "how long it may take in all")
-	required(c, "scalar")
 	a.addCallerFlags(c)
 	return c
 }

@@ -101,7 +101,8 @@ type orderView struct {
 
 	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
 	Version uint32     `json:"version,omitempty"`
-	Imports string     `json:"imports,omitempty"` // the public key of the one that is whole, hexadecimal
+	Imports string     `json:"imports,omitempty"`      // the public key of the one that is whole, hexadecimal
+	Seed    string     `json:"imports_seed,omitempty"` // of a symmetric key: the hash by which its seed is known
 
 	Means    []string `json:"means"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -278,7 +279,7 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 		say("%s may be down, and it still opens", plural(h-t, "holder"))
 	}
 	if i := o.Import; i != nil {
-		v.Imports = fmt.Sprintf("%x", i.Y)
+		v.Imports, v.Seed = fmt.Sprintf("%x", i.Y), fmt.Sprintf("%x", i.Seed)
 		warn("whoever has the key now goes on having it: what is under it opens without any holder, too")
 	}
 	if f > 0 {
@@ -316,7 +317,7 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 
 // comes is how the key comes to its holders.
 func (v *orderView) comes() string {
-	if v.Imports != "" {
+	if v.Imports+v.Seed != "" {
 		return "import"
 	}
 	return "birth"
@@ -450,6 +451,10 @@ func (v *orderView) words(a *app, w io.Writer) {
 		fmt.Fprintf(w, "A key that is whole outside is shared by its owner among these holders, in this order:\n")
 		facts(w, "  public key", v.Imports)
 		fmt.Fprintln(w, a.loud("  ! compare the public key with what its owner says it is"))
+	} else if v.Seed != "" {
+		fmt.Fprintf(w, "A symmetric key follows from a seed outside, and is shared by its owner among these holders, in this order:\n")
+		facts(w, "  hash of the seed", v.Seed)
+		fmt.Fprintln(w, a.loud("  ! compare the hash with what its owner says it is"))
 	} else {
 		fmt.Fprintf(w, "A new key is born among these holders, in this order:\n")
 	}

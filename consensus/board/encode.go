@@ -38,9 +38,10 @@ type encoded struct {
 	N         int             `cbor:"12,keyasint"`
 	Old       *encodedOld     `cbor:"13,keyasint,omitempty"`
 
-	// The key that is born, if it is symmetric.
+	// The key that is born or imported, if it is symmetric.
 	Symmetric []byte `cbor:"14,keyasint,omitempty"`
 	Version   uint32 `cbor:"15,keyasint,omitempty"`
+	Seed      []byte `cbor:"16,keyasint,omitempty"` // of an import
 }
 
 type encodedPost struct {
@@ -140,6 +141,9 @@ func (b *Board) encoded() *encoded {
 	}
 	if k := b.session.Symmetric; k != nil {
 		e.Symmetric, e.Version = k.Key[:], k.Version
+		if b.session.Imported() {
+			e.Seed = k.Seed[:]
+		}
 	}
 	for kind := dkg.KindJoin; kind <= dkg.KindReceipt; kind++ {
 		for k, p := range b.posts[kind] {
@@ -180,6 +184,9 @@ func Decode(id, cluster [32]byte, body []byte) (*Board, error) {
 			return nil, fmt.Errorf("%w: a key id of %d bytes", ErrEncoding, len(e.Symmetric))
 		}
 		b.session.Symmetric = &dkg.SymmetricKey{Key: [32]byte(e.Symmetric), Version: e.Version}
+		if copy(b.session.Symmetric.Seed[:], e.Seed) != len(e.Seed) {
+			return nil, fmt.Errorf("%w: of a seed %d bytes are said", ErrEncoding, len(e.Seed))
+		}
 	}
 	if err := b.session.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)

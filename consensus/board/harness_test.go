@@ -65,6 +65,9 @@ func beginWith(t *testing.T, s dkg.Session, old map[sharing.Index][]*group.Scala
 	}
 	for _, i := range c.everyone() {
 		p, err := dkg.NewParticipant(s, i, old[i], c.rand)
+		if s.Symmetric != nil && !s.Receives(i) {
+			p, err = dkg.NewOwner(s, seedName, seedOf(s))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,6 +326,7 @@ type stolen struct {
 	Version       uint32 `cbor:"14,keyasint,omitempty"`
 	Contributions []byte `cbor:"15,keyasint,omitempty"`
 	SetKeys       []byte `cbor:"16,keyasint,omitempty"`
+	Seed          []byte `cbor:"17,keyasint,omitempty"`
 }
 
 func (c *ceremony) steal(i sharing.Index) *stolen {
@@ -381,7 +385,9 @@ func bind(s dkg.Session, parts ...[]byte) [][]byte {
 	old := s.Old.Digest()
 	list := [][]byte{s.ID[:], s.Cluster[:], tag.Uint64(uint64(s.T)), tag.Uint64(uint64(s.H)), tag.Uint64(uint64(s.F)), tag.Uint64(uint64(s.N)), old[:]}
 	if k := s.Symmetric; k != nil {
-		list = append(list, k.Key[:], tag.Uint64(uint64(k.Version)))
+		if list = append(list, k.Key[:], tag.Uint64(uint64(k.Version))); s.Imported() {
+			list = append(list, k.Seed[:])
+		}
 	}
 	return append(list, parts...)
 }

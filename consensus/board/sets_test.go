@@ -27,10 +27,15 @@ func symmetricSession(t, h int, name string) dkg.Session {
 
 func (c *ceremony) params() sharing.Params { return sharing.Params{T: c.s.T, H: c.s.H} }
 
-// contribution is what a holder gives to the key of a set, as it rests in its state.
+// contribution is what a holder gives to the key of a set, as it rests in its state; the
+// owner of a seed gives to all.
 func (c *ceremony) contribution(i sharing.Index, set tprf.Set) []byte {
 	c.Helper()
-	k := slices.Index(tprf.Held(c.params(), i), set)
+	given := tprf.Held(c.params(), i)
+	if !c.s.Receives(i) {
+		given = tprf.Sets(c.params())
+	}
+	k := slices.Index(given, set)
 	return c.steal(i).Contributions[k*32 : (k+1)*32]
 }
 
@@ -47,7 +52,7 @@ func (c *ceremony) holdSets(holders []sharing.Index) {
 	for k, set := range tprf.Sets(c.params()) {
 		var all []byte
 		for _, i := range o.Qual {
-			if set.Has(i) {
+			if set.Has(i) || !c.s.Receives(i) {
 				all = append(all, c.contribution(i, set)...)
 			}
 		}

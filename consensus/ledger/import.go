@@ -39,8 +39,12 @@ func (s *State) ImportOf(k *Key) *authority.Import { return s.OrderByHash(k.Orde
 
 // newKey refuses a public key that is a key's already, also of one that is destroyed:
 // what a certificate says of one holds for the other. The order whose place is taken does
-// not count.
+// not count. Of one seed there are as many keys as it is imported under names: each is
+// bound to its id, and opens nothing of the others.
 func (s *State) newKey(y []byte, instead *Ordered) error {
+	if len(y) == 0 {
+		return nil
+	}
 	for _, k := range s.Keys() {
 		if bytes.Equal(k.Record.Y, y) {
 			return fmt.Errorf("%w: %s", ErrImported, s.nameOf(k.ID))
@@ -114,22 +118,26 @@ func (s *State) openImport(d *draft, index uint64, o *Ordered, attempt uint64) e
 	if err := s.endRun(d, o); err != nil {
 		return err
 	}
-	y, err := group.DecodePoint(o.Order.Import.Y)
-	if err != nil {
-		return err
-	}
-	s.begin(d, index, o, attempt, append(slices.Clone(o.Order.Holders), Owner), func(run *dkg.Session) {
-		if run.Old, err = dkg.NewImport(run.H, authority.KeyIDOf(run.ID), y); err != nil {
-			panic(fmt.Sprintf("ledger: an order was taken that no session fits: %v", err))
+	shape := func(run *dkg.Session) { run.Symmetric.Seed = [32]byte(o.Order.Import.Seed) }
+	if !o.Order.Symmetric() {
+		y, err := group.DecodePoint(o.Order.Import.Y)
+		if err != nil {
+			return err
 		}
-	})
+		shape = func(run *dkg.Session) {
+			if run.Old, err = dkg.NewImport(run.H, authority.KeyIDOf(run.ID), y); err != nil {
+				panic(fmt.Sprintf("ledger: an order was taken that no session fits: %v", err))
+			}
+		}
+	}
+	s.begin(d, index, o, attempt, append(slices.Clone(o.Order.Holders), Owner), shape)
 	return nil
 }
 
 // keepJoin keeps a join of an import as its node signed it, while the run lasts: the
 // owner seals to the receive keys in it, and believes the node alone that they are its.
 func (v *Session) keepJoin(author string, kind dkg.Kind, raw []byte) {
-	if kind != dkg.KindJoin || !v.Board.Session().Old.Imported() || author == Owner {
+	if kind != dkg.KindJoin || !v.Board.Session().Imported() || author == Owner {
 		return
 	}
 	v.Joins = slices.Clone(v.Joins)

@@ -18,10 +18,11 @@ import (
 	"warifu.dev/sharing/group"
 )
 
-// owner is who has a key that is whole, and the order of its import.
+// owner is who has a key that is whole, or the seed of one, and the order of its import.
 type owner struct {
 	*world
 	key    *group.Scalar
+	seed   secret.Bytes // in the place of key
 	dealer *authority.Signer
 	order  api.Digest
 }
@@ -36,15 +37,41 @@ func own(tb testing.TB) *owner {
 		tb.Fatal(err)
 	}
 	o := &owner{world: w, key: x, dealer: newSigner(tb)}
-	e := w.sign(w.orderChange(o.imports("payroll")), 0, 1)
-	w.accept(e)
-	o.order = e.ID()
+	o.orders()
 	return o
+}
+
+// ownSeed makes a seed, and orders the import of a symmetric key.
+func ownSeed(tb testing.TB) *owner {
+	tb.Helper()
+	w := newWorld(tb)
+	w.birth(w.rootOrder())
+	o := &owner{world: w, seed: secret.New(bytes.Repeat([]byte{5, 6}, 16)), dealer: newSigner(tb)}
+	o.orders()
+	return o
+}
+
+// orders orders the import, of payroll.
+func (o *owner) orders() {
+	o.Helper()
+	e := o.sign(o.orderChange(o.imports("payroll")), 0, 1)
+	o.accept(e)
+	o.order = e.ID()
 }
 
 // imports is an order that names this owner and its key.
 func (o *owner) imports(name string) authority.Order {
+	o.Helper()
 	order := o.world.order(name)
+	if o.key == nil {
+		symmetric(&order)
+		c, err := dkg.SeedCommitment(o.genesis.Cluster, name, int(order.T), int(order.H()), o.seed)
+		if err != nil {
+			o.Fatal(err)
+		}
+		order.Import = &authority.Import{Dealer: o.dealer.PublicKey(), Seed: c[:]}
+		return order
+	}
 	order.Import = &authority.Import{Y: group.BaseMul(o.key).Bytes(), Dealer: o.dealer.PublicKey()}
 	return order
 }
@@ -75,10 +102,13 @@ func (o *owner) openRun() *ledger.Session {
 	parts := map[string]*dkg.Participant{}
 	for i, name := range ses.Participants {
 		var old []*group.Scalar
-		if name == ledger.Owner {
+		if name == ledger.Owner && o.key != nil {
 			old = []*group.Scalar{o.key}
 		}
 		p, err := dkg.NewParticipant(ses.Board.Session(), sharing.Index(i+1), old, rand.Reader)
+		if name == ledger.Owner && o.key == nil {
+			p, err = dkg.NewOwner(ses.Board.Session(), "payroll", o.seed)
+		}
 		if err != nil {
 			o.Fatal(err)
 		}
@@ -331,4 +361,88 @@ func TestAnImportToOneWhoHasLeftIsOrderedAgain(t *testing.T) {
 	w.accept(e)
 	o.order = e.ID()
 	o.bring()
+}
+
+// A seed becomes a symmetric key among holders, whose record and order say so; its next
+// version is born here, and has nothing of the seed.
+func TestASeedIsImported(t *testing.T) {
+	o := ownSeed(t)
+	k := o.bring()
+	if k == nil || !k.Symmetric() || k.Version != 1 || k.Struck != nil || len(k.Record.Y) != 0 || len(k.Record.Sets) != 10 {
+		t.Fatalf("%+v", k)
+	}
+	if !o.s.Imported(k.ID) || o.s.ImportOf(k) == nil {
+		t.Error("the state does not say that it is imported")
+	}
+	for _, n := range k.Holders {
+		if !o.shareOf(k, n).Fits(k.Session, k.Record.Sets) {
+			t.Errorf("the share of %s is not of this record", n)
+		}
+	}
+	o.signedBy(k, "n1", "n2", "n3")
+	r, err := o.s.SignedRecord(o.s.Key(k.ID), &o.s.Key(k.ID).Epoch).Verify(o.genesis)
+	if err != nil || r.Birth().Import == nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	next := o.next(k.ID, 2, symmetric)
+	o.accept(next)
+	second := o.birth(next.ID())
+	if o.s.ImportOf(second) != nil || !o.s.Imported(k.ID) {
+		t.Error("the next version is imported, or the first is not any more")
+	}
+	decodedAnywhere(t, o.world, 2)
+
+	// Under another name the same seed is another key.
+	other := &owner{world: o.world, seed: o.seed, dealer: newSigner(t)}
+	if again := other.imports("payroll2"); bytes.Equal(again.Import.Seed, other.imports("payroll").Import.Seed) {
+		t.Error("two names of one seed look alike")
+	}
+}
+
+// The state comes back whole from every step of the import of a seed, and a run that its
+// owner leaves gives way to the next.
+func TestTheImportOfASeedIsDecodedAtEachStep(t *testing.T) {
+	o := ownSeed(t)
+	o.refuse(o.say("n1", authority.KindOpen, authority.Open{Order: o.order, Attempt: 1}).Encode(), ledger.ErrOwner)
+	ses := o.openRun()
+	o.postAll(ses.ID)
+	decodedAnywhere(t, o.world, 2)
+	if joins := o.s.Session(ses.ID).Joins; len(joins) != 5 || slices.ContainsFunc(joins, func(b []byte) bool { return len(b) == 0 }) {
+		t.Errorf("%d joins are kept as they were signed", len(joins))
+	}
+	for range 2 {
+		o.accept(o.part(authority.KindImportPost, o.owns(ses.ID)))
+		decodedAnywhere(t, o.world, 2)
+	}
+	o.late(ses.ID, dkg.PhaseDeal)
+	if after := o.s.Session(ses.ID); after.Board.Phase() != dkg.PhaseAbandoned || !o.s.OrderByHash(o.order).Live.IsZero() {
+		t.Errorf("without its owner the run is in its %v phase", after.Board.Phase())
+	}
+	if k := o.bring(); k == nil || k.Record.Attempt != 2 {
+		t.Errorf("%+v", k)
+	}
+}
+
+func TestOrdersOfASeedThatAreRefused(t *testing.T) {
+	o := ownSeed(t)
+	y := newSigner(t).PublicKey()
+	for sentence, alter := range map[string]func(*authority.Order){
+		"no hash of a seed":            func(i *authority.Order) { i.Import.Seed = nil },
+		"half of one":                  func(i *authority.Order) { i.Import.Seed = i.Import.Seed[:16] },
+		"zeros":                        func(i *authority.Order) { i.Import.Seed = make([]byte, 32) },
+		"a public key as well":         func(i *authority.Order) { i.Import.Y = y },
+		"a public key in its place":    func(i *authority.Order) { i.Import.Y, i.Import.Seed = y, nil },
+		"nobody who deals":             func(i *authority.Order) { i.Import.Dealer = nil },
+		"of a key that unwraps":        func(i *authority.Order) { i.Purpose = authority.PurposeUnwrap },
+		"of one with a public key too": func(i *authority.Order) { i.Purpose, i.Import.Y = authority.PurposeUnwrap, y },
+		"with a period":                func(i *authority.Order) { i.RotateEvery = authority.MinEvery },
+		"ten holders":                  func(i *authority.Order) { i.Holders = []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} },
+	} {
+		order := o.imports("fresh")
+		alter(&order)
+		if r := o.refuse(o.sign(o.orderChange(order), 0, 1).Encode(), authority.ErrOrder); r.Err == nil {
+			t.Errorf("%s was taken", sentence)
+		}
+	}
+	o.accept(o.sign(o.orderChange(o.imports("fresh")), 0, 1))
 }

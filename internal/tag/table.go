@@ -28,6 +28,9 @@ const (
 	SetKey         Tag = "warifu/v1/set-key/hash"
 	SetKeyDerived  Tag = "warifu/v1/set-key/derived"
 	Contribution   Tag = "warifu/v1/set-key/contribution"
+	SeedPart       Tag = "warifu/v1/set-key/seed-part"
+	SeedPartHash   Tag = "warifu/v1/set-key/seed-part/hash"
+	SeedCommitment Tag = "warifu/v1/set-key/seed-commitment"
 )
 
 // Ceremonies (sharing/dkg, consensus/board).

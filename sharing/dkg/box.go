@@ -17,7 +17,8 @@ import (
 //	encapsulation, 1153 bytes ‖ sealed sub-shares, 32 bytes per key of the batch ‖ tag, 16 bytes
 //
 // At the birth of a symmetric key it has a contribution of 32 bytes for each set that
-// dealer and recipient are both members of, in the place of the sub-shares.
+// dealer and recipient are both members of, in the place of the sub-shares; at its import
+// one for each set of the recipient.
 const (
 	// ReceiveKeySize is the length of a public receive key.
 	ReceiveKeySize = 1249
@@ -38,7 +39,7 @@ func (s Session) boxSize(dealer, recipient sharing.Index) int {
 	case !s.sendsBox(dealer, recipient):
 		return 0
 	case s.Symmetric != nil:
-		return BoxSize(len(s.common(dealer, recipient)))
+		return BoxSize(len(s.sent(dealer, recipient)))
 	}
 	return BoxSize(s.N)
 }

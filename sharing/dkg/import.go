@@ -21,5 +21,5 @@ func NewImport(h int, key [32]byte, y *group.Point) (*Old, error) {
 	return newOld(1, 1, holders, []OldKey{{Key: key, Version: 1, Public: Public{Y: y, YI: []*group.Point{y}}}})
 }
 
-// Imported reports whether this stands for a key that was whole before.
-func (o *Old) Imported() bool { return o != nil && o.T == 1 }
+// imported reports whether this stands for a key that was whole before.
+func (o *Old) imported() bool { return o != nil && o.T == 1 }

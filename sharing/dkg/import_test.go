@@ -23,7 +23,7 @@ func TestAnImportThatCannotBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !whole.Imported() || newElder(t, 1).session(t).Old.Imported() || (*Old)(nil).Imported() {
+	if !whole.imported() || newElder(t, 1).session(t).Old.imported() || (*Old)(nil).imported() {
 		t.Error("an import is what has one share, and nothing else is")
 	}
 	for name, tt := range map[string]struct {

@@ -38,7 +38,7 @@ type Participant struct {
 	me      sharing.Index           // our place
 	keys    []secret.Bytes          // private receive keys, by the dealer's place; empty where nobody sends us anything
 	polys   []*sharing.Polynomial   // one for each key; none if we do not deal, or deal contributions
-	sets    secret.Bytes            // of a symmetric key: our contribution to each of our sets, in the order of [tprf.Held]
+	sets    secret.Bytes            // of a symmetric key: our contribution to each of our sets, in the order of [tprf.Held]; an owner's to all
 	posts   [KindReceipt + 1][]byte // by kind; nil while not prepared
 	shares  []*group.Scalar         // one for each key; none before the confirm phase
 	setKeys *tprf.Share             // of a symmetric key; nil before the confirm phase
@@ -77,6 +77,9 @@ func NewParticipant(s Session, me sharing.Index, old []*group.Scalar, rand io.Re
 	if err := checkOldShares(s, me, old); err != nil {
 		return nil, fmt.Errorf("begin a ceremony: %w", err)
 	}
+	if s.Symmetric.imported() && s.Deals(me) {
+		return nil, fmt.Errorf("begin a ceremony as the owner of a seed: %w", ErrSeed)
+	}
 	p := &Participant{session: s, me: me, keys: make([]secret.Bytes, s.Participants()), dirty: true}
 	for k := range p.keys {
 		if !s.sendsBox(sharing.Index(k+1), me) {
@@ -90,7 +93,7 @@ func NewParticipant(s Session, me sharing.Index, old []*group.Scalar, rand io.Re
 		p.keys[k] = secret.New(seed)
 	}
 	if s.Symmetric != nil {
-		contributions := make([]byte, len(s.held(me))*ContributionSize)
+		contributions := make([]byte, len(p.givenSets())*ContributionSize)
 		p.sets = secret.New(contributions)
 		if _, err := io.ReadFull(rand, contributions); err != nil {
 			p.Wipe()
@@ -160,8 +163,9 @@ type state struct {
 	// Of a symmetric key.
 	Key           []byte `cbor:"13,keyasint,omitempty"`
 	Version       uint32 `cbor:"14,keyasint,omitempty"`
-	Contributions []byte `cbor:"15,keyasint,omitempty"`
+	Contributions []byte `cbor:"15,keyasint,omitempty"` // none of who deals nothing
 	SetKeys       []byte `cbor:"16,keyasint,omitempty"` // none before the confirm phase
+	Seed          []byte `cbor:"17,keyasint,omitempty"` // of an import: what its order says
 }
 
 func (st *state) wipe() {
@@ -194,6 +198,9 @@ func (p *Participant) State() secret.Bytes {
 	}
 	if k := s.Symmetric; k != nil {
 		st.Key, st.Version, st.Contributions = k.Key[:], k.Version, bytes.Clone(p.sets.Reveal())
+		if k.imported() {
+			st.Seed = k.Seed[:]
+		}
 		if p.setKeys != nil {
 			st.SetKeys = p.setKeys.Bytes().Reveal()
 		}

@@ -46,7 +46,8 @@ type Deal struct {
 	Session  [32]byte `cbor:"1,keyasint"`
 	Previous [32]byte `cbor:"2,keyasint"` // the closed commit list
 	// For each key exactly t points of 65 bytes, the constant term first. Of a symmetric
-	// key one list: for each of the dealer's sets the hash of its contribution.
+	// key one list: for each of the dealer's sets, or of an import for all, the hash of
+	// its contribution.
 	Commitments [][][]byte `cbor:"3,keyasint"`
 	Proofs      [][]byte   `cbor:"4,keyasint"` // for each key a Schnorr proof of knowledge of the constant term; none of a symmetric key
 	Boxes       [][]byte   `cbor:"5,keyasint"` // h of them, by recipient; empty at the author's own and where nobody joined

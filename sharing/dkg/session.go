@@ -42,8 +42,8 @@ type Session struct {
 	N       int  // how many keys, 1..MaxBatch; all of them have these T, H and F
 	Old     *Old // the epoch whose shares are dealt again, the key of an import, or nil for a birth
 
-	// Symmetric is given when a symmetric key is born, and names it: there is one, and
-	// no old epoch.
+	// Symmetric is given when a symmetric key is born or imported, and names it: there is
+	// one, and no old epoch.
 	Symmetric *SymmetricKey
 }
 
@@ -81,7 +81,7 @@ func (s Session) Validate() error {
 			return fmt.Errorf("check the session's shape: place %d neither deals nor receives: %w", s.H+k+1, ErrOld)
 		}
 	}
-	if s.Old.Imported() && len(s.Old.Holders) != s.H+1 {
+	if s.Old.imported() && len(s.Old.Holders) != s.H+1 {
 		return fmt.Errorf("check the session's shape: the owner of an import is no holder: %w", ErrOld)
 	}
 	return nil
@@ -97,11 +97,17 @@ func (s Session) params() sharing.Params { return sharing.Params{T: s.T, H: s.H}
 
 // Participants is how many take part: the new holders, and old ones who leave.
 func (s Session) Participants() int {
-	if s.Old == nil {
+	switch {
+	case s.Symmetric.imported():
+		return s.H + 1
+	case s.Old == nil:
 		return s.H
 	}
 	return len(s.Old.Holders)
 }
+
+// Imported says whether a key that is whole is shared, by its owner at place h+1.
+func (s Session) Imported() bool { return s.Old.imported() || s.Symmetric.imported() }
 
 // CheckPlace refuses a place outside 1..[Session.Participants].
 func (s Session) CheckPlace(i sharing.Index) error {
@@ -112,9 +118,15 @@ func (s Session) CheckPlace(i sharing.Index) error {
 }
 
 // Deals reports whether the participant at place i deals: everyone at a birth, later
-// whoever holds a share of the old epoch.
+// whoever holds a share of the old epoch, and the owner of an import.
 func (s Session) Deals(i sharing.Index) bool {
-	return s.CheckPlace(i) == nil && (s.Old == nil || s.Old.Holders[i-1] != 0)
+	switch {
+	case s.CheckPlace(i) != nil:
+		return false
+	case s.Symmetric.imported():
+		return !s.Receives(i)
+	}
+	return s.Old == nil || s.Old.Holders[i-1] != 0
 }
 
 // Receives reports whether the participant at place i will hold shares.
@@ -124,21 +136,24 @@ func (s Session) Receives(i sharing.Index) bool { return s.params().CheckIndex(i
 // that the session is to be abandoned: everyone but the owner of an import. Of the nodes
 // fewer than t are bad; the owner is none of them, and need not be good.
 func (s Session) States(i sharing.Index) bool {
-	return s.CheckPlace(i) == nil && (!s.Old.Imported() || s.Receives(i))
+	return s.CheckPlace(i) == nil && (!s.Imported() || s.Receives(i))
 }
 
 // sendsBox reports whether dealer seals sub-shares for recipient.
 func (s Session) sendsBox(dealer, recipient sharing.Index) bool {
-	if s.Symmetric != nil && s.H == s.T { // every set has one member, which draws its key
+	if s.Symmetric != nil && s.H == s.T && !s.Imported() { // every set has one member, which draws its key
 		return false
 	}
 	return dealer != recipient && s.Deals(dealer) && s.Receives(recipient)
 }
 
 // MinDealers is how many qualified dealers make an outcome: t, and of an old epoch
-// its own t, since fewer old shares say nothing about the key.
+// its own t, since fewer old shares say nothing about the key. Of an import the owner is.
 func (s Session) MinDealers() int {
-	if s.Old == nil {
+	switch {
+	case s.Imported():
+		return 1
+	case s.Old == nil:
 		return s.T
 	}
 	return s.Old.T
@@ -169,6 +184,9 @@ func (s Session) bind(parts ...[]byte) [][]byte {
 	}
 	if k := s.Symmetric; k != nil {
 		list = append(list, k.Key[:], tag.Uint64(uint64(k.Version)))
+		if k.imported() {
+			list = append(list, k.Seed[:])
+		}
 	}
 	return append(list, parts...)
 }

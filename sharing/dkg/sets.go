@@ -22,6 +22,8 @@ import (
 //	k_S = HKDF-SHA256(the contributions of QUAL∩S, in index order;
 //	                  info = tag, cluster, key id, version, h, t, S)
 //
+// Of an import the only contribution is its owner's: see [SeedCommitment].
+//
 // What a member learns of k_S it may know; who is no member sees hashes of 32 random
 // bytes each, and boxes that are not its own. Of t qualified dealers at least one is in
 // every S, and of a set without a bad member all contributions are honest.
@@ -34,11 +36,17 @@ const ContributionSize = 32
 // that one speaks of sets where there are none.
 var ErrSets = errors.New("dkg: not one for each set of the author")
 
-// SymmetricKey names the symmetric key that is born in a session.
+// SymmetricKey names the symmetric key that is born in a session, or imported.
 type SymmetricKey struct {
 	Key     [32]byte
 	Version uint32
+	// Seed is what the order of an import says of the seed, [SeedCommitment]; zeros at a
+	// birth.
+	Seed [32]byte
 }
+
+// imported reports whether the key follows from its owner's seed.
+func (k *SymmetricKey) imported() bool { return k != nil && k.Seed != [32]byte{} }
 
 func (k *SymmetricKey) equal(o *SymmetricKey) bool {
 	if k == nil || o == nil {
@@ -74,31 +82,53 @@ func (s Session) PublicKeys() int {
 
 func (s Session) held(i sharing.Index) []tprf.Set { return tprf.Held(s.params(), i) }
 
-// common lists the sets that both are members of, ascending.
-func (s Session) common(a, b sharing.Index) []tprf.Set {
-	return slices.DeleteFunc(s.held(a), func(set tprf.Set) bool { return !set.Has(b) })
+// given lists the sets that a dealer contributes to, ascending: its own, and the owner of
+// an import to all.
+func (s Session) given(dealer sharing.Index) []tprf.Set {
+	if s.Symmetric.imported() && s.Deals(dealer) {
+		return tprf.Sets(s.params())
+	}
+	return s.held(dealer)
 }
 
-// contributionHash is what a dealer commits to: it names session, dealer and set.
+// gives reports whether the key of a set has a contribution of dealer.
+func (s Session) gives(dealer sharing.Index, set tprf.Set) bool {
+	return s.Symmetric.imported() || set.Has(dealer)
+}
+
+// sent lists the sets of which dealer sends its contributions to recipient, ascending:
+// those that recipient is a member of.
+func (s Session) sent(dealer, recipient sharing.Index) []tprf.Set {
+	return slices.DeleteFunc(s.given(dealer), func(set tprf.Set) bool { return !set.Has(recipient) })
+}
+
+// contributionHash is what a dealer commits to: it names session, dealer and set. That of
+// the owner of an import names no session, since the order was signed before.
 func contributionHash(s Session, dealer sharing.Index, set tprf.Set, contribution []byte) [32]byte {
+	if s.Symmetric.imported() {
+		return seedPartHash(s.Cluster, s.params(), set, contribution)
+	}
 	return tag.Hash(tag.Contribution, s.bind(indexBytes(dealer), tag.Uint64(uint64(set)), contribution)...)
 }
 
 // checkSetDeal is [CheckDeal] at the birth of a symmetric key.
 func checkSetDeal(s Session, dealer sharing.Index, commit *Commit, joins []*Join, d *Deal) (*Dealing, error) {
-	held := s.held(dealer)
-	if len(d.Commitments) != 1 || len(d.Commitments[0]) != len(held) || len(d.Proofs) != 0 { // R3
+	given := s.given(dealer)
+	if len(d.Commitments) != 1 || len(d.Commitments[0]) != len(given) || len(d.Proofs) != 0 { // R3
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrSets)
 	}
-	out := &Dealing{sets: make(map[tprf.Set][]byte, len(held)), boxes: d.Boxes}
+	out := &Dealing{sets: make(map[tprf.Set][]byte, len(given)), boxes: d.Boxes}
 	for k, hash := range d.Commitments[0] {
 		if len(hash) != ContributionSize {
 			return nil, fmt.Errorf("check the deal of holder %d: a hash of %d bytes: %w", dealer, len(hash), ErrSets)
 		}
-		out.sets[held[k]] = hash
+		out.sets[given[k]] = hash
 	}
 	if CommitmentHash(s, dealer, d.Commitments) != commit.Hash {
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, ErrCommitment)
+	}
+	if s.Symmetric.imported() && commitSeed(d.Commitments[0]) != s.Symmetric.Seed {
+		return nil, fmt.Errorf("check the deal of an owner: %w", ErrKeyChanged)
 	}
 	if err := checkBoxes(s, dealer, joins, d.Boxes); err != nil {
 		return nil, fmt.Errorf("check the deal of holder %d: %w", dealer, err)
@@ -114,7 +144,7 @@ func (d *Dealing) openContributions(s Session, dealer, recipient sharing.Index, 
 		return nil, false
 	}
 	list = map[tprf.Set][]byte{}
-	for k, set := range s.common(dealer, recipient) {
+	for k, set := range s.sent(dealer, recipient) {
 		list[set] = plain[k*ContributionSize : (k+1)*ContributionSize]
 		if hash := contributionHash(s, dealer, set, list[set]); !bytes.Equal(hash[:], d.sets[set]) {
 			clear(plain)
@@ -165,16 +195,24 @@ func (r *Receipt) SetHashes(s Session, author sharing.Index) map[tprf.Set][32]by
 	return out
 }
 
+// givenSets lists the sets that we contribute to; none of an import that is not ours.
+func (p *Participant) givenSets() []tprf.Set {
+	if !p.session.Deals(p.me) {
+		return nil
+	}
+	return p.session.given(p.me)
+}
+
 // own is our contribution to a set.
 func (p *Participant) own(set tprf.Set) []byte {
-	k := slices.Index(p.session.held(p.me), set)
+	k := slices.Index(p.session.given(p.me), set)
 	return p.sets.Reveal()[k*ContributionSize : (k+1)*ContributionSize]
 }
 
 // setCommitments are the hashes of our contributions, as a deal carries them.
 func (p *Participant) setCommitments() [][][]byte {
 	var list [][]byte
-	for _, set := range p.session.held(p.me) {
+	for _, set := range p.session.given(p.me) {
 		hash := contributionHash(p.session, p.me, set, p.own(set))
 		list = append(list, hash[:])
 	}
@@ -186,7 +224,7 @@ func (p *Participant) setCommitments() [][][]byte {
 func (p *Participant) setBox(recipient sharing.Index, receiveKey []byte) ([]byte, error) {
 	var plain []byte
 	defer func() { clear(plain) }()
-	sets := p.session.common(p.me, recipient)
+	sets := p.session.sent(p.me, recipient)
 	plain = make([]byte, 0, len(sets)*ContributionSize)
 	for _, set := range sets {
 		plain = append(plain, p.own(set)...)
@@ -234,7 +272,7 @@ func (p *Participant) setReceipt(v View) (any, error) {
 		var all []byte
 		for _, dealer := range o.Qual {
 			switch {
-			case !set.Has(dealer):
+			case !s.gives(dealer, set):
 			case dealer == p.me:
 				all = append(all, p.own(set)...)
 			default:
@@ -263,7 +301,11 @@ func (st *state) symmetric() *SymmetricKey {
 	if len(st.Key) != 32 {
 		return nil
 	}
-	return &SymmetricKey{Key: [32]byte(st.Key), Version: st.Version}
+	k := &SymmetricKey{Key: [32]byte(st.Key), Version: st.Version}
+	if len(st.Seed) != 0 && copy(k.Seed[:], st.Seed) != len(st.Seed) {
+		return nil
+	}
+	return k
 }
 
 // restoreSets takes up what a stored state has of a symmetric key.
@@ -275,7 +317,7 @@ func (p *Participant) restoreSets(st *state) error {
 		}
 		return nil
 	}
-	if len(st.Contributions) != len(s.held(p.me))*ContributionSize || len(st.Shares) != 0 {
+	if len(st.Contributions) != len(p.givenSets())*ContributionSize || len(st.Shares) != 0 {
 		return ErrSets
 	}
 	p.sets = secret.Clone(st.Contributions)
