@@ -136,7 +136,7 @@ func EncodeRecord(r Record) ([]byte, error) {
 		}
 		r.Rules = rules
 	}
-	return wire.Encode(r), nil
+	return wire.Encode(&r), nil
 }
 
 // DecodeRecord reads the canonical encoding of a record and refuses anything

@@ -88,7 +88,7 @@ func (c *Conn) Call(ctx context.Context, method uint16, body []byte) ([]byte, er
 	}
 	defer c.forget(id)
 	select {
-	case c.out.in <- outgoing{frame: frame(&request{ID: id, Method: method, TimeoutMS: timeout, Body: body})}:
+	case c.out.in <- outgoing{frame: (&request{ID: id, Method: method, TimeoutMS: timeout, Body: body}).frame()}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("call method %d: %w", method, ctx.Err())
 	case <-c.ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 
 	"warifu.dev/internal/wire"
 )
@@ -69,10 +70,62 @@ func noEOF(err error) error {
 	return err
 }
 
-// frame returns v, a request or an answer, as it goes on the wire.
-func frame(v any) []byte {
-	content := wire.Encode(v)
-	b := make([]byte, lengthSize, lengthSize+len(content))
-	binary.BigEndian.PutUint32(b, uint32(len(content)))
-	return append(b, content...)
+// AppendWire implements [wire.Writer].
+func (r *request) AppendWire(b []byte) []byte {
+	f := wire.AppendFields(b)
+	f.Uint(1, r.ID)
+	f.Uint(2, uint64(r.Method))
+	f.OptUint(3, uint64(r.TimeoutMS))
+	f.OptBytes(4, r.Body)
+	return f.End()
+}
+
+// ScanWire reads what AppendWire writes. The body is a part of what is read.
+func (r *request) ScanWire(s *wire.Scanner) {
+	f := s.Fields()
+	*r = request{}
+	r.ID = f.Uint(1, math.MaxUint64)
+	r.Method = uint16(f.Uint(2, math.MaxUint16))
+	r.TimeoutMS = uint32(f.OptUint(3, math.MaxUint32))
+	r.Body = f.OptPart(4)
+	f.End()
+}
+
+// AppendWire implements [wire.Writer].
+func (a *answer) AppendWire(b []byte) []byte {
+	f := wire.AppendFields(b)
+	f.Uint(1, a.ID)
+	f.OptText(2, a.Code)
+	f.OptText(3, a.Sentence)
+	f.OptTrue(4, a.Retryable)
+	f.OptBytes(5, a.Body)
+	f.OptBytes(6, a.Detail)
+	return f.End()
+}
+
+// ScanWire reads what AppendWire writes. Body and detail are parts of what is read.
+func (a *answer) ScanWire(s *wire.Scanner) {
+	f := s.Fields()
+	*a = answer{}
+	a.ID = f.Uint(1, math.MaxUint64)
+	a.Code = f.OptText(2)
+	a.Sentence = f.OptText(3)
+	a.Retryable = f.OptTrue(4)
+	a.Body = f.OptPart(5)
+	a.Detail = f.OptPart(6)
+	f.End()
+}
+
+// frame returns v, a request or an answer with so many bytes in texts and bodies, as it
+// goes on the wire.
+func frame(v wire.Writer, size int) []byte {
+	b := v.AppendWire(make([]byte, lengthSize, lengthSize+frameOverhead+size))
+	binary.BigEndian.PutUint32(b, uint32(len(b)-lengthSize))
+	return b
+}
+
+func (r *request) frame() []byte { return frame(r, len(r.Body)) }
+
+func (a *answer) frame() []byte {
+	return frame(a, len(a.Code)+len(a.Sentence)+len(a.Body)+len(a.Detail))
 }

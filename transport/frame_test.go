@@ -67,8 +67,8 @@ func TestAnnouncedBytesAreNotAllocated(t *testing.T) {
 }
 
 func FuzzReadFrame(f *testing.F) {
-	f.Add(frame(&request{ID: 1, Method: 2, TimeoutMS: 3, Body: []byte("body")}))
-	f.Add(frame(&answer{ID: 1, Code: CodeInternal, Sentence: "no", Retryable: true, Detail: []byte("d")}))
+	f.Add((&request{ID: 1, Method: 2, TimeoutMS: 3, Body: []byte("body")}).frame())
+	f.Add((&answer{ID: 1, Code: CodeInternal, Sentence: "no", Retryable: true, Detail: []byte("d")}).frame())
 	f.Add(announced(1<<32-1, nil))
 	f.Add(announced(0, nil))
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -81,11 +81,11 @@ func FuzzReadFrame(f *testing.F) {
 			t.Fatalf("%x was read as the frame %x", in, content)
 		}
 		var req request
-		if wire.Decode(content, &req) == nil && !bytes.Equal(frame(&req), in[:lengthSize+len(content)]) {
+		if wire.Decode(content, &req) == nil && !bytes.Equal(req.frame(), in[:lengthSize+len(content)]) {
 			t.Errorf("the request %x has a second encoding", in)
 		}
 		var a answer
-		if wire.Decode(content, &a) == nil && !bytes.Equal(frame(&a), in[:lengthSize+len(content)]) {
+		if wire.Decode(content, &a) == nil && !bytes.Equal(a.frame(), in[:lengthSize+len(content)]) {
 			t.Errorf("the answer %x has a second encoding", in)
 		}
 	})

@@ -415,7 +415,7 @@ func TestBadFramesCloseByName(t *testing.T) {
 		in   []byte
 		want quic.ApplicationErrorCode
 	}{
-		"a frame above the limit": {frame(&request{ID: 1, Body: make([]byte, 4<<10)}), CloseTooLarge},
+		"a frame above the limit": {(&request{ID: 1, Body: make([]byte, 4<<10)}).frame(), CloseTooLarge},
 		"the largest length":      {announced(1<<32-1, nil), CloseTooLarge},
 		"an empty frame":          {announced(0, nil), CloseMalformed},
 		"no CBOR":                 {announced(3, []byte("abc")), CloseMalformed},
@@ -519,7 +519,7 @@ func TestDeafCaller(t *testing.T) {
 	deaf, stream := rawStream(t, to)
 	go func() {
 		for id := uint64(1); ; id++ {
-			if _, err := stream.Write(frame(&request{ID: id, Method: methodLong, Body: number(1 << 19)})); err != nil {
+			if _, err := stream.Write((&request{ID: id, Method: methodLong, Body: number(1 << 19)}).frame()); err != nil {
 				return
 			}
 		}

@@ -128,7 +128,7 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 // writer, and so slows down who does not listen.
 func (c *conversation) refuse(ctx context.Context, req *request, sentence string) {
 	a := &answer{ID: req.ID, Code: CodeOverloaded, Sentence: sentence, Retryable: true}
-	c.out.send(ctx, outgoing{frame: frame(a)})
+	c.out.send(ctx, outgoing{frame: a.frame()})
 }
 
 // take takes a token if there is one.
@@ -162,11 +162,11 @@ func (s *service) answer(ctx context.Context, caller *Caller, req *request) []by
 
 // fit encodes a, or says that it is too large to be read at the other end.
 func (s *service) fit(req *request, a *answer) []byte {
-	b := frame(a)
+	b := a.frame()
 	if len(b)-lengthSize <= s.limits.MaxAnswer {
 		return b
 	}
 	s.log.Error("an answer is too large to send", "method", req.Method, "bytes", len(b), "limit", s.limits.MaxAnswer)
 	r := refusalOf(ErrTooLarge)
-	return frame(&answer{ID: req.ID, Code: r.Code, Sentence: r.Sentence})
+	return (&answer{ID: req.ID, Code: r.Code, Sentence: r.Sentence}).frame()
 }

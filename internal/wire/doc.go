@@ -4,4 +4,7 @@
 // Decoding refuses what a second encoder could have written differently:
 // unknown fields, duplicate keys, indefinite lengths, tags, trailing bytes and
 // non-canonical forms. So bytes that decode are the bytes that were signed.
+//
+// What crosses the wire with every request writes and reads itself, in the same encoding:
+// see [Writer].
 package wire

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -11,6 +12,12 @@ import (
 // MaxSize bounds what [Decode] looks at, in bytes: the largest ledger entry or
 // frame is smaller (R24).
 const MaxSize = 8 << 20
+
+// Bounds of what is read (R24).
+const (
+	maxElements = 1 << 16
+	maxPairs    = 1 << 12
+)
 
 // ErrMalformed is returned, wrapped, for any input that is not the canonical
 // encoding of the value asked for.
@@ -37,8 +44,8 @@ var (
 			TagsMd:            cbor.TagsForbidden,
 			UTF8:              cbor.UTF8RejectInvalid,
 			MaxNestedLevels:   16,
-			MaxArrayElements:  1 << 16,
-			MaxMapPairs:       1 << 12,
+			MaxArrayElements:  maxElements,
+			MaxMapPairs:       maxPairs,
 		}.DecMode()
 		if err != nil {
 			panic(err)
@@ -47,9 +54,15 @@ var (
 	}()
 )
 
+// usual is room for most of what writes itself: a request with one envelope.
+const usual = 512
+
 // Encode returns the canonical encoding of v. It panics on a type that has
 // none, which is a bug of ours: bytes from outside never get here.
 func Encode(v any) []byte {
+	if w, ok := v.(Writer); ok {
+		return w.AppendWire(make([]byte, 0, usual))
+	}
 	b, err := encoder.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("wire: encode %T: %v", v, err))
@@ -66,10 +79,16 @@ func Decode(b []byte, v any) error {
 	if len(b) > MaxSize {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(b), MaxSize)
 	}
+	if r, ok := v.(Reader); ok {
+		if Scan(b, r) {
+			return nil
+		}
+		reflect.ValueOf(v).Elem().SetZero() // what was read of it so far
+	}
 	if err := decoder.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	again, err := encoder.Marshal(v)
+	again, err := encoder.Marshal(v) // and not [Encode]: neither way is checked by itself
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
