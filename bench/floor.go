@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,12 +54,7 @@ func (f *Floor) crypto(dir string, t, h int) error {
 		{&f.Multiplication, func() error { b.parsed.U().Mul(b.share); return nil }},
 		{&f.FixedBase, func() error { group.BaseMul(b.share); group.MulSecondPublic(b.share); return nil }},
 		{&f.Client, func() error { return b.clientFloor() }},
-		{&f.Decision, func() error {
-			if !b.policy.Decide(b.decision()).Allowed {
-				return errors.New("denied")
-			}
-			return nil
-		}},
+		{&f.Decision, b.decideAnew},
 	} {
 		if *m.into, _, err = repeat(m.do); err != nil {
 			return fmt.Errorf("measure the floor: %w", err)

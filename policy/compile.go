@@ -49,6 +49,10 @@ type Policy struct {
 	approvals []Approval
 	everybody []string // names of all approvals
 	rates     []Rate
+
+	looked       map[string]bool // attributes of the context that a rule looks at by name
+	wholeContext bool            // a rule may look at any
+	remembered   remembered
 }
 
 type rule struct {
@@ -92,6 +96,7 @@ func Compile(d Document) (*Policy, error) {
 	for _, a := range p.approvals {
 		p.everybody = append(p.everybody, a.Name)
 	}
+	p.findLooks()
 	for _, r := range p.rules {
 		if eq, ok := r.ast().Resource.(ast.ScopeTypeEq); ok {
 			p.byKey[eq.Entity] = append(p.byKey[eq.Entity], r)
