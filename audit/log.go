@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warifu.dev/internal/disk"
@@ -99,6 +100,11 @@ type Log struct {
 	journaled uint64 // guarded by mu; see Journaled
 	syncs     uint64 // guarded by mu; commits since it was opened
 
+	expected atomic.Int64  // announced by Expect, and not over
+	waiting  atomic.Int64  // appends in the queue or in the commit under way
+	hush     chan struct{} // of room 1: told when as many wait as are expected
+	gathers  time.Duration // gatherFor, but in tests
+
 	current file   // owned by the writer
 	filled  []tile // owned by the writer; to be kept after the answers
 }
@@ -155,6 +161,7 @@ func open(cfg Config) (_ *Log, err error) {
 		cfg: cfg, signer: signer{verifier: v, sign: cfg.Signer}, lock: lock,
 		queue: make(chan *request, maxQueue), stop: make(chan struct{}), done: make(chan struct{}),
 		signing: make(chan struct{}, 1), tiling: make(chan struct{}, 1),
+		hush: make(chan struct{}, 1), gathers: gatherFor,
 	}
 	defer func() {
 		if err != nil {
@@ -293,11 +300,14 @@ func (l *Log) Append(ctx context.Context, records ...Record) (uint64, error) {
 	if r.size > maxCommit {
 		return 0, fmt.Errorf("%w: %d bytes at once, at most %d", ErrBadRecord, r.size, maxCommit)
 	}
+	l.waiting.Add(1) // until it is answered
 	select {
 	case l.queue <- r:
 	case <-l.done:
+		l.waiting.Add(-1)
 		return 0, ErrClosed
 	case <-ctx.Done():
+		l.waiting.Add(-1)
 		return 0, ctx.Err()
 	}
 	select {

@@ -38,20 +38,8 @@ func (l *Log) write() {
 				}
 			}
 		}
-		batch, size := []*request{r}, r.size
-	gather:
-		for {
-			select {
-			case r := <-l.queue:
-				if size+r.size > maxCommit {
-					held = r
-					break gather
-				}
-				batch, size = append(batch, r), size+r.size
-			default:
-				break gather
-			}
-		}
+		var batch []*request
+		batch, held = l.gather(r)
 		l.commit(batch)
 	}
 }
@@ -64,6 +52,7 @@ func (l *Log) commit(batch []*request) {
 		first, err = l.store(batch)
 		l.fail(err)
 	}
+	l.waiting.Add(-int64(len(batch)))
 	for _, r := range batch {
 		if err != nil {
 			r.answer <- answer{err: err}

@@ -359,7 +359,7 @@ func (n *Node) wire(dir string, before uint64) {
 	n.gate = gate.New(gate.Config{
 		Node: n.cfg.Node, Region: n.cfg.Region, HSM: n.device.Kind(), States: n.states,
 		Unsealed: n.unsealed, Fresh: n.freshEnough, Share: n.share, Policy: n.policies.of,
-		Audit: n.audit, Now: n.now, Rand: rand.Reader, Cap: n.cap,
+		Audit: n.audit, Expect: n.audit.Expect, Now: n.now, Rand: rand.Reader, Cap: n.cap,
 		Slots: n.slots, Rates: gate.NewRates(n.boot), Meter: n.meters,
 	})
 	n.driver = ceremony.New(ceremony.Config{

@@ -36,7 +36,7 @@ type Recorder interface {
 	Append(ctx context.Context, records ...audit.Record) (uint64, error)
 }
 
-// Config is what a [Gate] needs; all but Meter is required.
+// Config is what a [Gate] needs; all but Expect and Meter is required.
 type Config struct {
 	Node   string
 	Region string
@@ -60,6 +60,9 @@ type Config struct {
 	Slots *Slots
 	// Rates counts what the policy limits.
 	Rates *Rates
+	// Expect says that a request is being decided which will be recorded, until over is
+	// called, once or more often; nil tells nobody.
+	Expect func() (over func())
 	// Meter is told what becomes of requests; nil is nobody.
 	Meter Meter
 }
@@ -82,6 +85,9 @@ type versionID struct {
 
 // New makes a gate.
 func New(cfg Config) *Gate {
+	if cfg.Expect == nil {
+		cfg.Expect = func() func() { return func() {} }
+	}
 	if cfg.Meter == nil {
 		cfg.Meter = noMeter{}
 	}
@@ -131,7 +137,9 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 func (g *Gate) answer(ctx context.Context, caller *Caller, req *question, items []*item) (_ *api.UnwrapAnswer, err error) {
 	committed, tail := g.cfg.States()
 	a := &asked{caller: caller, request: req, committed: committed, tail: tail, at: g.cfg.Now()}
+	recorded := g.cfg.Expect()
 	defer func() {
+		recorded()
 		g.tell(items, err)
 		for _, it := range items {
 			it.give(nil, nil)
@@ -146,6 +154,7 @@ func (g *Gate) answer(ctx context.Context, caller *Caller, req *question, items 
 	if err := g.record(ctx, caller, req, items, committed); err != nil {
 		return nil, err
 	}
+	recorded()
 	watch.took(PartSync)
 	defer watch.took(PartPartial)
 	if err := g.denyAgain(ctx, a, items); err != nil {
