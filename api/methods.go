@@ -310,6 +310,22 @@ type StatusAnswer struct {
 	Warnings     []string          `cbor:"19,keyasint,omitempty" json:"warnings,omitempty"`
 	Anchors      map[string]uint64 `cbor:"20,keyasint,omitempty" json:"anchors,omitempty"` // posted by each node
 	FormerLocks  []FormerLock      `cbor:"21,keyasint,omitempty" json:"former_locks,omitempty"`
+	Pools        []PoolSummary     `cbor:"22,keyasint,omitempty" json:"pools,omitempty"`
+}
+
+// PoolSummary is what a pool has of keys that are born ahead.
+type PoolSummary struct {
+	Name        string   `cbor:"1,keyasint" json:"name"`
+	Order       Digest   `cbor:"2,keyasint" json:"order"` // id of the change
+	T           uint32   `cbor:"3,keyasint" json:"threshold"`
+	Holders     []string `cbor:"4,keyasint" json:"holders"`
+	Size        uint32   `cbor:"5,keyasint" json:"size"`
+	Waiting     uint32   `cbor:"6,keyasint" json:"waiting"` // keys that no order has taken
+	LifeSeconds uint64   `cbor:"7,keyasint" json:"life_seconds"`
+	Attempt     uint64   `cbor:"8,keyasint" json:"runs"` // that were opened
+	Phase       string   `cbor:"9,keyasint,omitempty" json:"phase,omitempty"`
+	Batch       uint32   `cbor:"10,keyasint,omitempty" json:"batch,omitempty"`  // keys in the run that is open
+	Opened      int64    `cbor:"11,keyasint,omitempty" json:"opened,omitempty"` // when that was, by ledger time, Unix milliseconds
 }
 
 // FormerLock is a node whose seal may still be one that former custodians open: until it

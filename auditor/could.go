@@ -137,7 +137,7 @@ func (w *WhoCould) judgeKey(s *InForce) {
 		w.nobody("no key of this name was ordered by then")
 	case w.KeyID == nil:
 		w.unknown("the export has no record of this key: whether it was born by then, or revoked by its id, is not known")
-	case s.Born[*w.KeyID] == nil:
+	case !s.born(*w.KeyID):
 		w.nobody("the key was not born by then")
 	}
 	if w.KeyID != nil {

@@ -31,9 +31,11 @@ type Entry struct {
 	Time   int64             // ledger time after it, Unix milliseconds
 	Nodes  []string          // in whose logs it stands, sorted
 	Change *authority.Change // nil for what nodes signed
-	Key    api.KeyID         // of an activation: the key that was born
+	Key    api.KeyID         // of an activation: the key that was born, unless many were
 	Grant  *authority.Entry  // of a grant: as its approvers signed it
 	sure   bool              // enough logs have it
+
+	Session api.Digest // of an activation: the run in which it was born
 }
 
 // History is what the ledger took, in its order.
@@ -212,7 +214,7 @@ func describe(id api.Digest, e *authority.Entry) *Entry {
 	if s.Kind == authority.KindGrant {
 		d.Grant, _ = grantIn(&s)
 	} else if wire.Decode(s.Body, &a) == nil {
-		d.Key = authority.KeyIDOf(a.Session)
+		d.Key, d.Session = authority.KeyIDOf(a.Session), a.Session
 	}
 	return d
 }
@@ -305,6 +307,7 @@ type InForce struct {
 	States   map[api.KeyID]*Entry           // the change that put a key's state
 	Said     map[api.KeyID]*Entry           // what says its owner, labels and expiry
 	Ends     map[api.KeyID]*Entry           // the order to destroy it
+	Pools    map[string]*Entry              // of keys that are born ahead, by name; those that have ended, too
 	Grants   []*Entry                       // whatever their time, and whoever approved them
 	Doubts   []string                       // gaps that the entries themselves show
 }
@@ -313,7 +316,7 @@ type InForce struct {
 func (h *History) At(ms int64) *InForce {
 	s := &InForce{
 		CAs: map[string]*Entry{}, Orders: map[string]*authority.Order{}, Born: map[api.KeyID]*Entry{}, Denials: map[authority.Subject][]*Entry{},
-		States: map[api.KeyID]*Entry{}, Said: map[api.KeyID]*Entry{}, Ends: map[api.KeyID]*Entry{},
+		States: map[api.KeyID]*Entry{}, Said: map[api.KeyID]*Entry{}, Ends: map[api.KeyID]*Entry{}, Pools: map[string]*Entry{},
 	}
 	byID := map[api.Digest]*Entry{}
 	for _, e := range h.Entries {
@@ -413,6 +416,8 @@ func (s *InForce) apply(e *Entry, byID map[api.Digest]*Entry) error {
 			s.Denials[sub] = append(s.Denials[sub], e)
 		}
 		return err
+	case authority.KindPool:
+		return s.applyPool(e, follows)
 	case authority.KindKeyDestroy, authority.KindKeyKeep:
 		return s.applyEnd(e, follows)
 	case authority.KindKeyState, authority.KindKeyLabels:

@@ -215,7 +215,7 @@ func (a *Adoption) continues(r *KeyRecord) error {
 		return fmt.Errorf("%w: it is not of the key that was adopted", ErrRecord)
 	case r.Epoch <= a.Record.Epoch || len(r.Reshared) == 0:
 		return fmt.Errorf("%w: the key was adopted in epoch %d, and opens nothing here before it is reshared", ErrRecord, a.Record.Epoch)
-	case r.Attempt != 0 || !r.LinkBefore.IsZero() || r.First != nil:
+	case r.Attempt != 0 || !r.LinkBefore.IsZero() || r.First != nil || r.Pool != nil:
 		return fmt.Errorf("%w: it tells of a birth, and the key was adopted", ErrRecord)
 	}
 	return nil

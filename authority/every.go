@@ -40,21 +40,30 @@ type FirstRun struct {
 	RosterVersion uint64     `cbor:"1,keyasint"`
 	Attempt       uint64     `cbor:"2,keyasint"`
 	LinkBefore    api.Digest `cbor:"3,keyasint"` // of the open entry
+	Pool          *FromPool  `cbor:"4,keyasint,omitempty"`
 }
 
 // bears is the key and the version that a record may be of, by its order. A version that
 // comes by the order's period is of the order's key; a first order knows that by its run
-// alone, which no other record needs.
-func (r *KeyRecord) bears(cluster api.ClusterID, order api.Digest, born *Order) (key api.KeyID, version uint32, err error) {
+// alone, which no other record needs. A key from a pool was born by the pool's order.
+func (r *KeyRecord) bears(cluster api.ClusterID, order, pool api.Digest, born *Order) (key api.KeyID, version uint32, err error) {
 	at := r.RosterVersion
-	if r.Epoch > 1 {
+	if r.Epoch > 1 || r.Pool != nil {
 		at = r.BornRoster
 	}
-	key, version = born.Bears(SessionID(cluster, at, order, r.Attempt, r.LinkBefore))
+	if r.Pool != nil {
+		key, version = PooledKeyID(SessionID(cluster, at, pool, r.Attempt, r.LinkBefore), r.Pool.Place), 1
+	} else {
+		key, version = born.Bears(SessionID(cluster, at, order, r.Attempt, r.LinkBefore))
+	}
 	follows := born.RotateEvery != 0 && r.Version > version
 	switch f := r.First; {
 	case (f != nil) != (follows && born.Key == nil):
 		return key, version, fmt.Errorf("%w: the key's first run stands in it and is not needed, or does not and is", ErrRecord)
+	case follows && r.Pool != nil:
+		return key, version, fmt.Errorf("%w: a later version is of no pool", ErrRecord)
+	case f != nil && f.Pool != nil:
+		key = PooledKeyID(SessionID(cluster, f.RosterVersion, pool, f.Attempt, f.LinkBefore), f.Pool.Place)
 	case f != nil:
 		key = KeyIDOf(SessionID(cluster, f.RosterVersion, order, f.Attempt, f.LinkBefore))
 	}

@@ -309,8 +309,9 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
 // many as any other kind does: who could replace them could sign everything. So it does
-// to change the roster, and to adopt a key. For a key's state and labels, and to destroy or to keep it, it
-// takes as many as for its order; see also [Genesis.RequiredForChange].
+// to change the roster, and to adopt a key. For a key's state and labels, to destroy or to
+// keep it, and for a pool of keys, it takes as many as for a key's order; see also
+// [Genesis.RequiredForChange].
 func (g *Genesis) RequiredFor(kind string) int {
 	most := 0
 	for _, r := range g.Required {
@@ -322,7 +323,7 @@ func (g *Genesis) RequiredFor(kind string) int {
 	switch {
 	case kind == KindCustodians, kind == KindAdopt, IsMembershipKind(kind):
 		return most
-	case kind == KindKeyState, kind == KindKeyLabels, kind == KindKeyDestroy, kind == KindKeyKeep:
+	case kind == KindKeyState, kind == KindKeyLabels, kind == KindKeyDestroy, kind == KindKeyKeep, kind == KindPool:
 		return g.RequiredFor(KindKey)
 	}
 	return 0

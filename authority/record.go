@@ -39,6 +39,10 @@ type KeyRecord struct {
 	// Sets stand in the record of a symmetric key, which has no Y, W and YI: for each set
 	// of h-t+1 holders, by ascending bit set, the hash of its key, 32 bytes.
 	Sets [][]byte `cbor:"16,keyasint,omitempty"`
+	// Pool stands in the record of a key that was born in a pool. BornRoster is then the
+	// roster's version at its birth in every epoch, and RosterVersion that of its taking,
+	// or of the epoch.
+	Pool *FromPool `cbor:"17,keyasint,omitempty"`
 }
 
 // SignedRecord is a record with the signatures of its holders.
@@ -52,6 +56,8 @@ type SignedRecord struct {
 	// Reordered when the newest reshare was.
 	Ordered   uint64 `cbor:"4,keyasint,omitempty"`
 	Reordered uint64 `cbor:"5,keyasint,omitempty"`
+	// Pooled is how many there were when the pool was ordered that the key was born in.
+	Pooled uint64 `cbor:"6,keyasint,omitempty"`
 }
 
 // Encode returns the canonical encoding.
@@ -172,15 +178,11 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	born, o, origin := by.born, by.newest, g.Cluster
+	born, o := by.born, by.newest
 	if min(born.T, o.T) < g.Root.T {
 		return nil, fmt.Errorf("%w: threshold %d, this cluster's keys have at least %d", ErrRecord, min(born.T, o.T), g.Root.T)
 	}
-	key, version, err := r.bears(g.Cluster, by.id, born)
-	if a := by.adoption; a != nil {
-		key, version, origin = a.Record.Key, a.Record.Version, a.Lost.Cluster
-		err = a.continues(r)
-	}
+	key, version, origin, err := s.identity(g, &by)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +191,7 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: it is for the cluster %s", ErrRecord, r.Cluster)
 	case r.RosterVersion != roster.Roll.Version:
 		return nil, fmt.Errorf("%w: roster version %d, its chain leads to %d", ErrRecord, r.RosterVersion, roster.Roll.Version)
-	case r.Version != version || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0):
+	case r.Version != version || r.Epoch == 0 || r.RecordVersion != r.Epoch || r.Epoch == 1 && (len(r.Reshared) > 0 || r.BornRoster > 0 && r.Pool == nil):
 		return nil, fmt.Errorf("%w: version %d, epoch %d, record version %d do not go together", ErrRecord, r.Version, r.Epoch, r.RecordVersion)
 	case born.Import != nil && !bytes.Equal(r.Y, born.Import.Y):
 		return nil, fmt.Errorf("%w: its public key is not the one that was ordered to be imported", ErrRecord)
@@ -217,6 +219,21 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 		return nil, fmt.Errorf("%w: %w: %d of at least %d holders", ErrRecord, ErrTooFewSignatures, len(seen), o.T)
 	}
 	return &VerifiedRecord{KeyRecord: *r, order: *o, born: *born, origin: origin}, nil
+}
+
+// identity is the key and the version that a record may be of, by its verified orders,
+// and the cluster that the key was born in. What was adopted was born elsewhere, with a
+// pool or without one.
+func (s *SignedRecord) identity(g *VerifiedGenesis, by *ordered) (key api.KeyID, version uint32, origin api.ClusterID, err error) {
+	if a := by.adoption; a != nil {
+		return a.Record.Key, a.Record.Version, a.Lost.Cluster, a.continues(&s.Record)
+	}
+	pool, err := s.pool(g, by.born)
+	if err != nil {
+		return key, version, origin, err
+	}
+	key, version, err = s.Record.bears(g.Cluster, by.id, pool, by.born)
+	return key, version, g.Cluster, err
 }
 
 // checkPublic holds that what the record says of the shares is of its kind of key, and

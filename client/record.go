@@ -150,8 +150,11 @@ func (c *Client) keep(k *Key) *Key {
 	return k
 }
 
-// pollRecord is how often [Client.WaitKey] asks.
-const pollRecord = 500 * time.Millisecond
+// How often [Client.WaitKey] asks: less and less.
+const (
+	soonRecord = 20 * time.Millisecond // at first: a key from a pool is there at once
+	pollRecord = 500 * time.Millisecond
+)
 
 // WaitVersion returns a version of a key as soon as its record is served with enough
 // signatures; else it is as [Client.WaitKey].
@@ -168,8 +171,7 @@ func (c *Client) WaitKey(ctx context.Context, name string) (*Key, error) {
 }
 
 func (c *Client) wait(ctx context.Context, what string, look func() (*Key, error)) (*Key, error) {
-	tick := time.NewTicker(pollRecord)
-	defer tick.Stop()
+	pause := soonRecord
 	var last error
 	for {
 		k, err := look()
@@ -182,7 +184,8 @@ func (c *Client) wait(ctx context.Context, what string, look func() (*Key, error
 			last = err
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
+			pause = min(2*pause, pollRecord)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for %s: %w: %w", what, ctx.Err(), last)
 		}

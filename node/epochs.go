@@ -174,7 +174,10 @@ func outlived(s *ledger.State, h keyring.Held) bool {
 		return false
 	}
 	k := s.KeyVersion(h.Key, h.Version)
-	if k == nil || h.Epoch > k.Number {
+	switch {
+	case k == nil:
+		return unborn(s, h)
+	case h.Epoch > k.Number:
 		return abandoned(s, h)
 	}
 	e := s.EpochOf(k, h.Epoch)

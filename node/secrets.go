@@ -166,7 +166,8 @@ func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Se
 	if len(ses.Keys) > 0 {
 		return s.confirmRenewal(ctx, now, ses, index, shares)
 	}
-	root := now.OrderByHash(ses.Order).Order.Purpose == authority.PurposeRoot
+	pool := now.PoolOf(ses.Order) != nil
+	root := !pool && now.OrderByHash(ses.Order).Order.Purpose == authority.PurposeRoot
 	switch {
 	case root && ring != nil && ring.Root().Session == ses.ID:
 		return nil
@@ -174,6 +175,9 @@ func (s *secrets) confirm(ctx context.Context, now *ledger.State, ses *ledger.Se
 		return errBornAlready
 	case !root && (ring == nil || state != seal.Unsealed):
 		return errNotUnsealed
+	}
+	if pool {
+		return s.confirmPool(ctx, now, ses, index, shares)
 	}
 	if !root {
 		return s.confirmBirth(ctx, now, ses, index, shares[0])

@@ -507,7 +507,7 @@ func (n *Node) status() *api.StatusAnswer {
 		FreshFor: n.fresh.left(n.boot(), n.consensus.AppliedIndex()).Milliseconds(),
 		HSM:      n.device.Kind(), TokenSerial: n.device.Serial(),
 		Audit: n.audit.State(), AuditRecords: n.audit.Size(),
-		LedgerTime: s.Time(), RaftIndex: tail.End, Anchors: map[string]uint64{},
+		LedgerTime: s.Time(), RaftIndex: tail.End, Anchors: map[string]uint64{}, Pools: pools(s),
 	}
 	if p := s.Policy(); p != nil {
 		a.PolicyDigest = p.Digest

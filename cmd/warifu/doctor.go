@@ -46,6 +46,7 @@ var ailments = []ailment{
 	{"behind", "a node has applied over 100 entries fewer than another", "look at its disk and its network: journalctl -u warifud"},
 	{"leader", "nodes that answer know no leader, or not the same", "wait for an election; if it lasts, look at the network between nodes"},
 	{"struck", "a node is on a key's list and has no share", "keep the others up, and: warifu rotate-shares --key KEY"},
+	{"pool", "a pool has less than half of its keys, and no run fills it, or one that does not end", "bring back its holders; or, among others: warifu pool set, warifu pool drop"},
 	{"unerased", "a node has not signed that it erased its shares of an epoch that is over", "bring it back: it erases by itself, and signs; where it is gone for good, replace it"},
 	{"clock", "a node's clock is over 5 s from the median of the others'", "on its machine: timedatectl timesync-status (or chronyc tracking)"},
 	{"token", "a node's secrets are sealed by nothing, or two nodes name one token", "replace the node by one with a token of its own"},
@@ -183,12 +184,37 @@ func (d *diagnosis) cluster() {
 	for _, id := range slices.Sorted(maps.Keys(owes)) {
 		d.found("unerased", id, "it owes its receipts for %s", plural(int(owes[id]), "epoch"))
 	}
+	d.pools()
 	if len(programs) > 1 {
 		d.found("program", "cluster", "%s", whoSays(programs, "unknown"))
 	}
 	for serial, nodes := range tokens {
 		if len(nodes) > 1 {
 			d.found("token", strings.Join(nodes, ", "), "they name one token, %s", oneLine(serial))
+		}
+	}
+}
+
+// slowRun is how long a run that fills a pool takes at most where all its holders are up.
+const slowRun = time.Minute
+
+// pools looks at those of the node that has come furthest.
+func (d *diagnosis) pools() {
+	var newest *api.StatusAnswer
+	for _, n := range d.nodes {
+		if n.status != nil && (newest == nil || n.status.Index > newest.Index) {
+			newest = n.status
+		}
+	}
+	if newest == nil {
+		return
+	}
+	busy := slices.ContainsFunc(newest.Pools, func(p api.PoolSummary) bool { return p.Phase != "" })
+	for _, p := range newest.Pools {
+		waits := p.Phase == "" && busy // one pool is filled after another
+		runs := p.Phase != "" && newest.LedgerTime < p.Opened+slowRun.Milliseconds()
+		if 2*p.Waiting < p.Size && !waits && !runs {
+			d.found("pool", oneLine(p.Name), "%d of %s wait", p.Waiting, plural(int(p.Size), "key"))
 		}
 	}
 }

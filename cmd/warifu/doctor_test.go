@@ -97,6 +97,21 @@ func TestTheDoctorFindsEachAilment(t *testing.T) {
 			v.nodes[0].health.Unerased = map[string]uint32{"n5": 1, "n2": 1}
 			v.nodes[1].health.Unerased = map[string]uint32{"n5": 2}
 		}, []string{"unreachable n5", "unerased n2", "unerased n5"}, ""},
+		{"a pool that nobody fills", func(v *vitals) {
+			v.nodes[0].status.Pools = []api.PoolSummary{{Name: "web", Size: 5, Waiting: 2}}
+			v.nodes[1].status.Index, v.nodes[1].status.Link = 499, api.Digest{8} // who is behind is not asked
+			v.nodes[1].status.Pools = []api.PoolSummary{{Name: "old", Size: 5}}
+		}, []string{"pool web"}, "2 of 5 keys wait"},
+		{"pools that are filled, or are being", func(v *vitals) {
+			v.nodes[0].status.LedgerTime = 100_000
+			v.nodes[0].status.Pools = []api.PoolSummary{
+				{Name: "a", Size: 4, Waiting: 2}, {Name: "b", Size: 4, Phase: "join", Opened: 90_000}, {Name: "c", Size: 4},
+			}
+		}, nil, ""},
+		{"a pool that is being filled for too long", func(v *vitals) {
+			v.nodes[0].status.LedgerTime = 200_000
+			v.nodes[0].status.Pools = []api.PoolSummary{{Name: "b", Size: 4, Phase: "confirm", Opened: 90_000}, {Name: "c", Size: 4}}
+		}, []string{"pool b"}, "0 of 4 keys wait"},
 		{"a clock that is ahead", func(v *vitals) { v.nodes[1].ahead = 8 * time.Second }, []string{"clock n2"}, "ahead of the others"},
 		{"a clock that is behind", func(v *vitals) { v.nodes[1].ahead = -time.Hour }, []string{"clock n2"}, "behind the others"},
 		{"this machine's clock is wrong, and nobody else's", func(v *vitals) {

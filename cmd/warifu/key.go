@@ -36,14 +36,19 @@ type orderFlags struct {
 }
 
 func (f *orderFlags) add(c *cobra.Command) {
-	c.Flags().Uint32Var(&f.threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
-	c.Flags().StringSliceVar(&f.holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
-	c.Flags().Uint32Var(&f.tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
-	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
+	f.addShape(c)
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label NAME=VALUE that policies see; may be repeated")
 	c.Flags().StringVar(&f.owner, "owner", "", "who answers for it: a person, a team, an address")
 	c.Flags().StringVar(&f.expires, "not-after", "", "when it expires, as 2028-04-01 or 2028-04-01T09:00:00+09:00 (default: never)")
 	c.Flags().StringVar(&f.notBefore, "not-before", "", "when it becomes active, as 2027-04-01 or 2027-04-01T09:00:00+09:00 (default: at its birth)")
+}
+
+// addShape adds those that say who holds a key, and how many it takes.
+func (f *orderFlags) addShape(c *cobra.Command) {
+	c.Flags().Uint32Var(&f.threshold, "threshold", 0, "how many holders it takes to open (default: as the root key)")
+	c.Flags().StringSliceVar(&f.holders, "holders", nil, "node ids that hold it, in order (default: as the root key)")
+	c.Flags().Uint32Var(&f.tolerate, "tolerate", 1, "how many may lie or be silent at its birth (0 only if all are needed)")
+	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase of the birth waits for a silent holder")
 }
 
 // order is what the flags say, and the rest as for the cluster's root key.

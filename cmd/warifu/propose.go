@@ -49,6 +49,17 @@ func (a *app) proposeCommand() *cobra.Command {
 	for _, v := range stateVerbs {
 		states = append(states, asProposal(a.stateCommand(v), "", v.name, "key "+v.name))
 	}
+	pool := a.poolCommand()
+	for _, c := range pool.Commands() {
+		if c.Name() == "show" {
+			pool.RemoveCommand(c)
+			continue
+		}
+		asProposal(c, "pool ", c.Name(), "pool "+c.Name())
+	}
+	pool.Short = "Propose to have keys born ahead, or to end that"
+	pool.Long = pool.Short + ".\n\n" + proposeLong
+	pool.Example = "  warifu propose pool set web --size 20 --custodian alice.custodian"
 	g := group("propose", "Put a change before the custodians, in the ledger", proposeLong,
 		"  warifu propose key photos --custodian alice.custodian\n  warifu propose policy --text policy.cedar --entities entities.json --custodian alice.custodian\n  warifu approve 6b1f... --custodian bob.custodian",
 		asProposal(a.policyPutCommand(), "", "policy", "policy put"),
@@ -59,6 +70,7 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.caPutCommand(), "", "ca", "ca put"),
 		revoke,
 		roster,
+		pool,
 		asProposal(a.sealCommand(), "", "seal", "seal"),
 		asProposal(a.liftCommand(), "", "lift", "lift"),
 		asProposal(a.custodianReplaceCommand(), "", "custodians", "custodian replace"),

@@ -51,6 +51,7 @@ enough independent nodes agree, and by nobody else.
 		a.submitCommand(),
 		a.policyCommand(),
 		a.keyCommand(),
+		a.poolCommand(),
 		a.caCommand(),
 		a.revokeCommand(),
 		a.sealCommand(),

@@ -108,6 +108,9 @@ It fails only if no node answers, and prints the table even then.`,
 				if more := len(keys) - 1; more > 0 {
 					fmt.Fprintf(w, "%s no less (warifu node list)\n", surviving(more))
 				}
+				if line := poolsLine(statuses); line != "" {
+					fmt.Fprintf(w, "\n%s\n", line)
+				}
 				if len(notes) > 0 {
 					fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
 				}

@@ -46,7 +46,7 @@ Submitting again is harmless: a change is taken once, and the answer is the same
 
 With --wait, after the order of a key, it returns when the key is born and enough
 of its holders have signed its record; after an order of new shares, when all the keys
-have them, and it shows how far it is.`,
+have them, and after that of a pool, when it is full, and it shows how far it is.`,
 		Example: "  warifu change submit photos.change --wait\n  warifu change submit policy.change --custodian alice.custodian",
 		Args:    exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -103,6 +103,7 @@ have them, and it shows how far it is.`,
 				Key  string `json:"key,omitempty"` // the born key's id
 
 				Renewed *api.RenewalSummary `json:"renewed,omitempty"`
+				Pool    *api.PoolSummary    `json:"pool,omitempty"`
 
 				InForce []string `json:"in_force,omitempty"` // of what denies: nodes that gave a receipt
 				Missing []string `json:"no_receipt,omitempty"`
@@ -133,6 +134,19 @@ have them, and it shows how far it is.`,
 				}
 				v.Renewed = r
 			}
+			if wait && change.Kind == authority.KindPool {
+				p, err := authority.ParsePool(change)
+				if err != nil {
+					return err
+				}
+				if p.Size > 0 {
+					ctx, cancel := context.WithTimeout(c.Context(), waiting)
+					defer cancel()
+					if v.Pool, err = a.waitPool(ctx, cluster, answer.ID); err != nil {
+						return fail(exitUnknownOutcome, "the order is taken at index %d, and the pool is not full yet: %w", answer.Index, err)
+					}
+				}
+			}
 			return a.show(v, func(w io.Writer) {
 				word := "taken"
 				if !v.Taken {
@@ -142,13 +156,16 @@ have them, and it shows how far it is.`,
 				if v.Renewed != nil {
 					facts(w, "keys", fmt.Sprint(v.Renewed.Total), "state", "new shares")
 				}
+				if v.Pool != nil {
+					facts(w, "pool", v.Pool.Name, "waiting", fmt.Sprintf("%d of %d", v.Pool.Waiting, v.Pool.Size))
+				}
 				if v.Key != "" {
 					facts(w, "key", v.Key, "state", "active")
 				}
 			})
 		},
 	}
-	c.Flags().BoolVar(&wait, "wait", false, "after the order of a key, or of new shares: wait until it is done")
+	c.Flags().BoolVar(&wait, "wait", false, "after the order of a key, of new shares or of a pool: wait until it is done")
 	c.Flags().DurationVar(&waiting, "wait-timeout", birthTimeout, "how long --wait waits")
 	a.addCallerFlags(c)
 	a.setTimeout(c, submitTimeout)

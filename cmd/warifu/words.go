@@ -40,6 +40,7 @@ type changeView struct {
 	KeyLabels *keyLabelsView `json:"key_labels,omitempty"`
 	Destroys  *destroyView   `json:"destroys,omitempty"`
 	Renewal   *renewalView   `json:"renewal,omitempty"`
+	Pool      *poolView      `json:"pool,omitempty"`
 
 	Membership *membershipView `json:"membership,omitempty"`
 	Adopts     *adoptView      `json:"adopts,omitempty"`
@@ -148,6 +149,11 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		var r *authority.Renewal
 		if r, err = authority.ParseRenewal(c); err == nil {
 			v.Renewal = viewRenewal(c.Kind, r, g)
+		}
+	case authority.KindPool:
+		var p *authority.Pool
+		if p, err = authority.ParsePool(c); err == nil {
+			v.Pool = viewPool(p, g)
 		}
 	case authority.KindNodeAdd, authority.KindNodeRemove, authority.KindNodeReplace:
 		v.Membership, err = viewMembership(c, g)
@@ -379,6 +385,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.Destroys.words(w)
 	case v.Renewal != nil:
 		v.Renewal.words(a, w)
+	case v.Pool != nil:
+		v.Pool.words(a, w)
 	case v.Membership != nil:
 		v.Membership.words(a, w)
 	case v.Adopts != nil:

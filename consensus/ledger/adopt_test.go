@@ -28,16 +28,25 @@ type heirs struct {
 
 // inherit loses a cluster with one key, and gives its custodians another one, whose root
 // key is born.
-func inherit(tb testing.TB) *heirs {
+func inherit(tb testing.TB) *heirs { return inheritAs(tb, false) }
+
+// inheritAs loses a key that was born by its own order, or in a pool.
+func inheritAs(tb testing.TB, pooled bool) *heirs {
 	tb.Helper()
 	h := &heirs{lost: newWorld(tb), shares: map[string]*group.Scalar{}}
 	a := h.lost
 	a.birth(a.rootOrder())
 	o := a.order("payroll")
 	o.Owner, o.RotateEvery = "ops", authority.MinEvery
-	order := a.sign(a.orderChange(o), 0, 1)
-	a.accept(order)
-	ses := a.open(order.ID())
+	var ses *ledger.Session
+	if pooled {
+		a.accept(a.sign(a.poolChange(poolOf(1)), 0, 1))
+		ses = a.beginPool("web")
+	} else {
+		order := a.sign(a.orderChange(o), 0, 1)
+		a.accept(order)
+		ses = a.open(order.ID())
+	}
 	a.run(ses.ID, dkg.PhaseConfirm)
 	for _, n := range o.Holders {
 		ready, err := a.parts[ses.ID][n].Step(a.s.Session(ses.ID).Board.View(), rand.Reader)
@@ -48,6 +57,9 @@ func inherit(tb testing.TB) *heirs {
 	}
 	a.postAll(ses.ID)
 	a.accept(a.say("n1", authority.KindActivate, authority.Activate{Session: ses.ID}))
+	if pooled {
+		a.take(o)
+	}
 	a.signedBy(a.s.KeyNamed("payroll"), "n1", "n4", "n5")
 	h.key = a.s.KeyNamed("payroll")
 
@@ -199,6 +211,60 @@ func TestAKeyOfALostClusterIsAdopted(t *testing.T) {
 		t.Errorf("a record of another public key: %v", err)
 	}
 	decodedAnywhere(t, h.world, 2)
+}
+
+// A key that the lost cluster took from a pool is adopted as any other: a record of it here
+// tells of the adoption, and of no pool.
+func TestAKeyThatCameFromAPoolIsAdopted(t *testing.T) {
+	h := inheritAs(t, true)
+	if h.key.Record.Pool == nil {
+		t.Fatal("the lost cluster took it from no pool")
+	}
+	h.birth(h.rootOrder())
+	h.accept(h.sign(h.poolChange(poolOf(1)), 0, 1))
+	h.fill("web")
+	waits := h.s.Pooled(h.s.Pool("web"))[0]
+	h.accept(h.adoption(h.adopts(), 0, 1))
+	if k := h.s.KeyNamed("payroll"); k == nil || k.ID != h.key.ID || k.Drawn != nil || h.s.PooledKey(waits.ID) == nil {
+		t.Fatalf("%+v: an adoption takes no key of a pool here", k)
+	}
+	k := h.reshare()
+	h.signedBy(k, "n1", "n2", "n4")
+	k = h.s.Key(k.ID)
+	signed := h.s.SignedRecord(k, &k.Epoch)
+	if r, err := signed.Verify(h.genesis); err != nil || r.Origin() != h.lost.genesis.Cluster || !bytes.Equal(r.Y, h.key.Record.Y) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for sentence, pool := range map[string]*authority.FromPool{
+		"the lost cluster's pool": h.key.Record.Pool,
+		"a pool of this cluster":  waits.Record.Pool,
+	} {
+		r := signed.Record
+		r.Pool = pool
+		h.disbelieved("a record of an adopted key that tells of "+sentence, r)
+	}
+	decodedAnywhere(t, h.world, 2)
+}
+
+// Of a key whose later version alone was adopted there is no first one here, nor a pool
+// that it came from.
+func TestALaterVersionAloneIsAdopted(t *testing.T) {
+	h := inherit(t)
+	a := h.lost
+	next := a.next(h.key.ID, 2)
+	a.accept(next)
+	second := a.birth(next.ID())
+	a.signedBy(second, "n1", "n2", "n3")
+	h.key = a.s.Key(h.key.ID)
+	h.birth(h.rootOrder())
+	h.accept(h.adoption(h.adopts(), 0, 1))
+	k := h.s.Key(h.key.ID)
+	if k.Version != 2 || h.s.KeyVersion(k.ID, 1) != nil {
+		t.Fatalf("%+v", k)
+	}
+	if signed := h.s.SignedRecord(k, &k.Epoch); signed.Pooled != 0 || signed.Record.Version != 2 {
+		t.Errorf("%+v", signed)
+	}
 }
 
 // Each rule of an adoption has one that breaks it.

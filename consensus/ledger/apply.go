@@ -230,7 +230,7 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := checkBase(c, api.Digest{}); err != nil {
 			return err
 		}
-		if err := s.takeOrder(d, c, id, raw); err != nil {
+		if err := s.takeOrder(d, index, c, id, raw); err != nil {
 			return err
 		}
 	case authority.KindRevoke, authority.KindSeal:
@@ -273,6 +273,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		if err := s.takeAdopt(d, index, c, e.Signatures, id, raw); err != nil {
 			return err
 		}
+	case authority.KindPool:
+		if err := s.takePool(d, c, id, raw); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("%w: of the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -301,7 +305,7 @@ func checkBase(c *authority.Change, inForce api.Digest) error {
 	return nil
 }
 
-func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []byte) error {
+func (s *State) takeOrder(d *draft, index uint64, c *authority.Change, id api.Digest, raw []byte) error {
 	o, err := authority.ParseOrder(c)
 	if err != nil {
 		return err
@@ -329,7 +333,12 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 		}
 		d.put(pathName+o.Name, &named{Order: id})
 	}
-	d.put(pathOrder+id.String(), &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(s.custody.chain.Len())})
+	ordered := &Ordered{Hash: id, Order: *o, Entry: bytes.Clone(raw), Custody: uint64(s.custody.chain.Len())}
+	if p, waited := s.fitting(o); waited != nil {
+		s.draw(d, index, ordered, p, waited)
+		return nil
+	}
+	d.put(pathOrder+id.String(), ordered)
 	return nil
 }
 
@@ -337,6 +346,9 @@ func (s *State) takeOrder(d *draft, c *authority.Change, id api.Digest, raw []by
 func (s *State) takeOpen(d *draft, index uint64, node string, b *authority.Open) error {
 	if r := s.Renewal(b.Order); r != nil {
 		return s.openRenewal(d, index, node, r, b.Attempt)
+	}
+	if p := s.PoolOf(b.Order); p != nil {
+		return s.openPool(d, index, node, p, b.Attempt)
 	}
 	o := s.OrderByHash(b.Order)
 	switch {
@@ -417,6 +429,12 @@ func (s *State) putBoard(d *draft, ses *Session, b *board.Board) {
 		putRenewal(d, &freed)
 		return
 	}
+	if p := s.PoolOf(ses.Order); p != nil {
+		freed := *p
+		freed.Live = api.Digest{}
+		d.put(pathPool+p.Body.Name, &freed)
+		return
+	}
 	freed := *s.OrderByHash(ses.Order)
 	freed.Live = api.Digest{}
 	d.put(pathOrder+freed.Hash.String(), &freed)
@@ -485,6 +503,9 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 	if len(ses.Keys) > 0 {
 		return s.activateRenewal(d, index, ses, done)
 	}
+	if p := s.PoolOf(ses.Order); p != nil {
+		return s.activatePool(d, ses, p, done)
+	}
 	o := s.OrderByHash(ses.Order)
 	id, version := o.Order.Bears(ses.ID)
 	key := &Key{
@@ -502,20 +523,25 @@ func (s *State) takeActivate(d *draft, index uint64, node string, a *authority.A
 	if err := key.public(s.genesis.Cluster, ses.Board); err != nil {
 		return err
 	}
+	s.putBoard(d, ses, done)
+	s.bringUp(d, o, key)
+	return nil
+}
+
+// bringUp puts a key that its order has now, with the life that the order gives it.
+func (s *State) bringUp(d *draft, o *Ordered, key *Key) {
 	if o.Order.RotateEvery != 0 {
 		key.Born = s.Time()
 	}
-	d.put(keyPath(id, version), key)
-	d.bear(id, o)
-	if version > 1 {
-		d.remove(pathRotation + id.String())
+	d.put(keyPath(key.ID, key.Version), key)
+	d.bear(key.ID, o)
+	if key.Version > 1 {
+		d.remove(pathRotation + key.ID.String())
 	}
-	s.period(d, o, id)
-	s.putBoard(d, ses, done)
+	s.period(d, o, key.ID)
 	born := *o
-	born.Live, born.Key = api.Digest{}, id
+	born.Live, born.Key = api.Digest{}, key.ID
 	d.put(pathOrder+o.Hash.String(), &born)
-	return nil
 }
 
 // takeRecords keeps a holder's signatures over the records of keys, all of them or none.

@@ -25,6 +25,9 @@
 // Where a key stands in its life is moved by changes, along one table; what stops a key
 // is a denial as well. What custodians say of a key stands beside it.
 //
+// A key may be born ahead, without a name, in a pool. It is none until the order of a key
+// takes it, with the entry of that order.
+//
 // A grant is kept as a node has put it, with signatures that nothing here can judge:
 // only the policy knows its approvers, and the policy is never parsed here. Form,
 // times and the number of a node's grants are.

@@ -100,6 +100,8 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathEnded:    decodeAs[ended],
 	pathDataset:  decodeAs[Datasets],
 	pathDatasets: decodeAs[datasetCount],
+	pathPool:     decodeAs[Pool],
+	pathPooled:   decodeAs[Pooled],
 }
 
 func decodeAs[V any, P interface {

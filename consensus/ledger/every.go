@@ -134,8 +134,8 @@ func (s *State) firstRun(o *Ordered, id api.KeyID) *authority.FirstRun {
 	}
 	r := s.KeyVersion(id, 1).Record
 	at := r.RosterVersion
-	if r.Epoch > 1 {
+	if r.Epoch > 1 || r.Pool != nil {
 		at = r.BornRoster
 	}
-	return &authority.FirstRun{RosterVersion: at, Attempt: r.Attempt, LinkBefore: r.LinkBefore}
+	return &authority.FirstRun{RosterVersion: at, Attempt: r.Attempt, LinkBefore: r.LinkBefore, Pool: r.Pool}
 }

@@ -26,6 +26,7 @@ type Key struct {
 	Born    int64 `cbor:"10,keyasint,omitempty"` // ledger time of its Activate, Unix milliseconds, where its order has a period
 
 	Adopted *Adopted `cbor:"11,keyasint,omitempty"` // where it was born in another cluster
+	Drawn   *Drawn   `cbor:"12,keyasint,omitempty"` // of a key that its order took from a pool; BornAt and Born are of then
 }
 
 // Epoch is one generation of a key's shares, as its ceremony left it.

@@ -113,6 +113,8 @@ var failures = []struct {
 	{ErrDying, "dying"},
 	{ErrNoDestroy, "no-destroy"},
 	{ErrNoKey, "no-key"},
+	{ErrManyPools, "too-many-pools"},
+	{authority.ErrPool, "pool"},
 	{authority.ErrKeyLife, "key-life"},
 	{authority.ErrDestroy, "destroy"},
 	{ErrTooManyRenewals, "too-many-renewals"},

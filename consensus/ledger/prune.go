@@ -15,6 +15,7 @@ import (
 //	a proposal            a day past its not-after: until then votes on it are refused by that name
 //	a grant               a day past its window
 //	a run of a ceremony   a day after it was opened, if it is over
+//	a key in a pool       until the life is over that the pool's order gives it
 //
 // All of it is by ledger time, so that every node forgets the same at the same
 // entry. Whatever asks the state is answered as if what is past were gone already:

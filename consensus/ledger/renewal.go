@@ -192,7 +192,8 @@ func (s *State) SignedRecord(k *Key, e *Epoch) *authority.SignedRecord {
 	if len(e.Record.Reshared) > 0 {
 		out.Reordered = e.Custody
 	}
-	out.Succession = s.SuccessionTo(max(ordered, out.Reordered), e.Record.RosterVersion)
+	out.Pooled = s.pooledAfter(k.ID)
+	out.Succession = s.SuccessionTo(max(ordered, out.Reordered, out.Pooled), e.Record.RosterVersion)
 	return out
 }
 
@@ -234,6 +235,9 @@ func (s *State) Runs(ses *Session) bool {
 	if r := get[*Renewal](s, pathRenewal+ses.Order.String()); r != nil {
 		return r.Live == ses.ID
 	}
+	if p := s.PoolOf(ses.Order); p != nil {
+		return p.Live == ses.ID
+	}
 	o := s.OrderByHash(ses.Order)
 	return o != nil && o.Live == ses.ID
 }
@@ -270,6 +274,9 @@ func (s *State) takeRenewal(d *draft, index uint64, c *authority.Change, id api.
 		r.Ended = index
 	}
 	putRenewal(d, r)
+	if len(b.Keys) == 0 {
+		return s.drainPools(d)
+	}
 	return nil
 }
 

@@ -236,6 +236,9 @@ func (s *State) takeMembership(d *draft, index uint64, c *authority.Change, id a
 	if err := s.succeeded(d, index, c, id, raw); err != nil {
 		return err
 	}
+	if err := s.leavePools(d); err != nil {
+		return err
+	}
 	switch {
 	case m.Undo && d.s.NodeByID(m.Leaver) == nil:
 		d.forget(m.Leaver)

@@ -65,5 +65,5 @@ func (s *State) takeStanding(d *draft, index uint64, b *authority.Standing, id a
 	}
 	d.put(pathRotated, &rotated{Time: s.Time()})
 	putRenewal(d, r)
-	return nil
+	return s.drainPools(d)
 }

@@ -48,6 +48,8 @@ const (
 	pathRotated  = "rotated"   // → *rotated
 	pathDataset  = "dataset/"  // + id of the key → *Datasets
 	pathDatasets = "datasets"  // → *datasetCount
+	pathPool     = "pool/"     // + name → *Pool
+	pathPooled   = "pooled/"   // + id of the key → *Pooled
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes

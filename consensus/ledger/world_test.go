@@ -267,9 +267,13 @@ func (w *world) run(session api.Digest, until dkg.Phase, silent ...string) {
 }
 
 func (w *world) holders(session api.Digest, silent ...string) []string {
+	all := w.s.Session(session).Participants
+	if o := w.s.OrderByHash(w.s.Session(session).Order); o != nil {
+		all = o.Order.Holders
+	}
 	var out []string
 next:
-	for _, h := range w.s.OrderByHash(w.s.Session(session).Order).Order.Holders {
+	for _, h := range all {
 		for _, s := range silent {
 			if s == h {
 				continue next

@@ -49,6 +49,7 @@ const (
 	Receipt        Tag = "warifu/v1/ceremony/share-receipt"
 	ReceiptNonce   Tag = "warifu/v1/ceremony/share-receipt/nonce"
 	KeyID          Tag = "warifu/v1/key-id"
+	PooledKey      Tag = "warifu/v1/key-id/pooled"
 	NextVersion    Tag = "warifu/v1/ceremony/next-version"
 	KeyRecord      Tag = "warifu/v1/key-record"
 )

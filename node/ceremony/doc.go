@@ -8,6 +8,8 @@
 // afterwards. A node that
 // was killed goes on from what it sealed and posts the same bytes again.
 //
+// What custodians want to have ahead, it fills up by itself: pools of keys without names.
+//
 // One goroutine of the node owns a [Driver]; it reads states and posts entries,
 // and holds no other thing that another goroutine could see.
 package ceremony

@@ -73,7 +73,8 @@ type Driver struct {
 	forgot   atomic.Uint64        // see Forgotten
 	since    map[string]time.Time // when something was first seen to be possible
 	sent     map[string]time.Time // when it was last posted
-	rest     rest
+	renewed  rest                 // of runs that gave keys new shares
+	filled   rest                 // of runs that filled pools
 }
 
 // run is one session in which this node takes part.
@@ -105,6 +106,7 @@ func (d *Driver) Step(ctx context.Context, s *ledger.State) {
 	for _, o := range d.births(s) {
 		d.heed(ctx, o.Hash, o.Live, d.stepOrder(ctx, s, o, sharing.Index(o.Order.IndexOf(d.cfg.Node))))
 	}
+	d.stepPools(ctx, s)
 	d.stepRenewals(ctx, s)
 	d.signRecords(ctx, s)
 	d.forget(s)
@@ -403,6 +405,9 @@ func (d *Driver) sweep(s *ledger.State) error {
 	live := map[string]bool{}
 	for _, o := range s.Orders() {
 		live[hsmLabel(o.Live)] = true
+	}
+	for _, p := range s.Pools() {
+		live[hsmLabel(p.Live)] = true
 	}
 	for _, r := range s.Renewals() {
 		live[hsmLabel(r.Live)] = true

@@ -150,7 +150,13 @@ func (s *stage) start(node string, log *slog.Logger) {
 		},
 		Confirm: func(_ context.Context, now *ledger.State, ses *ledger.Session, index sharing.Index, shares []*group.Scalar) error {
 			var keys []api.KeyID
-			if len(ses.Keys) == 0 {
+			pool := now.PoolOf(ses.Order) != nil
+			for i := range shares {
+				if pool {
+					keys = append(keys, authority.PooledKeyID(ses.ID, uint32(i+1)))
+				}
+			}
+			if len(ses.Keys) == 0 && !pool {
 				key, _ := now.OrderByHash(ses.Order).Order.Bears(ses.ID)
 				keys = append(keys, key)
 			}

@@ -87,23 +87,23 @@ func (d *Driver) signsNow(k *ledger.Key) bool {
 	return d.cfg.Now().Sub(first) >= time.Duration(before)*patience
 }
 
-// rest is the pace of the runs of refreshes and reshares, as this node sees them.
+// rest is the pace of runs that come one after another, as this node sees them: of those
+// of refreshes and reshares, or of those that fill pools.
 type rest struct {
 	since time.Time // when the run that goes on was first seen; zero when none does
 	until time.Time // when the next may be opened
 }
 
-// rested takes in which run goes on, or nil, and says whether the next one may be opened.
-// A run of many keys that took long, since the machine has other things to do, is followed
-// by a longer rest.
-func (d *Driver) rested(running *ledger.Session) bool {
-	now, many := d.cfg.Now(), running != nil && len(running.Keys) > small
-	switch {
-	case many && d.rest.since.IsZero():
-		d.rest.since = now
-	case !many && !d.rest.since.IsZero():
-		d.rest.until = now.Add(min((share-1)*now.Sub(d.rest.since), longestRest))
-		d.rest.since = time.Time{}
+// rested takes in how many keys the run is of that goes on, none where none does, and says
+// whether the next one may be opened. A run of many keys that took long, since the machine
+// has other things to do, is followed by a longer rest.
+func (r *rest) rested(now time.Time, keys int) bool {
+	switch many := keys > small; {
+	case many && r.since.IsZero():
+		r.since = now
+	case !many && !r.since.IsZero():
+		r.until = now.Add(min((share-1)*now.Sub(r.since), longestRest))
+		r.since = time.Time{}
 	}
-	return running == nil && !now.Before(d.rest.until)
+	return keys == 0 && !now.Before(r.until)
 }

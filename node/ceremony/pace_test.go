@@ -111,33 +111,32 @@ func TestASilentHolderHoldsUpTheOthersForAMoment(t *testing.T) {
 
 // The rest after a run is as long as runs may take, and bounded; few keys need none.
 func TestTheRestAfterARun(t *testing.T) {
-	many, few := &ledger.Session{Keys: make([]ledger.KeyVersion, small+1)}, &ledger.Session{Keys: make([]ledger.KeyVersion, small)}
 	for _, c := range []struct {
-		run  *ledger.Session
+		keys int
 		took time.Duration
 		rest time.Duration
 	}{
-		{many, time.Second, (share - 1) * time.Second},
-		{many, time.Hour, longestRest},
-		{few, time.Second, 0},
+		{small + 1, time.Second, (share - 1) * time.Second},
+		{small + 1, time.Hour, longestRest},
+		{small, time.Second, 0},
 	} {
-		t.Run(fmt.Sprint(len(c.run.Keys), " keys in ", c.took), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.keys, " keys in ", c.took), func(t *testing.T) {
 			now := time.Unix(1000, 0)
-			d := New(Config{Now: func() time.Time { return now }})
-			if !d.rested(nil) {
+			var r rest
+			if !r.rested(now, 0) {
 				t.Error("the first run waits")
 			}
-			if d.rested(c.run) {
+			if r.rested(now, c.keys) {
 				t.Error("a run is opened beside another")
 			}
 			now = now.Add(c.took)
-			if got := d.rested(nil); got != (c.rest == 0) {
+			if got := r.rested(now, 0); got != (c.rest == 0) {
 				t.Errorf("right after the run: %v", got)
 			}
-			if now = now.Add(c.rest - 1); c.rest > 0 && d.rested(nil) {
+			if now = now.Add(c.rest - 1); c.rest > 0 && r.rested(now, 0) {
 				t.Error("the rest is shorter")
 			}
-			if now = now.Add(1); !d.rested(nil) {
+			if now = now.Add(1); !r.rested(now, 0) {
 				t.Error("the rest is longer")
 			}
 		})

@@ -21,20 +21,20 @@ func (d *Driver) stepRenewals(ctx context.Context, s *ledger.State) {
 	slices.SortFunc(renewals, func(a, b *ledger.Renewal) int {
 		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Index, b.Index))
 	})
-	var running *ledger.Session
+	running := 0 // keys in the run that goes on
 	for _, r := range renewals {
 		if r.Live.IsZero() {
 			continue
 		}
 		ses := s.Session(r.Live)
 		if !s.Expired(ses) {
-			running = ses
+			running = len(ses.Keys)
 		}
 		if ses.PlaceOf(d.cfg.Node) > 0 {
 			d.heed(ctx, r.Order, r.Live, d.stepSession(ctx, s, ses, fmt.Sprintf("%s of %d", r.Kind, len(ses.Keys))))
 		}
 	}
-	if d.rested(running) {
+	if d.renewed.rested(d.cfg.Now(), running) {
 		d.openNext(ctx, s, renewals)
 	}
 	d.repair(ctx, s)

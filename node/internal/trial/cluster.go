@@ -217,15 +217,38 @@ func (c *Cluster) Bear(o *ledger.Ordered) *Born {
 	id := c.State().OrderByHash(o.Hash).Live
 	shares, sets := c.run(id, o.Order.Holders, nil)
 	born, _ := o.Order.Bears(id)
-	return &Born{Key: c.State().Key(born), Shares: shares, Sets: sets}
+	return &Born{Key: c.State().Key(born), Shares: firsts(shares), Sets: sets}
+}
+
+// Fill runs the ceremony of a pool with honest holders to its end, and returns the run
+// with each holder's shares of its keys.
+func (c *Cluster) Fill(pool string) (session api.Digest, shares [][]*group.Scalar) {
+	c.TB.Helper()
+	p := c.State().Pool(pool)
+	c.must(c.Say(p.Body.Holders[0], authority.KindOpen, authority.Open{Order: p.Order, Attempt: p.Attempt + 1}))
+	session = c.State().Pool(pool).Live
+	shares, _ = c.run(session, p.Body.Holders, nil)
+	return session, shares
+}
+
+// firsts are the shares of a run's first key, by holder.
+func firsts(shares [][]*group.Scalar) (out []*group.Scalar) {
+	for _, list := range shares {
+		var first *group.Scalar // none of a symmetric key
+		if len(list) > 0 {
+			first = list[0]
+		}
+		out = append(out, first)
+	}
+	return out
 }
 
 // run takes a session to its end with honest participants, who may have an old share of
-// the one key that it is about.
-func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) ([]*group.Scalar, []*tprf.Share) {
+// the one key that it is about. It returns the shares of each.
+func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) ([][]*group.Scalar, []*tprf.Share) {
 	c.TB.Helper()
 	participants := make([]*dkg.Participant, len(nodes))
-	shares, sets := make([]*group.Scalar, len(nodes)), make([]*tprf.Share, len(nodes))
+	shares, sets := make([][]*group.Scalar, len(nodes)), make([]*tprf.Share, len(nodes))
 	for i := range participants {
 		var before []*group.Scalar
 		if old != nil {
@@ -241,7 +264,7 @@ func (c *Cluster) run(id api.Digest, nodes []string, old []*group.Scalar) ([]*gr
 			ready, err := p.Step(view, rand.Reader)
 			c.must(err)
 			if ready.Shares != nil {
-				shares[i] = ready.Shares[0]
+				shares[i] = ready.Shares
 			}
 			sets[i] = ready.Sets
 			c.must(c.Say(nodes[i], authority.KindPost, authority.Post{Session: id, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}))
@@ -258,7 +281,7 @@ func (c *Cluster) Refresh(b *Born) *Born {
 	r := c.State().Renewals()[0]
 	c.must(c.Say(b.Key.Holders[0], authority.KindOpen, authority.Open{Order: r.Order, Attempt: 1}))
 	shares, _ := c.run(c.State().Renewal(r.Order).Live, b.Key.Holders, b.Shares)
-	return &Born{Key: c.State().Key(b.Key.ID), Shares: shares}
+	return &Born{Key: c.State().Key(b.Key.ID), Shares: firsts(shares)}
 }
 
 // BearRoot bears the root key.
