@@ -16,16 +16,31 @@ import (
 
 func symmetric(o *authority.Order) { o.Purpose = authority.PurposeEncrypt }
 
-// bornSymmetric is a cluster with a symmetric key, payroll.
-func bornSymmetric(t *testing.T, silent ...string) (*world, api.KeyID) {
+// orderSymmetric is a cluster in which a symmetric key is ordered, payroll.
+func orderSymmetric(t *testing.T) (*world, api.Digest) {
 	t.Helper()
 	w := newWorld(t)
 	w.birth(w.rootOrder())
-	o := w.order("payroll")
-	symmetric(&o)
-	order := w.sign(w.orderChange(o), 0, 1)
-	w.accept(order)
-	return w, w.birth(order.ID(), silent...).ID
+	return w, w.ordered("payroll", symmetric)
+}
+
+// ordered orders a key, and returns the order.
+func (w *world) ordered(name string, alter ...func(*authority.Order)) api.Digest {
+	w.Helper()
+	o := w.order(name)
+	for _, a := range alter {
+		a(&o)
+	}
+	e := w.sign(w.orderChange(o), 0, 1)
+	w.accept(e)
+	return e.ID()
+}
+
+// bornSymmetric is a cluster with a symmetric key, payroll.
+func bornSymmetric(t *testing.T, silent ...string) (*world, api.KeyID) {
+	t.Helper()
+	w, order := orderSymmetric(t)
+	return w, w.birth(order, silent...).ID
 }
 
 // shareOf is what a holder has in the end.
@@ -73,13 +88,8 @@ func TestASymmetricKeyIsBornAndItsRecordIsBelieved(t *testing.T) {
 
 // The state comes back whole from every step of a symmetric birth.
 func TestASymmetricBirthIsDecodedAtEachStep(t *testing.T) {
-	w := newWorld(t)
-	w.birth(w.rootOrder())
-	o := w.order("payroll")
-	symmetric(&o)
-	order := w.sign(w.orderChange(o), 0, 1)
-	w.accept(order)
-	ses := w.open(order.ID())
+	w, order := orderSymmetric(t)
+	ses := w.open(order)
 	for w.phase(ses.ID) < dkg.PhaseConfirm {
 		w.postAll(ses.ID)
 		decodedAnywhere(t, w, 2)
@@ -138,13 +148,8 @@ func TestTheNextVersionOfASymmetricKeyIsIndependent(t *testing.T) {
 // A receipt that differs from the others ends the session, frees its order, and leaves
 // nothing that is used; the next attempt has another id.
 func TestAWrongReceiptOfASymmetricKeyEndsTheAttempt(t *testing.T) {
-	w := newWorld(t)
-	w.birth(w.rootOrder())
-	o := w.order("payroll")
-	symmetric(&o)
-	order := w.sign(w.orderChange(o), 0, 1)
-	w.accept(order)
-	ses := w.open(order.ID())
+	w, order := orderSymmetric(t)
+	ses := w.open(order)
 	w.run(ses.ID, dkg.PhaseConfirm)
 	ready, err := w.parts[ses.ID]["n3"].Step(w.s.Session(ses.ID).Board.View(), nil)
 	if err != nil {
@@ -167,7 +172,7 @@ func TestAWrongReceiptOfASymmetricKeyEndsTheAttempt(t *testing.T) {
 	if w.s.KeyNamed("payroll") != nil || len(w.s.Keys()) != 1 {
 		t.Error("a key came of it")
 	}
-	if k := w.birth(order.ID()); k.Session == ses.ID || k.ID == authority.KeyIDOf(ses.ID) {
+	if k := w.birth(order); k.Session == ses.ID || k.ID == authority.KeyIDOf(ses.ID) {
 		t.Error("the second attempt is the first")
 	}
 }
@@ -196,12 +201,7 @@ func TestASymmetricKeyIsGoneWithOneSet(t *testing.T) {
 func TestAHolderOfASymmetricKeyLeavesByANewVersion(t *testing.T) {
 	w := newWorldOf(t, 6, 5, 3)
 	w.birth(w.rootOrder())
-	o := w.order("payroll")
-	symmetric(&o)
-	o.Holders = []string{"n6", "n1", "n2", "n3"}
-	order := w.sign(w.orderChange(o), 0, 1)
-	w.accept(order)
-	id := w.birth(order.ID()).ID
+	id := w.birth(w.ordered("payroll", symmetric, func(o *authority.Order) { o.Holders = []string{"n6", "n1", "n2", "n3"} })).ID
 	holds := func(want bool, when string) {
 		t.Helper()
 		if got := slices.Contains(w.s.Holding("n6"), "payroll"); got != want {

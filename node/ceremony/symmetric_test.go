@@ -33,6 +33,14 @@ func (s *stage) keepSets() map[string]map[[32]byte]*tprf.Share {
 	return kept
 }
 
+// symmetricStage is a stage with a root key, whose drivers keep their set keys.
+func symmetricStage(s *stage) (*stage, map[string]map[[32]byte]*tprf.Share) {
+	s.t.Helper()
+	kept := s.keepSets()
+	s.until("the root key is born", s.rootBorn, all...)
+	return s, kept
+}
+
 func (s *stage) orderSymmetric(name string) func() bool {
 	s.t.Helper()
 	if r := s.Apply(s.OrderSymmetric(name)); r.Err != nil {
@@ -51,9 +59,7 @@ func checkSets(t *testing.T, k *ledger.Key, kept map[string]map[[32]byte]*tprf.S
 }
 
 func TestABirthOfASymmetricKey(t *testing.T) {
-	s := newStage(t)
-	kept := s.keepSets()
-	s.until("the root key is born", s.rootBorn, all...)
+	s, kept := symmetricStage(newStage(t))
 	s.until("the key demo is born and signed", s.orderSymmetric("demo"), all...)
 	checkSets(t, s.State().KeyNamed("demo"), kept, all...)
 	s.checkGone(all...)
@@ -67,9 +73,7 @@ func TestABirthOfASymmetricKey(t *testing.T) {
 func TestAKillAtEachSubmissionEndsInTheSameSymmetricBirth(t *testing.T) {
 	for _, f := range []fault{failed, unanswered} {
 		t.Run([]string{failed: "failed", unanswered: "failed, but persisted"}[f], func(t *testing.T) {
-			s := newStage(t)
-			kept := s.keepSets()
-			s.until("the root key is born", s.rootBorn, all...)
+			s, kept := symmetricStage(newStage(t))
 			killed, bodies := map[string]bool{}, map[string][]byte{}
 			s.fault = func(node, kind string, body any) fault {
 				name := node + " " + kind
@@ -110,9 +114,7 @@ func TestAKillAtEachSubmissionEndsInTheSameSymmetricBirth(t *testing.T) {
 
 // The receipt is not posted before the set keys are durable.
 func TestNoReceiptWithoutDurableSetKeys(t *testing.T) {
-	s := newStage(t)
-	kept := s.keepSets()
-	s.until("the root key is born", s.rootBorn, all...)
+	s, kept := symmetricStage(newStage(t))
 	s.posts = nil
 	born := s.orderSymmetric("demo")
 	keep := s.drivers["n3"].cfg.ConfirmSets
@@ -134,9 +136,7 @@ func TestNoReceiptWithoutDurableSetKeys(t *testing.T) {
 // A wrong receipt ends the attempt; the nodes' logs say who said what, and the next
 // attempt bears the key.
 func TestAnAttemptWithAWrongReceiptIsFollowedByAnother(t *testing.T) {
-	s := newStageOf(t, 2, 3)
-	kept := s.keepSets()
-	s.until("the root key is born", s.rootBorn, all...)
+	s, kept := symmetricStage(newStageOf(t, 2, 3))
 	var log strings.Builder
 	s.drivers["n1"].cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	born := s.orderSymmetric("demo")
