@@ -74,7 +74,8 @@ var rooms = []struct {
 	{"proofs", false, []string{"bench"}},
 	{"internal/dealt", false, []string{"authority", "sharing/dkg"}}, // for tests
 	{"internal/disk", true, nil},
-	{"internal/failpoint", true, nil}, // without its build tag
+	{"internal/failpoint", true, nil},                                              // without its build tag
+	{"internal/plunder", false, []string{"api", "hsm", "sharing", "sharing/tprf"}}, // for tests
 	{"internal/ports", false, nil},
 	{"internal/secret", true, nil},
 	{"internal/spoken", true, nil},

@@ -2,30 +2,23 @@ package warifutest_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"warifu.dev/api"
 	"warifu.dev/client"
 	"warifu.dev/hsm/soft"
-	"warifu.dev/internal/tag"
-	"warifu.dev/internal/wire"
+	"warifu.dev/internal/plunder"
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
 	"warifu.dev/warifutest"
 )
 
-// thief opens what nodes have on their disks with their tokens, from the files as their
-// format is written down, and by none of the nodes' own code. It opens each keyring with
+// thief opens what nodes have on their disks with their tokens. It opens each keyring with
 // every root share and every salt that it finds anywhere, also those of other
 // generations: the root share that lives today is in what today's token opens.
 type thief struct {
@@ -93,102 +86,29 @@ func (t *thief) all(tokens, dirs []at) (out []haul) {
 // of takes what these directories and these tokens give of one node.
 func (t *thief) of(id string, tokens, dirs []at) (out []haul) {
 	t.s.Helper()
-	cluster, node := t.s.Genesis().Cluster, []byte(id)
-	type ring struct {
-		g, epoch uint64
-		sealed   []byte
-	}
-	var rings []ring
-	var roots, salts [][]byte
-	for _, dir := range dirs {
-		names, err := filepath.Glob(filepath.Join(dir(id), "root-*.sealed"))
+	node := plunder.Node{Cluster: t.s.Genesis().Cluster, ID: id}
+	var roots []plunder.Root
+	for _, token := range tokens {
+		private(t.s, token(id))
+		dev, err := soft.Open(soft.Config{Dir: token(id), Log: slog.New(slog.DiscardHandler)})
 		t.s.must(err)
-		for _, name := range names {
-			var f struct {
-				Format     uint32 `cbor:"1,keyasint"`
-				Generation uint64 `cbor:"2,keyasint"`
-				Epoch      uint64 `cbor:"3,keyasint"`
-				Blob       []byte `cbor:"4,keyasint"`
-				Locked     bool   `cbor:"5,keyasint,omitempty"`
-			}
-			b, err := os.ReadFile(name)
+		for _, dir := range dirs {
+			some, err := node.Roots(dir(id), dev)
 			t.s.must(err)
-			t.s.must(wire.Decode(b, &f))
-			sealed, err := os.ReadFile(strings.Replace(name, "root-", "keyring-", 1))
-			t.s.must(err)
-			rings = append(rings, ring{f.Generation, f.Epoch, sealed})
-			aad := tag.List(tag.SealedBlob, cluster[:], node, []byte("root"), tag.Uint64(f.Epoch), tag.Uint64(f.Generation), nil)
-			for _, token := range tokens {
-				private(t.s, token(id))
-				dev, err := soft.Open(soft.Config{Dir: token(id), Log: slog.New(slog.DiscardHandler)})
-				t.s.must(err)
-				labels, err := dev.Labels()
-				t.s.must(err)
-				for _, label := range labels {
-					plain, err := dev.Open(label, f.Blob, aad)
-					if err != nil {
-						continue
-					}
-					var root struct {
-						Session api.Digest `cbor:"1,keyasint"`
-						Index   uint32     `cbor:"2,keyasint"`
-						Share   []byte     `cbor:"3,keyasint"`
-						Salt    []byte     `cbor:"4,keyasint"`
-					}
-					t.s.must(wire.Decode(plain.Reveal(), &root))
-					roots, salts = append(roots, root.Share), append(salts, root.Salt)
-				}
-				t.s.must(dev.Close())
-			}
+			roots = append(roots, some...)
 		}
+		t.s.must(dev.Close())
 	}
-	for _, r := range rings {
-		for _, root := range roots {
-			for _, salt := range salts {
-				key, err := hkdf.Key(sha256.New, root, salt, string(tag.List(tag.KeyringKey, cluster[:], node, tag.Uint64(r.g))), 32)
-				t.s.must(err)
-				block, err := aes.NewCipher(key)
-				t.s.must(err)
-				aead, err := cipher.NewGCMWithRandomNonce(block)
-				t.s.must(err)
-				plain, err := aead.Open(nil, nil, r.sealed, tag.List(tag.KeyringBlob, cluster[:], node, tag.Uint64(r.epoch), tag.Uint64(r.g)))
-				if err != nil {
-					continue
-				}
-				for _, h := range t.shares(plain) {
-					h.node = id
-					if !slices.ContainsFunc(out, func(o haul) bool { return o.epoch == h.epoch }) {
-						out = append(out, h)
-					}
-				}
+	for _, dir := range dirs {
+		shares, err := node.Shares(dir(id), roots)
+		t.s.must(err)
+		for _, one := range shares {
+			if one.Key != t.key.ID() || slices.ContainsFunc(out, func(o haul) bool { return o.epoch == one.Epoch }) {
+				continue
 			}
-		}
-	}
-	return out
-}
-
-// shares are those of the key that a keyring holds.
-func (t *thief) shares(plain []byte) (out []haul) {
-	t.s.Helper()
-	var ring struct {
-		Format uint32 `cbor:"1,keyasint"`
-		Shares []struct {
-			Key         api.KeyID  `cbor:"1,keyasint"`
-			Version     uint32     `cbor:"2,keyasint"`
-			Epoch       uint64     `cbor:"3,keyasint"`
-			Index       uint32     `cbor:"4,keyasint"`
-			Scalar      []byte     `cbor:"5,keyasint"`
-			Endorsement []byte     `cbor:"6,keyasint"`
-			Session     api.Digest `cbor:"7,keyasint"`
-			Opened      uint64     `cbor:"8,keyasint,omitempty"`
-		} `cbor:"2,keyasint,omitempty"`
-	}
-	t.s.must(wire.Decode(plain, &ring))
-	for _, one := range ring.Shares {
-		if one.Key == t.key.ID() {
 			x, err := group.DecodeScalar(one.Scalar)
 			t.s.must(err)
-			out = append(out, haul{epoch: one.Epoch, index: sharing.Index(one.Index), share: x})
+			out = append(out, haul{id, one.Epoch, one.Index, x})
 		}
 	}
 	return out

@@ -15,9 +15,14 @@ import (
 	"testing"
 
 	"warifu.dev/api"
+	"warifu.dev/authority"
 	"warifu.dev/bench/cluster"
 	"warifu.dev/client"
 	"warifu.dev/internal/secret"
+	"warifu.dev/internal/wire"
+	"warifu.dev/policy"
+	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 // capture keeps every packet that passed a relay.
@@ -51,6 +56,7 @@ func TestSecretsStayApart(t *testing.T) {
 	seen := &capture{packets: map[cluster.Channel][][]byte{}}
 	c, key, cl := start(t, cluster.Config{Tap: seen.tap})
 	envelopes, deks := unwrapSome(t, key, cl, 24)
+	tally, items, inside := encryptSome(t, c, cl, 8)
 
 	canary := newCanary(t)
 	planted := newScanner([]secretBytes{canary})
@@ -69,17 +75,24 @@ func TestSecretsStayApart(t *testing.T) {
 	}
 	var loots []*loot
 	for _, id := range c.IDs() {
-		l, err := plunder(c, id, key.ID())
+		l, err := take(c, id, key.ID(), tally.ID())
 		if err != nil {
 			t.Fatal(err)
 		}
 		loots = append(loots, l)
 	}
 	t.Run("two nodes open nothing, any three do", func(t *testing.T) {
-		checkAttack(t, key, loots, envelopes[0], trialContext, deks[0])
+		checkAttack(t, key, loots, tdh2.ErrNotOpened, deks[0], func(loots []*loot) ([]byte, error) {
+			return attack(key, loots, envelopes[0], trialContext)
+		})
+	})
+	t.Run("the keys of two nodes' sets open nothing, those of any three do", func(t *testing.T) {
+		checkAttack(t, tally, loots, tprf.ErrNotOpened, inside[0], func(loots []*loot) ([]byte, error) {
+			return attackSymmetric(tally, loots, items[0], trialContext)
+		})
 	})
 
-	secrets := everySecret(t, c, key, loots, deks)
+	secrets := everySecret(t, c, key, loots, slices.Concat(deks, inside))
 	scan := newScanner(secrets)
 	total := 0
 	for _, id := range c.IDs() {
@@ -205,6 +218,46 @@ func unwrapSome(t *testing.T, key *client.Key, cl *client.Client, n int) (envelo
 	return envelopes, deks
 }
 
+// encryptSome has a symmetric key born, encrypts data keys under it and has them opened.
+func encryptSome(t *testing.T, c *cluster.Cluster, cl *client.Client, n int) (key *client.Key, items, deks [][]byte) {
+	t.Helper()
+	ctx := within(t, patience)
+	err := c.PutPolicy(ctx, policy.Document{
+		Format:   policy.Format,
+		Text:     `permit (principal == Warifu::Principal::"` + cluster.AppURI + `", action, resource);`,
+		Entities: `[{"uid": {"type": "Warifu::Principal", "id": "` + cluster.AppURI + `"}, "parents": [], "attrs": {}}]`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := c.Genesis().Root
+	order.Purpose, order.Name = authority.PurposeEncrypt, "tally"
+	if _, err := c.Submit(ctx, authority.KindKey, wire.Encode(order), api.Digest{}); err != nil {
+		t.Fatal(err)
+	}
+	if key, err = cl.WaitKey(ctx, order.Name); err != nil {
+		t.Fatal(err)
+	}
+	var asked []client.Item
+	for i := range n {
+		dek := make([]byte, 32)
+		rand.Read(dek)
+		var e []byte
+		eventually(t, fmt.Sprintf("the data key %d is encrypted", i), func() bool {
+			e, err = cl.Encrypt(ctx, key, trialContext, secret.Clone(dek), "the test asks")
+			return err == nil
+		})
+		items, deks = append(items, e), append(deks, dek)
+		asked = append(asked, client.Item{Envelope: e, Context: trialContext})
+	}
+	for i, r := range cl.UnwrapBatch(ctx, asked, "the test asks") {
+		if r.Err != nil || !r.DEK.Equal(secret.Clone(deks[i])) {
+			t.Fatalf("data key %d came back different: %v", i, r.Err)
+		}
+	}
+	return key, items, deks
+}
+
 // everySecret lists all that no node's disk and no packet may hold in the clear.
 func everySecret(t *testing.T, c *cluster.Cluster, key *client.Key, loots []*loot, deks [][]byte) []secretBytes {
 	t.Helper()
@@ -233,8 +286,13 @@ func everySecret(t *testing.T, c *cluster.Cluster, key *client.Key, loots []*loo
 		add("root share of "+l.node, l.root)
 		add("keyring salt of "+l.node, l.salt)
 		add("keyring key of "+l.node, l.ringKey)
-		add("share of the named key of "+l.node, l.key)
-		add("endorsement key of "+l.node, l.endorsement)
+		add("share of the named key of "+l.node, l.shares[0].Scalar)
+		for _, of := range l.shares {
+			add("endorsement key of "+l.node, of.Endorsement)
+		}
+		for k := range slices.Chunk(l.shares[1].Sets.Bytes().Reveal(), tprf.SetKeySize) {
+			add("set key of "+l.node, k)
+		}
 	}
 	for i, dek := range deks {
 		add(fmt.Sprintf("data key %d", i), dek)
