@@ -7,7 +7,8 @@ import (
 )
 
 // R11: each tag of the table says one thing, so it stands in one place of the
-// house, and none is left over. What shows signatures names their tags again.
+// house, and none is left over. What shows signatures names their tags again, and so does
+// what opens seals in the place of a thief.
 func TestEachTagHasOneUse(t *testing.T) {
 	roomsOf := map[string]map[string]bool{}
 	walkSource(t, func(room string, f *ast.File, isTest bool) {
@@ -27,7 +28,7 @@ func TestEachTagHasOneUse(t *testing.T) {
 		t.Fatalf("only %d tags were found", len(roomsOf))
 	}
 	walkSource(t, func(room string, f *ast.File, isTest bool) {
-		if isTest || strings.HasPrefix(room, "cmd/") {
+		if isTest || strings.HasPrefix(room, "cmd/") || room == "internal/plunder" {
 			return
 		}
 		ast.Inspect(f, func(n ast.Node) bool {

@@ -154,8 +154,9 @@ func TestWhoGivesUpHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// Whoever asks a node for an unwrap takes a turn, and is counted when there is none.
-func TestUnwrapsTakeTurns(t *testing.T) {
+// Whoever asks a node to release something takes a turn, whatever it is, and is counted
+// when there is none.
+func TestReleasesTakeTurns(t *testing.T) {
 	n := &Node{turns: newTurns(1), meters: ops.NewMeters(), now: time.Now}
 	done, err := n.turns.take(t.Context(), turnsPerCore)
 	if err != nil {
@@ -164,10 +165,14 @@ func TestUnwrapsTakeTurns(t *testing.T) {
 	defer done()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	body := wire.Encode(api.UnwrapRequest{Items: []api.UnwrapItem{{Envelope: []byte("e")}}})
-	_, err = clientServer{n}.answer(ctx, &session{}, classApplication, api.MethodUnwrap, body)
-	var e *api.Error
-	if !errors.As(err, &e) || e.Code != api.CodeOverloaded || !e.Retryable {
-		t.Errorf("a node that has no place says %v", err)
+	for method, request := range map[uint16]any{
+		api.MethodUnwrap:  api.UnwrapRequest{Items: []api.UnwrapItem{{Envelope: []byte("e")}}},
+		api.MethodEncrypt: api.EncryptRequest{Sets: []uint16{3}, Items: []api.EncryptItem{{Version: 1}}},
+	} {
+		_, err = clientServer{n}.answer(ctx, &session{}, classApplication, method, wire.Encode(request))
+		var e *api.Error
+		if !errors.As(err, &e) || e.Code != api.CodeOverloaded || !e.Retryable {
+			t.Errorf("method %d: a node that has no place says %v", method, err)
+		}
 	}
 }

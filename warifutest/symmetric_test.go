@@ -13,16 +13,22 @@ import (
 	"warifu.dev/warifutest"
 )
 
+// orderSymmetric orders a symmetric key that every node holds.
+func (s *stage) orderSymmetric(name string) {
+	s.Helper()
+	o := s.Genesis().Root
+	o.Purpose, o.Name = authority.PurposeEncrypt, name
+	_, err := s.custodian.Submit(s.Context(), s.signed(authority.KindKey, o).Encode())
+	s.must(err)
+}
+
 // A symmetric key is born while a holder goes down and comes back, is there after all
 // nodes were started anew, and is erased by every holder when it is destroyed.
 func TestASymmetricKeyLivesAndIsDestroyed(t *testing.T) {
 	t.Parallel()
 	scenario(t, func(s *stage) {
 		const name = "sessions"
-		o := s.Genesis().Root
-		o.Purpose, o.Name = authority.PurposeEncrypt, name
-		_, err := s.custodian.Submit(s.Context(), s.signed(authority.KindKey, o).Encode())
-		s.must(err)
+		s.orderSymmetric(name)
 		summary := func() *api.KeySummary {
 			keys, err := s.custodian.Keys(s.Context())
 			at := slices.IndexFunc(keys, func(k api.KeySummary) bool { return k.Name == name })

@@ -531,12 +531,25 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	for _, node := range all {
 		s.start(node, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	}
+	kept := s.keepSets()
 	s.until("the root key is born", s.rootBorn, all...)
-	for node, shares := range s.shares {
-		for _, share := range shares {
-			for _, form := range []string{string(share.Bytes()), fmt.Sprintf("%x", share.Bytes())} {
-				if strings.Contains(log.String(), form) {
-					t.Errorf("the log holds the share of %s", node)
+	s.until("a symmetric key is born", s.orderSymmetric("demo"), all...)
+	holds := func(b []byte) bool {
+		return strings.Contains(log.String(), string(b)) || strings.Contains(log.String(), fmt.Sprintf("%x", b))
+	}
+	for _, node := range all {
+		for _, share := range s.shares[node] {
+			if holds(share.Bytes()) {
+				t.Errorf("the log holds the share of %s", node)
+			}
+		}
+		if len(kept[node]) != 1 {
+			t.Fatalf("%s has shares of %d symmetric keys", node, len(kept[node]))
+		}
+		for _, share := range kept[node] {
+			for key := range slices.Chunk(share.Bytes().Reveal(), tprf.SetKeySize) {
+				if holds(key) {
+					t.Errorf("the log holds a set key of %s", node)
 				}
 			}
 		}
