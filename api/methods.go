@@ -234,6 +234,8 @@ type KeySummary struct {
 
 	Imported bool `cbor:"17,keyasint,omitempty" json:"imported,omitempty"` // a copy was whole before, or will have been: it is outside, with its owner
 
+	Regions []string `cbor:"18,keyasint,omitempty" json:"regions,omitempty"` // that its newest version is pinned to; none: its holders may be anywhere
+
 	Struck []string    `cbor:"20,keyasint,omitempty" json:"struck,omitempty"` // holders without a share of this epoch
 	Live   []uint64    `cbor:"21,keyasint,omitempty" json:"live,omitempty"`   // the epochs that release
 	Gone   []GoneEpoch `cbor:"22,keyasint,omitempty" json:"gone,omitempty"`   // those that are over, the newest last: at most [MaxGone]

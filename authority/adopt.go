@@ -148,7 +148,7 @@ func (a *Adoption) IsOfLost(key []byte) bool { return slices.Contains(a.keys, Fi
 // they say again. Its holders are nodes of the lost cluster.
 func (a *Adoption) Order() Order {
 	o := *a.Record.Birth()
-	o.Owner, o.Labels, o.NotBefore, o.NotAfter, o.RotateEvery = "", nil, 0, 0, 0
+	o.Owner, o.Labels, o.NotBefore, o.NotAfter, o.RotateEvery, o.Regions = "", nil, 0, 0, 0, nil
 	return o
 }
 

@@ -59,6 +59,10 @@ type Order struct {
 	// themselves, and each one after that, as [Order.Next] says; 0: never.
 	RotateEvery uint64 `cbor:"26,keyasint,omitempty"`
 
+	// Regions, ascending, are those that the key is pinned to: no node elsewhere holds a
+	// share of it, in any epoch; none: its holders may be anywhere.
+	Regions []string `cbor:"27,keyasint,omitempty"`
+
 	// Import is given when the key is not born, but was whole before.
 	Import *Import `cbor:"30,keyasint,omitempty"`
 }
@@ -114,6 +118,9 @@ func (o *Order) Check() error {
 	}
 	if o.RotateEvery != 0 && (o.RotateEvery < MinEvery || o.RotateEvery > MaxRotate || o.Purpose == PurposeRoot || o.Import != nil) {
 		return fmt.Errorf("%w: a next version comes every %d to %d seconds, or never; the root key has none, and custodians order that after an import", ErrOrder, MinEvery, MaxRotate)
+	}
+	if err := o.checkRegions(); err != nil {
+		return err
 	}
 	if o.Import != nil {
 		if err := o.Import.check(o.Symmetric()); err != nil {

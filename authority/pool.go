@@ -77,11 +77,12 @@ func (p *Pool) Check() error {
 
 // Fits says whether an order of a key may take one of this pool: it orders a new key
 // that unwraps, of the same threshold among the same holders, and says nothing else of how
-// the key is born. What it says of the key's life holds for one of a pool as well.
+// the key is born. What it says of the key's life holds for one of a pool as well, and so
+// do the regions that it is pinned to, since the holders are the same.
 func (p *Pool) Fits(o *Order) bool {
 	same := Order{
 		Cluster: o.Cluster, Purpose: PurposeUnwrap, Name: o.Name, T: p.T, F: p.F, Holders: p.Holders, PhaseSeconds: o.PhaseSeconds,
-		NotBefore: o.NotBefore, Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, RotateEvery: o.RotateEvery,
+		NotBefore: o.NotBefore, Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, RotateEvery: o.RotateEvery, Regions: o.Regions,
 	}
 	return p.Size > 0 && bytes.Equal(wire.Encode(same), wire.Encode(*o))
 }

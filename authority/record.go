@@ -203,6 +203,9 @@ func (s *SignedRecord) Verify(g *VerifiedGenesis) (*VerifiedRecord, error) {
 	if err := r.checkPublic(born.Symmetric(), o); err != nil {
 		return nil, err
 	}
+	if err := born.CheckPlaces(roster.Genesis, o.Holders); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
 	seen := map[Fingerprint]bool{}
 	for _, sig := range s.Signatures {
 		for _, h := range o.Holders {

@@ -381,12 +381,12 @@ func keyList(s *ledger.State, after string, now int64) *api.KeyListAnswer {
 			a.More = true
 			break
 		}
-		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered", Imported: o.Order.Import != nil}
+		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered", Imported: o.Order.Import != nil, Regions: o.Order.Regions}
 		if ses := s.Session(o.Live); ses != nil {
 			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
 		}
 		if key := s.Key(o.Key); key != nil {
-			k.ID, k.Version, k.Epoch, k.Signed = key.ID, key.Version, key.Number, uint32(len(key.Signed))
+			k.ID, k.Version, k.Epoch, k.Signed, k.Regions = key.ID, key.Version, key.Number, uint32(len(key.Signed)), s.Regions(key)
 			sayLife(s, &k, now)
 			summariseEpochs(s, key, &k)
 		}

@@ -1137,6 +1137,7 @@ var promises = []promise{
 				"TestAChangeHandedInWholeEndsItsProposal", "TestOneCustodianCannotShutOutTheOthers", "TestWhatOneCustodianCancelsIsBounded", "TestReplacedCustodiansHoldNoAuthority", "TestAnApprovalOfAReplacedCustodianDoesNotCount", "TestCustodiansWhoCouldNotHoldAuthority",
 				"TestCustodiansWhoCouldNotOpenSeals", "TestTheLastDrillOfACustodianIsKept", "TestCustodyIsWorkedOutOfTheState", "TestARecordBringsTheSuccession", "TestEachSignatureHasOnePurpose", "TestTheRootIsThatOfTheSet", "TestANodeIsAdded", "TestRostersThatCouldNotBe", "TestANodeWithoutSharesIsRemoved", "TestWhoHoldsSharesStays", "TestAHolderOfASymmetricKeyLeavesByANewVersion", "TestALeaverIsKept", "TestAChangeThatIsNotFinishedIsTakenBack", "TestARecordNamesItsRoster", "TestPruningIsBounded", "TestWhatIsTakenOutIsNotMissed",
 				"TestAKeyOfALostClusterIsAdopted", "TestAdoptionsThatAreRefused",
+				"TestNoOrderGivesAPinnedKeyHoldersElsewhere", "TestAReshareOfAllKeysLeavesOutWhatIsPinnedElsewhere", "TestARecordWithAHolderElsewhereIsNotBelieved", "TestAReplacementLeavesAPinnedKeyRoom",
 			}},
 			{"client", []string{"TestTheNewestPolicyIsTheOneThatMoreThanTheLiarsShow", "TestThePolicyIsAskedOfAll", "TestTheLongestSuccessionIsFound"}},
 			{"authority", []string{"TestASuccessionIsFollowedFromGenesis", "TestARosterIsFollowedFromGenesis", "TestWhoMayReplaceCustodians", "TestAProposalIsItsCustodiansWord", "TestApprovalsMakeASignedChange", "TestVotesThatAreNone", "TestCounts", "TestStatements", "TestEachFieldOfAChangeCounts", "TestGenesisSignatures", "TestOrdersInChanges", "TestAnOrderSaysWhatAChangeOfLabelsMaySay", "TestWhatAnOrderSaysIsBelieved", "TestWhatAnOrderSaysTakesTheCountOfLabels"}},
@@ -1254,6 +1255,31 @@ var promises = []promise{
 				old:  "if due := s.VersionDue(b.Key); due == 0 || s.Time() < due {",
 				new:  "if due := s.VersionDue(b.Key); due == 0 {",
 				room: "consensus/ledger", test: "TestTheNextVersionComesByThePeriodOfTheOrder", says: "it was taken",
+			},
+			{
+				name: "an order gives a pinned key a holder elsewhere",
+				file: "consensus/ledger/apply.go", old: "o.CheckPlaces(s.custody.genesis, o.Holders)", new: "o.CheckPlaces(s.custody.genesis, nil)",
+				room: "consensus/ledger", test: "TestNoOrderGivesAPinnedKeyHoldersElsewhere", says: "it was taken",
+			},
+			{
+				name: "a reshare takes a pinned key elsewhere",
+				file: "consensus/ledger/renewal.go", old: "s.placed(k, b.Holders)", new: "s.placed(k, nil)",
+				room: "consensus/ledger", test: "TestNoOrderGivesAPinnedKeyHoldersElsewhere", says: "it was taken",
+			},
+			{
+				name: "a reshare of all keys takes a pinned one elsewhere",
+				file: "consensus/ledger/renewal.go", old: "s.orderOf(k).CheckPlaces(s.custody.genesis, r.Body.Holders)", new: "s.orderOf(k).CheckPlaces(s.custody.genesis, nil)",
+				room: "consensus/ledger", test: "TestAReshareOfAllKeysLeavesOutWhatIsPinnedElsewhere", says: "want 1",
+			},
+			{
+				name: "a client believes that a pinned key has a holder elsewhere",
+				file: "authority/record.go", old: "born.CheckPlaces(roster.Genesis, o.Holders)", new: "born.CheckPlaces(roster.Genesis, nil)",
+				room: "consensus/ledger", test: "TestARecordWithAHolderElsewhereIsNotBelieved", says: "a record with a holder in sg: <nil>",
+			},
+			{
+				name: "a replacement leaves a pinned key no room in its regions",
+				file: "consensus/ledger/regions.go", old: "room < int(k.T)", new: "room < 0",
+				room: "consensus/ledger", test: "TestAReplacementLeavesAPinnedKeyRoom", says: "it was taken",
 			},
 			{
 				name: "nodes order versions of a key whose order has no period",

@@ -30,13 +30,14 @@ changes of its state: pre-active, active, suspended, deactivated, compromised.`,
 // orderFlags are those of every verb that orders a key.
 type orderFlags struct {
 	threshold, tolerate, phase uint32
-	holders, labels            []string
+	holders, regions, labels   []string
 	notBefore, expires, owner  string
 	purpose                    string // empty: of a key that unwraps
 }
 
 func (f *orderFlags) add(c *cobra.Command) {
 	f.addShape(c)
+	c.Flags().StringSliceVar(&f.regions, "regions", nil, "regions that it is pinned to: no node elsewhere ever holds a share (default: none; its holders: all nodes there)")
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label NAME=VALUE that policies see; may be repeated")
 	c.Flags().StringVar(&f.owner, "owner", "", "who answers for it: a person, a team, an address")
 	c.Flags().StringVar(&f.expires, "not-after", "", "when it expires, as 2028-04-01 or 2028-04-01T09:00:00+09:00 (default: never)")
@@ -87,7 +88,12 @@ func (f *orderFlags) order(c *cobra.Command, g *authority.Genesis, name string) 
 	if given("phase-seconds") {
 		o.PhaseSeconds = f.phase
 	}
-	if given("threshold") || given("holders") || given("tolerate") {
+	if given("regions") {
+		if err := pin(&o, g, f.regions, given("holders")); err != nil {
+			return o, err
+		}
+	}
+	if given("threshold") || given("holders") || given("regions") || given("tolerate") {
 		o.F = defaultTolerate(c, f.tolerate, o.T, o.Holders)
 	}
 	if err := checkShape(g, o.T, o.Holders); err != nil {
@@ -132,6 +138,9 @@ wrapped or opened with it before, by ledger time and by each node's own clock.
 --label, --owner and --not-after say of the key from its birth on what key label says
 later; policies see the labels.
 
+--regions pins it: no node outside of these regions ever holds a share, whatever is
+ordered later. Nodes, custodians and clients all hold to that.
+
 --type symmetric is for what is encrypted and decrypted often: far cheaper, and with
 limits. It has no public key, so that nothing is wrapped offline: encrypting, too, asks
 the holders. Who may encrypt can open what it encrypted. There are at most 9 holders. Its
@@ -141,7 +150,8 @@ of a key says which type it is; none changes later.`,
 		Example: `  warifu key create photos --out photos.change
   warifu key create photos --label env=prod --owner web@example.jp --not-after 2028-04-01 --out photos.change
   warifu key create sessions --type symmetric --out sessions.change
-  warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change`,
+  warifu key create photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out photos.change
+  warifu key create photos --regions jp-east,jp-west --out photos.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := misused("NAME", api.CheckName(args[0])); err != nil {
@@ -303,7 +313,7 @@ home of their own; --record shows a saved one.
 			}
 			return a.show(v, func(w io.Writer) {
 				facts(w, "key", o.Name, "id", v.ID.String(), "version", fmt.Sprint(v.Version), "epoch", fmt.Sprint(v.Epoch),
-					"threshold", fmt.Sprintf("%d of %d", o.T, o.H()), "holders", strings.Join(o.Holders, ", "),
+					"threshold", fmt.Sprintf("%d of %d", o.T, o.H()), "holders", strings.Join(o.Holders, ", "), "pinned to", orWord(strings.Join(o.Regions, ", "), "no region"),
 					"state", v.State, "labels", orWord(strings.Join(labelled(v.Labels), " "), "none"), "owner", orWord(v.Owner, "nobody"),
 					"expires", instantOr(v.Until, "never"), "public key", v.PublicKey)
 				if v.Whole {

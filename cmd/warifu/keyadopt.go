@@ -168,7 +168,7 @@ func (v *adoptView) words(a *app, w io.Writer) {
 		"its public key stays: what is under it opens again, for whom this cluster's policy permits it",
 		"policy, authorities for clients and identities of the lost cluster are not adopted: until custodians sign others, nothing is released",
 		"revokes, seals, and that a key was disabled or compromised are NOT adopted: sign them again before the policy",
-		"grants, rates, labels, owner, expiry and rotation by period are not adopted",
+		"grants, rates, labels, owner, expiry, rotation by period and the regions that a key is pinned to are not adopted",
 	} {
 		fmt.Fprintf(w, "  - %s\n", m)
 	}

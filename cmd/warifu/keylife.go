@@ -214,7 +214,7 @@ It can be put off until then, and not after.`,
 
 func (a *app) keyRotateCommand() *cobra.Command {
 	var f changeFlags
-	var holders []string
+	var holders, regions []string
 	var every time.Duration
 	c := &cobra.Command{
 		Use:   "rotate KEY --out FILE.change",
@@ -228,6 +228,7 @@ rewrapping nothing: rotate-shares.
 
 --holders gives the version to others than those who hold the key now. Of a symmetric key
 that is the only way to other holders: one that is left out may then leave the cluster.
+--regions pins the version to other regions than the key; older ones stay where they are.
 
 With --rotate-every nodes order the version after this one, and each that comes then,
 when the time is over; 0 ends that. What is not given stays as it is.`,
@@ -259,6 +260,17 @@ when the time is over; 0 ends that. What is not given stays as it is.`,
 					}
 				}
 			}
+			if c.Flags().Changed("regions") {
+				if err := pin(&o, g, regions, c.Flags().Changed("holders")); err != nil {
+					return err
+				}
+			}
+			if err := o.CheckPlaces(g, o.Holders); err != nil {
+				return fail(exitUsage, "--holders: %w", err)
+			}
+			if c.Flags().Changed("holders") || c.Flags().Changed("regions") {
+				o.F = defaultTolerate(c, max(o.F, 1), o.T, o.Holders)
+			}
 			if c.Flags().Changed("rotate-every") {
 				if o.RotateEvery, err = parseEvery(every); err != nil {
 					return err
@@ -272,6 +284,7 @@ when the time is over; 0 ends that. What is not given stays as it is.`,
 	}
 	c.Flags().DurationVar(&every, "rotate-every", 0, "nodes order its next version after this time, again and again")
 	c.Flags().StringSliceVar(&holders, "holders", nil, "node ids that hold the version, in order (default: who holds the key now)")
+	c.Flags().StringSliceVar(&regions, "regions", nil, `regions that the version is pinned to (default: those of the key); "" for none`)
 	f.add(a, c)
 	a.addCallerFlags(c)
 	return c

@@ -164,12 +164,12 @@ func (a *app) mayLeave(ctx context.Context, cluster *client.Client, g *authority
 	if need := n/2 + 1; up < need {
 		return fail(exitInput, "%s would vote without %s, %d of them must be up for the log to go on, and %d are now", plural(n, "node"), m.Leaver, need, up)
 	}
-	if m.Newcomer != nil {
-		return nil
-	}
 	keys, err := cluster.Keys(ctx)
 	if err != nil {
 		return err
+	}
+	if m.Newcomer != nil {
+		return hasRoom(keys, g, m)
 	}
 	for _, k := range keys {
 		left := len(k.Holders) - len(k.Struck)

@@ -37,8 +37,9 @@ func (f *renewedFlags) add(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("key", "all")
 }
 
-// ids looks up the keys, at home or in the cluster, ascending.
-func (f *renewedFlags) ids(ctx context.Context, a *app) ([]api.KeyID, error) {
+// ids looks up the keys, at home or in the cluster, ascending. They have to admit the
+// holders that a reshare gives them.
+func (f *renewedFlags) ids(ctx context.Context, a *app, g *authority.Genesis, holders []string) ([]api.KeyID, error) {
 	if !f.all && len(f.keys) == 0 {
 		return nil, fail(exitUsage, "say which keys: --key NAME, or --all")
 	}
@@ -50,6 +51,9 @@ func (f *renewedFlags) ids(ctx context.Context, a *app) ([]api.KeyID, error) {
 		k, err := a.wrappingKey(ctx, &keyFlags{name: name})
 		if err != nil {
 			return nil, err
+		}
+		if err := k.Record().Order().CheckPlaces(g, holders); err != nil {
+			return nil, fail(exitUsage, "--holders: %w", err)
 		}
 		out = append(out, k.ID())
 	}
@@ -104,7 +108,8 @@ func (a *app) reshareCommand() *cobra.Command {
 custodians to sign, and says what its numbers mean. The public keys stay, so nothing is
 wrapped anew. The holders before go on for a minute, or --overlap, beside the new ones;
 then what they have of these keys is erased. --all is about the root key as well: who has no share of it
-can hold no other key.`,
+can hold no other key. It leaves out keys that are pinned to regions (key create --regions)
+in which not all of the holders are: reshare these by name.`,
 		Example: `  warifu reshare --key photos --threshold 3 --holders tokyo,osaka,nagoya,sg --out reshare.change
   warifu reshare --all --threshold 4 --holders a,b,c,d,e,f,g --out reshare.change`,
 		Args: exactly(),
@@ -145,7 +150,7 @@ func (a *app) writeRenewal(c *cobra.Command, f *changeFlags, of *renewedFlags, k
 			return err
 		}
 	}
-	if r.Keys, err = of.ids(c.Context(), a); err != nil {
+	if r.Keys, err = of.ids(c.Context(), a, g, r.Holders); err != nil {
 		return err
 	}
 	r.PhaseSeconds, r.Root = of.phase, of.root || of.all && kind == authority.KindReshare
@@ -196,6 +201,9 @@ func (v *renewalView) words(a *app, w io.Writer) {
 		return
 	}
 	facts(w, "  threshold", fmt.Sprintf("%d of %d", v.Order.Threshold, len(v.Order.Holders)), "  holders", strings.Join(v.Order.Holders, ", "))
+	if len(v.Keys) == 0 {
+		fmt.Fprintln(w, "  - a key that is pinned to regions, and not all of these holders are there, is left out")
+	}
 	for _, m := range v.Order.Means {
 		fmt.Fprintf(w, "  - %s\n", m)
 	}

@@ -100,6 +100,8 @@ type orderView struct {
 
 	RotateEvery uint64 `json:"rotate_every_seconds,omitempty"`
 
+	Regions []string `json:"regions,omitempty"` // that it is pinned to
+
 	Rotates *api.KeyID `json:"rotates,omitempty"` // it is the next version of this key
 	Version uint32     `json:"version,omitempty"`
 	Imports string     `json:"imports,omitempty"`      // the public key of the one that is whole, hexadecimal
@@ -261,7 +263,7 @@ func viewCA(body []byte) (*caView, error) {
 func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	v := &orderView{
 		Name: o.Name, Purpose: o.Purpose, Threshold: o.T, Tolerate: o.F, Holders: o.Holders, PhaseSeconds: o.PhaseSeconds, NotBefore: o.NotBefore,
-		Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, RotateEvery: o.RotateEvery, Rotates: o.Key, Version: o.Version,
+		Owner: o.Owner, Labels: o.Labels, NotAfter: o.NotAfter, RotateEvery: o.RotateEvery, Regions: o.Regions, Rotates: o.Key, Version: o.Version,
 	}
 	h, t, f := int(o.H()), int(o.T), int(o.F)
 	say := func(format string, args ...any) { v.Means = append(v.Means, fmt.Sprintf(format, args...)) }
@@ -299,6 +301,9 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 	}
 	if o.RotateEvery != 0 {
 		say("nodes order its next version every %v, among these holders; what is under older versions opens as before", time.Duration(o.RotateEvery)*time.Second)
+	}
+	if len(o.Regions) > 0 {
+		say("it is pinned to %s: no node elsewhere ever holds a share of it", strings.Join(o.Regions, ", "))
 	}
 	if g == nil {
 		return v

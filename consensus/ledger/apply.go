@@ -318,6 +318,9 @@ func (s *State) takeOrder(d *draft, index uint64, c *authority.Change, id api.Di
 			return fmt.Errorf("%w: %w: the holder %s", authority.ErrOrder, ErrNoNode, h)
 		}
 	}
+	if err := o.CheckPlaces(s.custody.genesis, o.Holders); err != nil {
+		return err
+	}
 	if o.Import != nil {
 		if err := s.newKey(o.Import.Y, s.OrderNamed(o.Name)); err != nil {
 			return err

@@ -124,6 +124,7 @@ var failures = []struct {
 	{authority.ErrMembership, "membership"},
 	{authority.ErrStranded, "stranded"},
 	{authority.ErrCustody, "custody"},
+	{authority.ErrRegion, "region"},
 	{authority.ErrOrder, "order"},
 	{authority.ErrRevoke, "denial"},
 	{authority.ErrChange, "change"},

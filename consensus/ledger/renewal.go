@@ -263,6 +263,8 @@ func (s *State) takeRenewal(d *draft, index uint64, c *authority.Change, id api.
 			return fmt.Errorf("%w: %s", ErrNoKey, key)
 		} else if k.Symmetric() {
 			return fmt.Errorf("%w: %s", ErrSymmetric, k.Name)
+		} else if err := s.placed(k, b.Holders); err != nil {
+			return err
 		}
 	}
 	if len(s.Renewals()) >= MaxRenewals {
@@ -325,14 +327,15 @@ func (s *State) Fulfilled(r *Renewal) bool {
 // wants says whether an order concerns a key version, and has not been carried out for it.
 // One that was given new shares after the order was taken has what a refresh wants; what a
 // reshare wants it has when it obeys this reshare, or one that came later.
-// It concerns no symmetric key, also where it is of all keys.
+// Also where it is of all keys it concerns no symmetric key, and a reshare none that is
+// pinned to regions without one of its holders.
 func (s *State) wants(r *Renewal, k *Key) bool {
 	if k.Symmetric() {
 		return false
 	}
 	done := k.Opened > r.Index
 	if r.Kind == authority.KindReshare {
-		done = k.Obeys >= r.Index
+		done = k.Obeys >= r.Index || s.orderOf(k).CheckPlaces(s.custody.genesis, r.Body.Holders) != nil
 	}
 	concerned := r.Body.Concerns(k.ID)
 	if k.Purpose == authority.PurposeRoot {

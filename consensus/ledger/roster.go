@@ -232,6 +232,10 @@ func (s *State) takeMembership(d *draft, index uint64, c *authority.Change, id a
 		if err := s.survives(m.Leaver); err != nil {
 			return err
 		}
+	case c.Kind == authority.KindNodeReplace:
+		if err := s.leavesRoom(m.Leaver, m.Newcomer); err != nil {
+			return err
+		}
 	}
 	if err := s.succeeded(d, index, c, id, raw); err != nil {
 		return err
