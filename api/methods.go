@@ -189,9 +189,10 @@ type KeyRecordAnswer struct {
 
 // KeyAtRequest asks what the asked node has of a key, named as in [KeyRecordRequest].
 type KeyAtRequest struct {
-	Name  string   `cbor:"1,keyasint,omitempty"`
-	ID    KeyID    `cbor:"2,keyasint"`
-	Nonce [16]byte `cbor:"3,keyasint"`
+	Name    string   `cbor:"1,keyasint,omitempty"`
+	ID      KeyID    `cbor:"2,keyasint"`
+	Nonce   [16]byte `cbor:"3,keyasint"`
+	Version uint32   `cbor:"4,keyasint,omitempty"` // 0: the newest
 }
 
 // KeyAtAnswer carries an encoded authority.SignedKeyAt.
@@ -461,6 +462,7 @@ type ProposalSummary struct {
 	State     string   `cbor:"9,keyasint" json:"state"` // "open", "expired", "passed", "failed", "cancelled"
 	Ended     uint64   `cbor:"10,keyasint,omitempty" json:"ended,omitempty"`
 	Why       string   `cbor:"11,keyasint,omitempty" json:"why,omitempty"` // of a failed one: the name of the reason
+	Required  uint32   `cbor:"12,keyasint,omitempty" json:"required"`      // votes that pass it, or cancel it, while it is open
 }
 
 // Ballot is one custodian's vote. The signature of an approval is over the change.

@@ -109,11 +109,12 @@ type NodeKey struct {
 	Err    error  // a *[NodesError] with one reason
 }
 
-// KeyAt asks all nodes what they have of a key, in parallel, in the roster's order.
-func (c *Client) KeyAt(ctx context.Context, nameOrID string) ([]NodeKey, error) {
-	q := api.KeyAtRequest{Name: nameOrID}
+// KeyAt asks all nodes what they have of a version of a key, or of its newest if version
+// is 0, in parallel, in the roster's order.
+func (c *Client) KeyAt(ctx context.Context, nameOrID string, version uint32) ([]NodeKey, error) {
+	q := api.KeyAtRequest{Name: nameOrID, Version: version}
 	if id, err := api.ParseDigest(nameOrID); err == nil {
-		q = api.KeyAtRequest{ID: api.KeyID(id)}
+		q = api.KeyAtRequest{ID: api.KeyID(id), Version: version}
 	} else if err := api.CheckName(nameOrID); err != nil {
 		return nil, fmt.Errorf("ask where a key is: %w", err)
 	}
@@ -137,6 +138,9 @@ func (c *Client) KeyAt(ctx context.Context, nameOrID string) ([]NodeKey, error) 
 				s, err := authority.ParseSignedKeyAt(answer.Signed)
 				if err == nil {
 					list[i].Has, err = s.Verify(c.conf.Genesis.Cluster, &l.node, q.Nonce)
+				}
+				if err == nil && version != 0 && list[i].Has.Version != version {
+					err = fmt.Errorf("it speaks of version %d", list[i].Has.Version)
 				}
 				if err != nil {
 					return fmt.Errorf("%w: %w", ErrAnswer, err)

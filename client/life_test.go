@@ -146,7 +146,7 @@ func TestEachNodeSaysForItselfWhatItHasOfAKey(t *testing.T) {
 			}
 		})
 	}
-	list, err := cl.KeyAt(t.Context(), "payroll")
+	list, err := cl.KeyAt(t.Context(), "payroll", 0)
 	if err != nil || len(list) != 5 {
 		t.Fatal(list, err)
 	}
@@ -166,7 +166,16 @@ func TestEachNodeSaysForItselfWhatItHasOfAKey(t *testing.T) {
 			}
 		}
 	}
-	if _, err := cl.KeyAt(t.Context(), "no name"); !errors.Is(err, api.ErrName) {
+	list, err = cl.KeyAt(t.Context(), "payroll", 2) // they speak of another version
+	if err != nil || len(list) != 5 {
+		t.Fatal(list, err)
+	}
+	for _, n := range list {
+		if n.Err == nil {
+			t.Errorf("%s said of version 2: %+v", n.Node, n.Has)
+		}
+	}
+	if _, err := cl.KeyAt(t.Context(), "no name", 0); !errors.Is(err, api.ErrName) {
 		t.Error(err)
 	}
 }

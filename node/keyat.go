@@ -18,6 +18,11 @@ func (n *Node) keyAt(q *api.KeyAtRequest) (*api.KeyAtAnswer, error) {
 	if k == nil || k.Purpose == authority.PurposeRoot {
 		return nil, api.Refuse(api.CodeUnknownKey, "no such key")
 	}
+	if q.Version != 0 {
+		if k = s.KeyVersion(k.ID, q.Version); k == nil {
+			return nil, api.Refuse(api.CodeUnknownKey, "no such version of the key")
+		}
+	}
 	now := n.now().UnixMilli()
 	said := authority.KeyAt{
 		Cluster: n.genesis.Cluster, Node: n.cfg.Node, Nonce: q.Nonce, Key: k.ID, Version: k.Version, Epoch: k.Number,

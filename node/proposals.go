@@ -45,6 +45,9 @@ func summary(s *ledger.State, p *ledger.Proposal, whole bool) api.ProposalSummar
 	if p.State == ledger.ProposalOpen && s.PastDue(p) {
 		out.State = proposalExpired
 	}
+	if p.State == ledger.ProposalOpen {
+		out.Required = uint32(s.Required(p))
+	}
 	if whole {
 		out.Body = p.Body
 	}

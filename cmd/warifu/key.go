@@ -247,12 +247,16 @@ func (a *app) keyListCommand() *cobra.Command {
 	return c
 }
 
-// stateWords is a key's state, and whether it was imported.
+// stateWords is a key's state, whether it was imported, and when it ends.
 func stateWords(k api.KeySummary) string {
+	words := k.State
 	if k.Imported {
-		return k.State + ", imported"
+		words += ", imported"
 	}
-	return k.State
+	if !k.Ends.IsZero() && k.State != string(authority.Destroyed) {
+		words += ", ends after " + instant(k.EndsAfter)
+	}
+	return words
 }
 
 func (a *app) keyShowCommand() *cobra.Command {

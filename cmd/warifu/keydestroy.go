@@ -111,10 +111,10 @@ func viewDestroy(c *authority.Change) (*destroyView, error) {
 	return &destroyView{Key: k.Key, Wait: &k.Wait}, nil
 }
 
-func (v *destroyView) words(w io.Writer) {
+func (v *destroyView) words(a *app, w io.Writer) {
 	if v.Keeps != nil {
 		fmt.Fprintln(w, "This key is not destroyed; it stands again where it stood before it was ordered:")
-		facts(w, "  key id", v.Key.String(), "  takes back", v.Keeps.String())
+		facts(w, "  key id", v.Key.String(), "  name", a.keyName(v.Key), "  takes back", v.Keeps.String())
 		return
 	}
 	wait := "none: it is destroyed at once, and all custodians must sign"
@@ -125,5 +125,5 @@ func (v *destroyView) words(w io.Writer) {
 		wait += "; so short a wait all custodians must sign"
 	}
 	fmt.Fprintln(w, "This key is DESTROYED, in all its versions. Nothing under it is opened from now on, and\nwhen the wait is over nobody can bring it back:")
-	facts(w, "  key id", v.Key.String(), "  wait", wait)
+	facts(w, "  key id", v.Key.String(), "  name", a.keyName(v.Key), "  wait", wait)
 }

@@ -97,15 +97,17 @@ func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
 	}
 	state := k.State(now())
 	v.Name, v.State, v.Genuine = k.Name(), string(state), "yes"
-	altered := false
-	if e.version == k.Version() {
-		if err := k.Check(e.envelope, e.context); err != nil {
-			altered, v.Genuine = true, "no: "+err.Error()
-		} else if k.Symmetric() {
-			v.Genuine = "not known: of a symmetric key only opening it shows that"
+	if e.version != k.Version() {
+		if k, err = cluster.RecordOf(ctx, e.key, e.version); err != nil {
+			v.Genuine, v.Opens = "not known", "no: no node serves a record of this version of the key"
+			return v
 		}
-	} else {
-		v.Genuine = "not checked: it is of another version"
+	}
+	altered := false
+	if err := k.Check(e.envelope, e.context); err != nil {
+		altered, v.Genuine = true, "no: "+err.Error()
+	} else if k.Symmetric() {
+		v.Genuine = "not known: of a symmetric key only opening it shows that"
 	}
 	switch {
 	case !state.Unwraps():
@@ -114,7 +116,7 @@ func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
 		v.Opens = "no: it was altered, or its context is another"
 	default:
 		v.Opens = "yes, as far as the key goes"
-		if places, err := placesOf(ctx, cluster, e.key.String()); err == nil && silent(places, "") == nil {
+		if places, err := placesOf(ctx, cluster, e.key.String(), e.version); err == nil && silent(places, "") == nil {
 			v.Opens = counted(places, k.Threshold())
 		}
 	}

@@ -108,6 +108,9 @@ func (a *app) undoing(ctx context.Context, nameOrID string, to authority.KeyStat
 	if err != nil {
 		return id, base, err
 	}
+	if err := dying(k); err != nil {
+		return id, base, err
+	}
 	from := authority.KeyState(k.State)
 	if !authority.MayMove(from, to, authority.ByCustodians) {
 		return id, base, fail(exitAuthority, "%w: %s is %s, and no key goes from there to %s", authority.ErrKeyLife, oneLine(k.Name), oneLine(k.State), to)
@@ -116,6 +119,14 @@ func (a *app) undoing(ctx context.Context, nameOrID string, to authority.KeyStat
 		base = k.Put
 	}
 	return k.ID, base, nil
+}
+
+// dying refuses what the ledger would, while an order to destroy the key waits.
+func dying(k *api.KeySummary) error {
+	if k.Ends.IsZero() || k.State == string(authority.Destroyed) {
+		return nil
+	}
+	return fail(exitAuthority, "%w: %s is to be destroyed after %s; take that back first: warifu key keep %s", authority.ErrKeyLife, oneLine(k.Name), instant(k.EndsAfter), oneLine(k.Name))
 }
 
 // summaryOf is what a node says of a key, by name or by id.
@@ -169,11 +180,14 @@ It can be put off until then, and not after.`,
 			}
 			given, err := api.ParseContext(args[1:])
 			if err != nil {
-				return misused("NAME=VALUE", err)
+				return fail(exitUsage, "labels: %s", strings.TrimPrefix(err.Error(), api.ErrContext.Error()+": "))
 			}
 			until, err := parseDate("--not-after", notAfter)
 			if err != nil {
 				return err
+			}
+			if until != 0 && until <= now().UnixMilli() {
+				return fail(exitUsage, "--not-after: %s is past; to stop wrapping at once: warifu key deactivate %s", instant(until), args[0])
 			}
 			g, err := a.needGenesis(f.genesis)
 			if err != nil {

@@ -22,9 +22,9 @@ type placeView struct {
 	Reason []client.NodeReason `json:"reason,omitempty"`
 }
 
-// placesOf asks every node what it has of a key.
-func placesOf(ctx context.Context, cluster *client.Client, nameOrID string) ([]placeView, error) {
-	list, err := cluster.KeyAt(ctx, nameOrID)
+// placesOf asks every node what it has of a version of a key; 0 is the newest.
+func placesOf(ctx context.Context, cluster *client.Client, nameOrID string, version uint32) ([]placeView, error) {
+	list, err := cluster.KeyAt(ctx, nameOrID, version)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +56,7 @@ func silent(places []placeView, doing string) error {
 }
 
 func (a *app) keyWhereCommand() *cobra.Command {
+	var version uint32
 	c := &cobra.Command{
 		Use:   "where KEY",
 		Short: "Show where the shares of a key are: node, region, token, epoch",
@@ -77,7 +78,7 @@ Applications may not ask.`,
 				return err
 			}
 			defer cluster.Close()
-			places, err := placesOf(c.Context(), cluster, args[0])
+			places, err := placesOf(c.Context(), cluster, args[0], version)
 			if err != nil {
 				return err
 			}
@@ -100,6 +101,7 @@ Applications may not ask.`,
 			})
 		},
 	}
+	c.Flags().Uint32Var(&version, "version", 0, "version of the key (default: the newest)")
 	a.addCallerFlags(c)
 	return c
 }
@@ -143,7 +145,7 @@ func (a *app) usesOf(ctx context.Context, nameOrID string) []usesView {
 		return nil
 	}
 	defer cluster.Close()
-	places, err := placesOf(ctx, cluster, nameOrID)
+	places, err := placesOf(ctx, cluster, nameOrID, 0)
 	if err != nil {
 		return nil
 	}

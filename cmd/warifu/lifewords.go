@@ -31,9 +31,20 @@ func viewKeyState(c *authority.Change) (*keyStateView, error) {
 	return &keyStateView{k.Key, k.To, keyStateMeans[k.To]}, nil
 }
 
-func (v *keyStateView) words(w io.Writer) {
+func (v *keyStateView) words(a *app, w io.Writer) {
 	fmt.Fprintln(w, v.Means)
-	facts(w, "  key id", v.Key.String(), "  state", string(v.To))
+	facts(w, "  key id", v.Key.String(), "  name", a.keyName(v.Key), "  state", string(v.To))
+}
+
+// keyName is what the record that is kept here calls a key: custodians ordered it under
+// this name. What a node calls it is not asked: a change is about the id.
+func (a *app) keyName(id api.KeyID) string {
+	if h, err := a.loadHome(); err == nil {
+		if k, err := h.Record(id); err == nil {
+			return k.Name()
+		}
+	}
+	return "not known here; see: warifu key show " + id.String()
 }
 
 // keyLabelsView is what is said of a key, in words.
@@ -52,9 +63,9 @@ func viewKeyLabels(c *authority.Change) (*keyLabelsView, error) {
 	return &keyLabelsView{k.Key, k.Owner, k.Labels, k.NotAfter}, nil
 }
 
-func (v *keyLabelsView) words(w io.Writer) {
+func (v *keyLabelsView) words(a *app, w io.Writer) {
 	fmt.Fprintln(w, "This is all that is said of this key from then on; policies see its labels:")
-	pairs := []string{"  key id", v.Key.String(), "  owner", orWord(v.Owner, "nobody"), "  expires", instantOr(v.NotAfter, "never")}
+	pairs := []string{"  key id", v.Key.String(), "  name", a.keyName(v.Key), "  owner", orWord(v.Owner, "nobody"), "  expires", instantOr(v.NotAfter, "never")}
 	name := "  labels"
 	for _, l := range labelled(v.Labels) {
 		pairs = append(pairs, name, l)
@@ -64,6 +75,9 @@ func (v *keyLabelsView) words(w io.Writer) {
 		pairs = append(pairs, name, "none")
 	}
 	facts(w, pairs...)
+	if v.NotAfter != 0 && v.NotAfter <= now().UnixMilli() {
+		fmt.Fprintln(w, a.loud("  ! it expires at once: what is under it opens, nothing new is wrapped, and that is for good"))
+	}
 }
 
 // stops says whether a change denies something from the moment that a node has it: it

@@ -54,9 +54,18 @@ func viewProposal(p *api.ProposalSummary, g *authority.Genesis) *proposalView {
 		}
 		return out
 	}
+	required := int(p.Required)
+	if required == 0 { // of a node that does not say
+		required = g.RequiredFor(p.Kind)
+	}
+	if e, err := authority.ProposedEntry(p.Body, nil); err == nil {
+		if c, err := authority.ParseChange(e); err == nil {
+			required = g.RequiredForChange(c)
+		}
+	}
 	return &proposalView{
 		ID: p.ID, Kind: p.Kind, By: name(p.By), Approved: names(p.Approvals), Cancels: names(p.Cancels),
-		Required: g.RequiredFor(p.Kind), NotAfter: instant(p.NotAfter), State: p.State, Index: p.Index, Ended: p.Ended, Why: p.Why,
+		Required: required, NotAfter: instant(p.NotAfter), State: p.State, Index: p.Index, Ended: p.Ended, Why: p.Why,
 	}
 }
 

@@ -34,13 +34,12 @@ func (f *renewedFlags) add(c *cobra.Command) {
 	c.Flags().Uint32Var(&f.phase, "phase-seconds", defaultPhase, "how long a phase waits for a silent holder")
 	c.Flags().DurationVar(&f.overlap, "overlap", time.Minute, "how long the old shares answer beside the new ones, 10s to 1h")
 	c.Flags().BoolVar(&f.root, "root", false, "the cluster's root key as well; its holders can hold no other key without a share of it")
-	c.MarkFlagsMutuallyExclusive("key", "all")
 }
 
 // ids looks up the keys, at home or in the cluster, ascending. They have to admit the
 // holders that a reshare gives them.
 func (f *renewedFlags) ids(ctx context.Context, a *app, g *authority.Genesis, holders []string) ([]api.KeyID, error) {
-	if !f.all && len(f.keys) == 0 {
+	if f.all == (len(f.keys) > 0) {
 		return nil, fail(exitUsage, "say which keys: --key NAME, or --all")
 	}
 	var out []api.KeyID
@@ -192,7 +191,7 @@ func (v *renewalView) words(a *app, w io.Writer) {
 		fmt.Fprintf(w, "These holders, in this order, take the place of those before, of %s\n", of)
 	}
 	for _, k := range v.Keys {
-		fmt.Fprintf(w, "  %s\n", k)
+		fmt.Fprintf(w, "  %s  %s\n", k, a.keyName(k))
 	}
 	if v.OverlapSeconds > 0 {
 		fmt.Fprintf(w, "The old shares answer beside the new ones for %s\n", plural(int(v.OverlapSeconds), "second"))

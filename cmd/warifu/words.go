@@ -383,11 +383,11 @@ func (v *changeView) words(a *app, w io.Writer) {
 	case v.Custody != nil:
 		v.Custody.words(a, w)
 	case v.KeyState != nil:
-		v.KeyState.words(w)
+		v.KeyState.words(a, w)
 	case v.KeyLabels != nil:
-		v.KeyLabels.words(w)
+		v.KeyLabels.words(a, w)
 	case v.Destroys != nil:
-		v.Destroys.words(w)
+		v.Destroys.words(a, w)
 	case v.Renewal != nil:
 		v.Renewal.words(a, w)
 	case v.Pool != nil:

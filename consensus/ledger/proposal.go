@@ -252,7 +252,7 @@ func (s *State) takeVote(d *draft, index uint64, e *authority.Entry) error {
 // its count. A change that has its count is a signed change, and is taken as one; if
 // it is refused then, the proposal has failed, and says why by name.
 func (s *State) settle(d *draft, index uint64, p *Proposal) {
-	need := s.required(p)
+	need := s.Required(p)
 	end := func(state string) { p.State, p.Ended, p.Body = state, index, nil }
 	switch approvals := s.standing(p.Approvals); {
 	case len(s.standing(p.Cancels)) >= need:
@@ -275,8 +275,8 @@ func (s *State) settle(d *draft, index uint64, p *Proposal) {
 	d.put(pathProposal+p.Change.String(), p)
 }
 
-// required is how many votes pass a proposal, or cancel it.
-func (s *State) required(p *Proposal) int {
+// Required is how many votes pass a proposal that is open, or cancel it.
+func (s *State) Required(p *Proposal) int {
 	if e, err := authority.ProposedEntry(p.Body, nil); err == nil {
 		if c, err := authority.ParseChange(e); err == nil {
 			return s.Custody().RequiredForChange(c)
