@@ -168,6 +168,7 @@ func (a *app) mayLeave(ctx context.Context, cluster *client.Client, g *authority
 	if err != nil {
 		return err
 	}
+	keys = slices.DeleteFunc(keys, func(k api.KeySummary) bool { return k.State == string(authority.Destroyed) })
 	if m.Newcomer != nil {
 		return hasRoom(keys, g, m)
 	}
@@ -365,7 +366,7 @@ type survival struct {
 	More    int    `json:"survives"` // negative: it does not open now
 }
 
-// survivals are those of keys that are born, the least first.
+// survivals are those of keys that are born and not destroyed, the least first.
 func survivals(keys []api.KeySummary, statuses []client.NodeStatus) []survival {
 	serves := map[string]bool{}
 	for _, s := range statuses {
@@ -373,7 +374,7 @@ func survivals(keys []api.KeySummary, statuses []client.NodeStatus) []survival {
 	}
 	var out []survival
 	for _, k := range keys {
-		if k.ID == (api.KeyID{}) {
+		if k.ID == (api.KeyID{}) || k.State == string(authority.Destroyed) {
 			continue
 		}
 		s := survival{Key: k.Name, T: int(k.T), Holders: len(k.Holders) - len(k.Struck)}
