@@ -68,6 +68,7 @@ func TestAPoolFitsOrdersOfItsShape(t *testing.T) {
 	}{
 		"its shape":             {func(*Order) {}, true},
 		"words and dates":       {func(o *Order) { o.Name, o.Owner, o.NotBefore, o.PhaseSeconds, o.RotateEvery = "x", "y", 5, 1, MinEvery }, true},
+		"pinned where it is":    {func(o *Order) { o.Regions = []string{"jp-east"} }, true},
 		"another threshold":     {func(o *Order) { o.T = 4 }, false},
 		"another f":             {func(o *Order) { o.F = 2 }, false},
 		"a holder less":         {func(o *Order) { o.Holders = o.Holders[:4] }, false},
