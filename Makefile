@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-quorum-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-quorum-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh bench-create timing build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-compare  two commits, judged by runs in turn; OLD=COMMIT NEW=COMMIT"
 	@echo "make bench-keys  what ten keys cost, and 10,000: unwraps, a start, memory"
 	@echo "make bench-refresh  new shares for 1,000 keys, and what unwraps take meanwhile"
+	@echo "make bench-create  a key that is born, and one that is taken from a pool: time, and entries of the log"
 
 deps:
 	@script/deps
@@ -115,6 +116,10 @@ bench-keys:
 bench-refresh:
 	@script/deps --test
 	go test ./bench/cluster -run '^$$' -bench '^BenchmarkRefresh$$' -benchtime 1x -timeout 1h -refreshed-keys 1000
+
+bench-create:
+	@script/deps --test
+	go test ./bench/cluster -run '^$$' -bench '^BenchmarkKeyCreate$$' -benchtime 1x
 
 bench: build
 	bin/warifu-bench decrypt --start
