@@ -216,14 +216,21 @@ func TestARosterChangesAcrossLeadersAndAbsence(t *testing.T) {
 }
 
 // A node that holds shares is replaced: it stays until they are dealt to others and the
-// old ones are erased, and then it is gone. What was wrapped before opens after, for a
-// client that knew the roster of genesis and has learned the rest.
+// old ones are erased, and of a symmetric key until there is a version without it; and
+// then it is gone. What was wrapped before opens after, for a client that knew the roster
+// of genesis and has learned the rest; of the symmetric key's first version nodes say who
+// has left with a share.
 func TestANodeIsReplaced(t *testing.T) {
 	t.Parallel()
 	inHouse(t, func(h *house) {
 		app, key, err := h.Application(warifutest.AppA)
 		h.must(err)
 		const leaver = "jp-west-2"
+		sessions := h.Genesis().Root
+		sessions.Purpose, sessions.Name = authority.PurposeEncrypt, "sessions"
+		h.submit(authority.KindKey, sessions)
+		symmetric := h.version(app, "sessions", 1)
+		envelope := h.encrypts(app, symmetric)
 		line, err := h.Init(warifutest.Node{ID: sixth, Region: "jp-east"})
 		h.must(err)
 		known := h.change(authority.KindNodeReplace, authority.Membership{Newcomer: &line, Leaver: leaver})
@@ -231,19 +238,24 @@ func TestANodeIsReplaced(t *testing.T) {
 		h.must(h.Start(sixth))
 		h.comes(5*time.Minute, "what it waits for", func() (string, bool) {
 			w := h.unfinished()
-			return w, strings.Contains(w, leaver+" has shares of "+warifutest.KeyName+", the root key")
+			return w, strings.Contains(w, leaver+" has shares of "+warifutest.KeyName+", sessions, the root key")
 		})
-		e, err := h.Desk().Sign(authority.KindReshare, wire.Encode(authority.Renewal{
-			Root: true, T: 3, F: 1, Holders: []string{"jp-east-1", "jp-east-2", "jp-west-1", sixth, "sg-1"}, PhaseSeconds: 30,
-		}), api.Digest{})
-		h.must(err)
-		_, err = h.asks.Submit(h.Context(), e.Encode())
-		h.must(err)
+		holders := []string{"jp-east-1", "jp-east-2", "jp-west-1", sixth, "sg-1"}
+		h.submit(authority.KindReshare, authority.Renewal{Root: true, T: 3, F: 1, Holders: holders, PhaseSeconds: 30})
+		h.comes(15*time.Minute, "the symmetric key is all that it waits for", func() (string, bool) {
+			opens(h.T, app, key)
+			w := h.unfinished()
+			return w, strings.HasSuffix(w, leaver+" has shares of sessions")
+		})
+		id := symmetric.ID()
+		sessions.Key, sessions.Version, sessions.Holders = &id, 2, holders
+		h.submit(authority.KindKey, sessions)
 		h.comes(15*time.Minute, "the end of the replacement", func() (string, bool) {
 			opens(h.T, app, key)
 			w := h.unfinished()
 			return w, w == ""
 		})
+		h.encrypts(app, h.version(app, "sessions", 2))
 		h.comes(5*time.Minute, "the newcomer serves, and who was replaced knows nothing any more", func() (string, bool) {
 			opens(h.T, app, key)
 			var serves, left bool
@@ -259,6 +271,21 @@ func TestANodeIsReplaced(t *testing.T) {
 		})
 		h.must(h.Stop(leaver))
 		opens(h.T, app, key)
+		h.comes(warifutest.Patience, "what the leaver had a share of opens", func() (string, bool) {
+			dek, err := app.Unwrap(h.Context(), envelope, nil, "")
+			return fmt.Sprint(err), err == nil && dek.Len() == 32
+		})
+		h.comes(warifutest.Patience, "nodes say who has left with a share", func() (string, bool) {
+			var all []string
+			for _, s := range h.asks.Status(h.Context()) {
+				if s.Err == nil {
+					all = append(all, s.Answer.Warnings...)
+				}
+			}
+			return strings.Join(all, "; "), slices.ContainsFunc(all, func(w string) bool {
+				return strings.Contains(w, "version 1 of the key sessions was held by "+leaver+", which left")
+			})
+		})
 		if g := app.Known().Genesis; g.NodeByID(sixth) == nil {
 			h.Error("the application does not know the newcomer")
 		}
@@ -360,6 +387,40 @@ func (h *house) comes(within time.Duration, what string, look func() (string, bo
 		}
 	}
 	h.Fatalf("%s has not come after %v: %s", what, within, last)
+}
+
+// submit has custodians sign a change, and hands it in.
+func (h *house) submit(kind string, body any) {
+	h.Helper()
+	e, err := h.Desk().Sign(kind, wire.Encode(body), api.Digest{})
+	h.must(err)
+	_, err = h.asks.Submit(h.Context(), e.Encode())
+	h.must(err)
+}
+
+// version waits until an application believes a version of a key.
+func (h *house) version(app *client.Client, name string, version uint32) (key *client.Key) {
+	h.Helper()
+	h.comes(5*time.Minute, fmt.Sprintf("version %d of %s", version, name), func() (string, bool) {
+		k, err := app.Refresh(h.Context(), name)
+		if err != nil {
+			return err.Error(), false
+		}
+		key = k
+		return fmt.Sprint(k.Version()), k.Version() == version
+	})
+	return key
+}
+
+// encrypts has an application encrypt something under a symmetric key.
+func (h *house) encrypts(app *client.Client, key *client.Key) (envelope []byte) {
+	h.Helper()
+	h.comes(warifutest.Patience, "it encrypts", func() (string, bool) {
+		var err error
+		envelope, err = app.Encrypt(h.Context(), key, nil, secret.New(make([]byte, 32)), "")
+		return fmt.Sprint(err), err == nil
+	})
+	return envelope
 }
 
 // opens has an application wrap something, and open it.
