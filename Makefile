@@ -1,6 +1,6 @@
 # Everything a newcomer needs: make demo, make test. Both set up what is missing.
 SHELL := /bin/bash
-.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-quorum-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-keys bench-refresh bench-create timing build deps
+.PHONY: help demo demo-down demo-tour demo-check drill-hsm-lost drill-region-lost drill-quorum-lost drill-upgrade stories test age-big lint fuzz prove prove-long revokes kills turnover bench bench-goals bench-scale bench-compare bench-page bench-keys bench-refresh bench-create timing liar build deps
 
 help:
 	@echo "make demo        five nodes on this machine, a key, a file opened by quorum"
@@ -26,6 +26,8 @@ help:
 	@echo "make bench-goals what unwraps cost against the least that they could cost"
 	@echo "make bench-scale clusters of 3 to 9 nodes on one and two cores, and what 16 would do"
 	@echo "make bench-compare  two commits, judged by runs in turn; OLD=COMMIT NEW=COMMIT"
+	@echo "make bench-page  the page of a run that was saved, and a picture of it; RUN=FILE.json"
+	@echo "make liar        a warifud that can be made to lie, into bin/liar, for warifu-bench load --fail lie"
 	@echo "make bench-keys  what ten keys cost, and 10,000: unwraps, a start, memory"
 	@echo "make bench-refresh  new shares for 1,000 keys, and what unwraps take meanwhile"
 	@echo "make bench-create  a key that is born, and one that is taken from a pool: time, and entries of the log"
@@ -126,6 +128,14 @@ bench: build
 
 bench-goals: build
 	bin/warifu-bench goals --start $(GOALS)
+
+bench-page: build
+	@script/bench-page $(RUN)
+
+# What no warifud of this module can do: for warifu-bench load --fail lie --bin bin/liar.
+liar: deps
+	@mkdir -p bin/liar
+	go run ./bench/liar bin/liar
 
 bench-compare: deps
 	@script/bench-compare $(OLD) $(NEW) $(COMPARE)

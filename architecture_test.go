@@ -68,6 +68,7 @@ var rooms = []struct {
 	{"backup", false, []string{"authority"}},
 	{"bench", false, []string{"bench/alarm", "client", "api", "authority", "audit", "policy", "sharing/...", "transport"}},
 	{"bench/alarm", false, nil},
+	{"bench/liar", false, []string{"bench/cluster"}},
 	{"bench/cluster", false, []string{"bench/alarm", "client", "warifutest/...", "api", "authority", "policy", "sharing/...", "hsm/...", "internal/ports"}},
 	{"warifutest", false, []string{"api", "audit", "authority", "client", "consensus", "consensus/ledger", "hsm/soft", "node", "policy", "sharing/custodian", "transport/...", "warifutest/schedule"}},
 	{"warifutest/schedule", false, nil},

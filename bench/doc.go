@@ -11,6 +11,7 @@
 //	Peer    ──▶ another service's transit API, by the same loops ──▶ Measured ──┤
 //	Regions ──▶ the same far away, and when two nodes suffer ──▶ Row ───────────┤
 //	Overload ─▶ three times of what can be done ──▶ Row ────────────────────────┤
+//	Failing ──▶ a load, while nodes die, lie or are cut off ──▶ Spell ──────────┤
 //	Scale   ──▶ few and many nodes, few cores, and a model of many ─────────────┘
 //
 // Machines differ, so every time stands beside what was measured of the machine in the

@@ -118,12 +118,13 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	}
 	askForTooMuch(t, ctx, s, run)
 	measureOnOneCore(t, ctx, s)
+	failUnderLoad(t, ctx, c, s, run)
 	sufferFarAway(t, ctx, c, s, run)
 	var text bytes.Buffer
 	if err := run.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"payroll, 2 of 3", "symmetric, encrypted, 8 in flight", "symmetric, one at a time, batches of 100", "FLOOR OF EACH ROUND, SYMMETRIC", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "ON THE WIRE EACH", "OVERLOAD"} {
+	for _, says := range []string{"payroll, 2 of 3", "symmetric, encrypted, 8 in flight", "symmetric, one at a time, batches of 100", "FLOOR OF EACH ROUND, SYMMETRIC", "--peer vault=URL", "batches of 20", "3 clients", "200 a second", "client floor", "t-th nearest that is well", "SYNCS OF THE AUDIT", "WHILE NODES FAIL", "b is in no CPU", "ON THE WIRE EACH", "OVERLOAD"} {
 		if !strings.Contains(text.String(), says) {
 			t.Errorf("the run does not say %q:\n%s", says, &text)
 		}
@@ -205,6 +206,39 @@ func measureOnOneCore(t *testing.T, ctx context.Context, s *bench.Subject) {
 	conf.Cores = []int{len(before) + 1}
 	if scale.Measure(ctx, s, conf) == nil {
 		t.Error("kept to more cores than there are")
+	}
+}
+
+// failUnderLoad has a node die and come back while a load runs: any two open.
+func failUnderLoad(t *testing.T, ctx context.Context, c *cluster.Cluster, s *bench.Subject, run *bench.Run) {
+	conf := bench.FailingConfig{For: 300 * time.Millisecond, Quiet: 300 * time.Millisecond, Failures: []bench.Failure{{
+		Name: "b is killed", Dies: "b",
+		Strike: func(context.Context) (string, error) { return "", c.Kill("b") },
+		Heal: func(ctx context.Context) error {
+			err := errors.Join(c.Restart("b"), c.WaitServing(ctx))
+			s.PIDs["b"] = c.PID("b")
+			return err
+		},
+	}}}
+	busy, err := s.Busy(ctx)
+	if err != nil || len(busy) != 3 {
+		t.Errorf("busy are %q, %v", busy, err)
+	}
+	failed, err := bench.MeasureFailing(ctx, s, bench.Shape{Name: "failing", Load: bench.Load{InFlight: 64, N: 1, Rate: 30}, Batch: 1, Clients: 1, Envelopes: 4}, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, spell := range failed.Failing.Spells {
+		asked += spell.Asked
+	}
+	if m := failed.Shapes[0]; m.Taken.N != asked || m.Taken.Wrong > 0 || m.Shape.N != asked || len(failed.Failing.Spells) != 3 || len(m.CPU) != 3 {
+		t.Errorf("%d are asked for: %+v, %+v", asked, failed.Failing.Spells, m)
+	}
+	run.Failing = failed.Failing
+	conf.Failures[0].Strike = func(context.Context) (string, error) { return "", errors.New("it does not") }
+	if _, err := bench.MeasureFailing(ctx, s, bench.Shape{Name: "failing", Load: bench.Load{InFlight: 64, N: 1, Rate: 30}, Batch: 1, Clients: 1, Envelopes: 4}, conf); err == nil || !strings.Contains(err.Error(), "b is killed: it does not") {
+		t.Errorf("what does not fail: %v", err)
 	}
 }
 

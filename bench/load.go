@@ -23,7 +23,8 @@ type Load struct {
 	InFlight int     `json:"in_flight"` // at most so many at a time
 	Rate     float64 `json:"rate_per_second,omitempty"`
 
-	wait func(until time.Time) // nil means [alarm.Until]; for tests, whose clock is another
+	wait  func(until time.Time) // nil means [alarm.Until]; for tests, whose clock is another
+	watch *watch                // nil: nobody follows
 }
 
 const (
@@ -119,16 +120,25 @@ func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error
 					t.due = began
 				}
 				err := do(ctx, t.i)
+				ended := time.Since(t.due)
+				if l.watch != nil {
+					l.watch.saw(event{t.due, ended, err})
+				}
 				if err == nil {
-					took.record(time.Since(t.due))
+					took.record(ended)
 					continue
 				}
-				refused.record(time.Since(t.due))
+				refused.record(ended)
 				failed(err)
 			}
 		})
 	}
 	began := time.Now()
+	var enough <-chan struct{}
+	if l.watch != nil {
+		l.watch.begun <- began
+		enough = l.watch.until
+	}
 	for i := 0; i < l.N && ctx.Err() == nil; i++ {
 		t := turn{i: i}
 		if l.Rate > 0 {
@@ -140,6 +150,8 @@ func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error
 			if l.Rate > 0 {
 				behind = max(behind, time.Since(t.due))
 			}
+		case <-enough:
+			out.N, l.N = i, i // no more than these were put in
 		case <-ctx.Done():
 		}
 	}

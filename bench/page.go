@@ -16,10 +16,10 @@ func (r *Run) Page(w io.Writer) error {
 	out := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	out(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/><title>warifu-bench: %s</title><style>
-body { font: 13px/1.35 sans-serif; margin: .6em auto; max-width: 1256px; color: #222; }
+body { font: 13px/1.25 sans-serif; margin: .6em auto; max-width: 1256px; color: #222; }
 h1 { font-size: 20px; margin: 0 0 .3em; } h2 { font-size: 16px; }
 .facts { display: grid; grid-template-columns: auto 1fr auto 1fr; gap: 0 .8em; margin: 0 0 .6em; }
-.facts dt { color: #666; } .facts dd { margin: 0; overflow-wrap: anywhere; }
+.facts dt { color: #666; } .facts dd { margin: 0; overflow-wrap: anywhere; } .facts dt.long { grid-column: 1; } .facts dd.long { grid-column: span 3; }
 .plots { display: flex; flex-wrap: wrap; gap: 6px 14px; align-items: flex-start; }
 table { border-collapse: collapse; margin: 0 0 1em; } td, th { padding: .15em .7em; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
 svg { background: #fff; } svg text { font: 11px sans-serif; fill: #222; } svg text.title { font-size: 14px; font-weight: bold; }
@@ -29,7 +29,11 @@ svg text.value { font-size: 10px; fill: #555; } .span { fill: #fde4d0; }
 </style></head><body><h1>What unwraps cost</h1>`, esc(r.Began.Format(time.RFC3339)))
 	fact := func(format string, args ...any) {
 		name, value, _ := strings.Cut(fmt.Sprintf(format, args...), "\t")
-		out("<dt>%s</dt><dd>%s</dd>", esc(name), esc(value))
+		class := ""
+		if len(value) > factRunes {
+			class = ` class="long"`
+		}
+		out("<dt%s>%s</dt><dd%s>%s</dd>", class, esc(name), class, esc(value))
 	}
 	out(`<dl class="facts">`)
 	r.Machine.write(fact, r.Began)
@@ -56,6 +60,9 @@ svg text.value { font-size: 10px; fill: #555; } .span { fill: #fde4d0; }
 		}
 		out("</table>")
 	}
+	if r.Failing != nil {
+		r.Failing.page(out)
+	}
 	if r.Scale != nil {
 		r.Scale.page(out)
 	}
@@ -67,19 +74,39 @@ svg text.value { font-size: 10px; fill: #555; } .span { fill: #fde4d0; }
 	return err
 }
 
+// factRunes is what fits beside another fact.
+const factRunes = 70
+
+// table is one of a page.
+func table(out func(format string, args ...any), head []string, rows [][]string) {
+	out("<table><tr><th>%s</th></tr>", strings.Join(head, "</th><th>"))
+	for _, r := range rows {
+		var cells []string
+		for _, c := range r {
+			cells = append(cells, esc(c))
+		}
+		out("<tr><td>%s</td></tr>", strings.Join(cells, "</td><td>"))
+	}
+	out("</table>")
+}
+
 // number is a cell that is not broken.
 func number(s string) string { return `<span class="number">` + esc(s) + `</span>` }
 
 // plots are the drawings that this run has something for.
 func (r *Run) plots() (out []*plot) {
+	if r.Failing != nil {
+		out = append(out, r.Failing.plots()...)
+	}
 	for _, p := range []*plot{
 		r.plotGoals("CPU of one unwrap, and its goal", "CPU of client and all nodes (µs)", time.Microsecond, "symmetric", "asymmetric", "against a peer"),
 		r.plotGoals("Latency of one at a time on loopback, and its goal", "latency (µs)", time.Microsecond, "one at a time"),
-		r.plotLatency(),
+		r.plotLatency("Latency by percentile", func(m *Measured) bool { return !m.inRegions() }),
 		r.plotProcesses("CPU of one unwrap, by process", "CPU, idle included (µs)", (*Measured).cpuMicros),
 		r.plotRounds(),
 		r.plotProcesses("Bytes on the wire of one unwrap, by who sends them", "packets of QUIC (B)", (*Measured).bytesSent),
-		r.plotGoals("Latency in five regions, and its goal", "latency (ms)", time.Millisecond, "five regions"),
+		r.plotGoals("Latency in five regions, and its goal", "latency (ms)", time.Millisecond, regionsBegin),
+		r.plotLatency("Latency by percentile, in five regions", (*Measured).inRegions),
 		r.plotGoals("Overload, and its goal", "time of one opened, or refused (ms)", time.Millisecond, "overload"),
 		r.plotScale(),
 	} {
@@ -124,10 +151,16 @@ func (r *Run) last() (out []Measured) {
 // nines makes a percentage a place on an axis on which each nine has the same room.
 func nines(percent float64) float64 { return -math.Log10(1 - min(percent, 99.999)/100) }
 
-func (r *Run) plotLatency() *plot {
-	p := &plot{title: "Latency by percentile", x: "requests that took at most so long (%)", y: "latency, logarithmic (ms)", log: true}
+// inRegions says whether the nodes were far away.
+func (m *Measured) inRegions() bool { return strings.HasPrefix(m.Shape.Name, regionsBegin) }
+
+func (r *Run) plotLatency(title string, of func(*Measured) bool) *plot {
+	p := &plot{title: title, x: "requests that took at most so long (%)", y: "latency, logarithmic (ms)", log: true}
 	deepest := 99.0
 	for _, m := range r.last() {
+		if !of(&m) {
+			continue
+		}
 		s := series{name: m.Shape.short()}
 		for _, q := range m.Taken.Latency.Curve {
 			s.points = append(s.points, [2]float64{nines(q.Percent), float64(q.Took) / float64(time.Millisecond)})

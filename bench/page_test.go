@@ -99,8 +99,12 @@ func sample() *Run {
 		}
 	}
 	return &Run{
+		Failing: &Failing{
+			Spells: []Spell{{Name: "before", To: sec}, {Name: "a is <killed>", Fails: true, From: sec, To: 2 * sec, Asked: 77}, {Name: "after", From: 2 * sec, To: 3 * sec}},
+			Slots:  []Slot{{From: 0, For: sec, P50: ms, P99: 2 * ms, Opened: 5}, {From: sec, For: sec}, {From: 2 * sec, For: sec, P50: ms, P99: 3 * ms, Opened: 5, Failed: 1}},
+		},
 		Machine: Machine{CPU: "one & another", Commit: "c", Command: "warifu-bench goals"}, Began: time.Unix(0, 0), Key: "k", Threshold: 2, Holders: 3,
-		Floors: []Floor{{Echo: 50 * us}}, Shapes: []Measured{measured("first sight", 1), measured("first sight", 64), measured("first sight", 64)},
+		Floors: []Floor{{Echo: 50 * us}}, Shapes: []Measured{measured("first sight", 1), measured("first sight", 64), measured("first sight", 64), measured("five regions", 4)},
 		Goals: []Row{
 			{Shape: "asymmetric, first sight", Goal: "at most <that>", Verdict: Miss, Measured: 300 * us, Limit: 200 * us, Base: []Term{{"echo", 1, 50 * us}}, Ratio: 6, Ratios: []float64{5, 6, 7}},
 			{Shape: "one at a time", Goal: "at most that", Verdict: BelowFloor, Why: "arithmetic", Measured: 3 * ms, Limit: 2 * ms, Base: []Term{{"echo", 1, ms}}, Ratio: 3, Ratios: []float64{3, 3, 3}},
@@ -121,7 +125,7 @@ func TestEveryPlotHasTitleUnitsAndNames(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if len(plots) != 8 {
+	if len(plots) != 11 {
 		t.Errorf("%d plots", len(plots))
 	}
 	titles := map[string]bool{}
@@ -134,7 +138,7 @@ func TestEveryPlotHasTitleUnitsAndNames(t *testing.T) {
 	if len(titles) != len(plots) {
 		t.Error("two plots have the same title")
 	}
-	for _, says := range []string{"one &amp; another", "at most &lt;that&gt;", `class="MISS"`, "there are none", "a&lt;b&gt;", "Not as it should be"} {
+	for _, says := range []string{"one &amp; another", "at most &lt;that&gt;", `class="MISS"`, "there are none", "a&lt;b&gt;", `<rect class="span"`, "a is &lt;killed&gt;</text>", "<td>77</td>", "Not as it should be"} {
 		if !strings.Contains(text, says) {
 			t.Errorf("the page does not say %q", says)
 		}

@@ -41,12 +41,12 @@ type mark struct {
 // The frame of every plot, in pixels.
 const (
 	plotWide, plotLeft, plotRight = 620, 70, 15
-	plotTop, innerHigh            = 35, 190
+	plotTop, innerHigh            = 30, 185
 	innerWide                     = plotWide - plotLeft - plotRight
 	runeWide, labelLine           = 6, 12 // of what is written; a rune's is an average
 	labelLines                    = 6     // that a label under a bar has at most
 	legendLine, legendBox         = 16, 10
-	legendColumns                 = 4 // at most, of names side by side
+	legendColumns                 = 6 // at most, of names side by side
 	axisRoom                      = 20
 	spanLine                      = 12 // names of spans that stand beside each other take turns
 )

@@ -37,9 +37,10 @@ func (c *RegionsConfig) check(s *Subject) error {
 }
 
 const (
-	regionsShape    = "five regions, 5 to 150 ms round trips"
+	regionsBegin    = "five regions"
+	regionsShape    = regionsBegin + ", 5 to 150 ms round trips"
 	regionsGoal     = "p50 at most the t-th nearest + 1 ms"
-	sufferingShape  = "five regions, one node slow and one dead"
+	sufferingShape  = regionsBegin + ", one node slow and one dead"
 	sufferingGoal   = "p99 at most 1.3 x (the t-th nearest of those that are well + 1 ms)"
 	regionsPlus     = time.Millisecond
 	sufferingFactor = 1.3

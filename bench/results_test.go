@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"errors"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,15 @@ func TestCommittedRunsSayWhereTheyComeFrom(t *testing.T) {
 		plots, err := readPage(page)
 		if err := errors.Join(err, page.Close()); err != nil || len(plots) == 0 {
 			t.Errorf("the page of %s: %d plots, %v", f, len(plots), err)
+		}
+		picture, err := os.Open(strings.TrimSuffix(f, ".json") + ".png")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		seen, err := png.DecodeConfig(picture)
+		if err := errors.Join(err, picture.Close()); err != nil || seen.Width != 1280 || seen.Height != 800 {
+			t.Errorf("the picture of %s: %d x %d, %v", f, seen.Width, seen.Height, err)
 		}
 	}
 }

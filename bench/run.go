@@ -26,6 +26,7 @@ type Run struct {
 	Goals     []Row      `json:"goals,omitempty"`
 	Scale     *Scale     `json:"scale,omitempty"`
 	Loaded    *Overload  `json:"overload,omitempty"`
+	Failing   *Failing   `json:"failing,omitempty"`
 	Peer      *PeerInfo  `json:"peer,omitempty"` // whose shapes stand among the others
 	Warnings  int        `json:"warnings"`       // of the clients, such as a false partial
 	Warned    []string   `json:"warned,omitempty"`
@@ -115,7 +116,10 @@ func (r *Run) Err() error {
 			bad("%s: %d of %d failed %v, the first: %s", s.Shape.Name, n, s.Taken.N, s.Taken.Failed, s.Taken.First)
 		}
 	}
-	if r.Warnings > 0 {
+	switch lies := r.Failing != nil && r.Failing.Lies; {
+	case lies && r.Warnings == 0:
+		bad("a node was to lie, and no client has noticed: does that warifud lie?")
+	case !lies && r.Warnings > 0:
 		bad("the clients warn %d times: %s", r.Warnings, strings.Join(r.Warned, "; "))
 	}
 	for _, g := range r.Goals {
@@ -162,6 +166,9 @@ func (r *Run) lines(line func(format string, args ...any)) {
 	}
 	if r.Scale != nil {
 		r.Scale.write(line)
+	}
+	if r.Failing != nil {
+		r.Failing.write(line)
 	}
 	if r.Loaded != nil {
 		r.Loaded.write(line)

@@ -281,29 +281,19 @@ func (s *Scale) predictions() (rows [][]string) {
 
 // page is the same on a page.
 func (s *Scale) page(out func(format string, args ...any)) {
-	table := func(head []string, rows [][]string) {
-		out("<table><tr><th>%s</th></tr>", strings.Join(head, "</th><th>"))
-		for _, r := range rows {
-			for i := range r {
-				r[i] = esc(r[i])
-			}
-			out("<tr><td>%s</td></tr>", strings.Join(r, "</td><td>"))
-		}
-		out("</table>")
-	}
 	var rows [][]string
 	for _, p := range s.Points {
 		rows = append(rows, s.cells(p))
 	}
 	out("<h2>Clusters of several sizes, on several cores</h2>")
-	table([]string{"nodes", "shape", "cores", "client, CPU", "node, CPU of each answer", "echo, CPU of all", "p50", "per second", "the model says"}, rows)
+	table(out, []string{"nodes", "shape", "cores", "client, CPU", "node, CPU of each answer", "echo, CPU of all", "p50", "per second", "the model says"}, rows)
 	out("<h2>The model, on machines of %d cores</h2>", manyCores)
-	table([]string{"nodes", "shape", "all on one machine, per second", "a machine for each node, per second", "one machine of clients asks for"}, s.predictions())
+	table(out, []string{"nodes", "shape", "all on one machine, per second", "a machine for each node, per second", "one machine of clients asks for"}, s.predictions())
 	rows = nil
 	for _, c := range s.Costs {
 		rows = append(rows, []string{c.Shape, micro(c.Client), micro(c.PerAnswer), micro(c.Node)})
 	}
-	table([]string{"CPU of", "client", "client, each answer", "node, each answer"}, rows)
+	table(out, []string{"CPU of", "client", "client, each answer", "node, each answer"}, rows)
 }
 
 // plot draws what was measured, and what the model says of it.

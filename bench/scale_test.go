@@ -90,7 +90,7 @@ func TestAScaleIsShown(t *testing.T) {
 	}
 	shown := page.String()
 	plots, err := readPage(&page)
-	if err != nil || len(plots) != 9 || !strings.Contains(shown, "one machine of clients asks for") || !strings.Contains(shown, "42105") {
+	if err != nil || len(plots) != 12 || !strings.Contains(shown, "one machine of clients asks for") || !strings.Contains(shown, "42105") {
 		t.Fatalf("%d plots, %v", len(plots), err)
 	}
 	for _, p := range plots {

@@ -202,7 +202,8 @@ func measure(ctx context.Context, shape Shape, pids map[string]int, numbers map[
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shape.Name, err)
 	}
-	items := shape.N * shape.Batch
+	shape.N = t.N
+	items := max(1, shape.N*shape.Batch)
 	out := &Measured{Shape: shape, Taken: *t, Items: float64((shape.N-t.Failures())*shape.Batch) / t.Elapsed.Seconds()}
 	if out.CPU, err = m.stop(items); err != nil {
 		return nil, err

@@ -11,11 +11,19 @@ import (
 // BuildBinaries builds warifud, as it is in this module, into dir, with these
 // build tags.
 func BuildBinaries(dir string, tags ...string) error {
+	return build(dir, "-tags", strings.Join(tags, ","))
+}
+
+func build(dir string, flags ...string) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", dir+string(filepath.Separator), "./cmd/warifud")
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", dir+string(filepath.Separator), "./cmd/warifud")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build warifud: %w: %s", err, out)

@@ -11,6 +11,9 @@ import (
 // Outside is who is no node, to [Config.Distance]: clients.
 const Outside = ""
 
+// Lost is the distance, to [Config.Distance], of those between whom every packet is lost.
+const Lost time.Duration = -1
+
 // lineHolds is how many packets one direction of a way holds back; as with a router
 // whose queue is full, more are lost.
 const lineHolds = 4096
@@ -43,8 +46,12 @@ func (r *Relay) line(caller *net.UDPAddr, send func([]byte)) func([]byte) {
 	})
 	from := caller.String()
 	return func(b []byte) {
+		away := r.delay(from)
+		if away < 0 {
+			return
+		}
 		select {
-		case held <- packet{time.Now().Add(r.delay(from)), bytes.Clone(b)}:
+		case held <- packet{time.Now().Add(away), bytes.Clone(b)}:
 		default:
 		}
 	}
@@ -74,5 +81,10 @@ func (c *Cluster) away(node string) func(caller string) time.Duration {
 	for id, m := range c.nodes {
 		who[m.listens[ToPeers]] = id
 	}
-	return func(caller string) time.Duration { return c.cfg.Distance(who[caller], node) / 2 }
+	return func(caller string) time.Duration {
+		if d := c.cfg.Distance(who[caller], node); d != Lost {
+			return d / 2
+		}
+		return Lost
+	}
 }

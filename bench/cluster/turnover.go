@@ -203,7 +203,7 @@ func (t *turnover) renew(ctx context.Context, kind string, by authority.Renewal)
 		return err
 	}
 	defer asks.Close()
-	before, err := t.summaries(ctx, asks)
+	before, err := summaries(ctx, asks)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (t *turnover) renew(ctx context.Context, kind string, by authority.Renewal)
 			continue
 		}
 		epoch := before[first.ID()].Epoch + 1
-		if err := t.wait(ctx, asks, first.ID(), func(k api.KeySummary) bool {
+		if err := waitKey(ctx, asks, first.ID(), func(k api.KeySummary) bool {
 			return k.Epoch == epoch && k.Signed >= k.T && (t.Refreshes == 0 || erased(k))
 		}); err != nil {
 			return err
@@ -236,6 +236,26 @@ func (t *turnover) renew(ctx context.Context, kind string, by authority.Renewal)
 		}
 	}
 	return nil
+}
+
+// Reshare has the roster's nodes hold a key in new shares, of which t open, and returns
+// when t of them have signed the record. The old ones answer beside them for a minute.
+func (c *Cluster) Reshare(ctx context.Context, key *client.Key, t int) error {
+	asks, err := c.Custodian()
+	if err != nil {
+		return err
+	}
+	defer asks.Close()
+	before, err := summaries(ctx, asks)
+	if err != nil {
+		return err
+	}
+	by := authority.Renewal{Keys: []api.KeyID{key.ID()}, T: uint32(t), F: uint32(c.cfg.F), Holders: c.IDs(), PhaseSeconds: uint32(c.cfg.PhaseSeconds)}
+	if _, err := c.Submit(ctx, authority.KindReshare, wire.Encode(by), api.Digest{}); err != nil {
+		return err
+	}
+	epoch := before[key.ID()].Epoch + 1
+	return waitKey(ctx, asks, key.ID(), func(k api.KeySummary) bool { return k.Epoch == epoch && k.Signed >= k.T })
 }
 
 // erased says that no epoch is left but the current one.
@@ -287,7 +307,7 @@ func (t *turnover) rotate(ctx context.Context) error {
 	return t.pace.Wrap(key)
 }
 
-func (t *turnover) summaries(ctx context.Context, asks *client.Client) (map[api.KeyID]api.KeySummary, error) {
+func summaries(ctx context.Context, asks *client.Client) (map[api.KeyID]api.KeySummary, error) {
 	keys, err := asks.Keys(ctx)
 	list := map[api.KeyID]api.KeySummary{}
 	for _, k := range keys {
@@ -296,10 +316,10 @@ func (t *turnover) summaries(ctx context.Context, asks *client.Client) (map[api.
 	return list, err
 }
 
-// wait asks how a key stands until that is so.
-func (t *turnover) wait(ctx context.Context, asks *client.Client, id api.KeyID, so func(api.KeySummary) bool) error {
+// waitKey asks how a key stands until that is so.
+func waitKey(ctx context.Context, asks *client.Client, id api.KeyID, so func(api.KeySummary) bool) error {
 	for {
-		keys, err := t.summaries(ctx, asks)
+		keys, err := summaries(ctx, asks)
 		k := keys[id]
 		if err == nil && so(k) {
 			return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 
 func loadCommand() *cobra.Command {
 	var f subjectFlags
+	var fails failFlags
 	var beside peerFlags
 	var output, save string
 	var last time.Duration
@@ -24,19 +26,24 @@ clocks have stopped.
 
 Without --rate the loop is closed: each of --in-flight callers asks again when it has
 its answer. With --rate it is open: as many are due in a second, whatever becomes of
-those before, and the latency of each counts from when it was due.`,
+those before, and the latency of each counts from when it was due.
+` + failHelp,
 		Example: `  warifu-bench load --start --rate 500 --for 20s
   warifu-bench load --start --in-flight 64 --clients 64
   warifu-bench load --start --batch 100 --envelopes 100 -n 200
   warifu-bench load --start --type symmetric --batch 100 -n 200
   warifu-bench load --start --type symmetric --encrypt
+  warifu-bench load --start --rate 300 --fail kill,cut,reshare --save run.json
   warifu-bench load --start --peer vault=http://127.0.0.1:8200 --peer-token-file token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if shape.Rate > 0 && last > 0 {
 				shape.N = int(shape.Rate * last.Seconds())
 			}
-			if err := errors.Join(checkOutput(output), shape.Check(), beside.check(), f.checkKind(), f.checkCores()); err != nil {
+			if len(fails.kinds) > 0 && shape.Envelopes == 0 {
+				shape.Envelopes = failEnvelopes
+			}
+			if err := errors.Join(checkOutput(output), shape.Check(), beside.check(), f.checkKind(), f.checkCores(), fails.check(&f, shape, beside.peer != "", last > 0)); err != nil {
 				return err
 			}
 			if shape.Encrypts && f.start && f.kind != typeSymmetric {
@@ -52,11 +59,23 @@ those before, and the latency of each counts from when it was due.`,
 			if peer != nil {
 				defer peer.Close()
 			}
+			if len(fails.kinds) > 0 {
+				f.prepared = fails.prepare
+			}
 			s, clean, err := f.prepare(c.Context(), shape.Clients)
 			if err != nil {
 				return err
 			}
-			run, err := bench.MeasureOne(c.Context(), s, shape, peer)
+			var run *bench.Run
+			if len(fails.kinds) > 0 {
+				var conf bench.FailingConfig
+				if conf, err = fails.config(c.Context(), f.started, s); err == nil {
+					conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
+					run, err = bench.MeasureFailing(c.Context(), s, shape, conf)
+				}
+			} else {
+				run, err = bench.MeasureOne(c.Context(), s, shape, peer)
+			}
 			if err := errors.Join(err, clean()); err != nil {
 				return err
 			}
@@ -65,6 +84,7 @@ those before, and the latency of each counts from when it was due.`,
 	}
 	f.add(c.Flags())
 	f.addCores(c.Flags())
+	fails.add(c.Flags())
 	beside.add(c.Flags())
 	c.Flags().IntVarP(&shape.N, "requests", "n", 2000, "how many requests")
 	c.Flags().IntVarP(&shape.InFlight, "in-flight", "c", 64, "how many are in flight, at most")

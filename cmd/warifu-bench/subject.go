@@ -26,6 +26,9 @@ type subjectFlags struct {
 	bin            string
 	pids           []string
 	cores          int // that all run on; 0: all there are
+
+	prepared func(*cluster.Config) // changes the configuration of what is started; may be nil
+	started  *cluster.Cluster      // by find
 }
 
 // Types of keys, as `warifu key create` has them.
@@ -171,7 +174,12 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 	remove := func() error { return os.RemoveAll(dir) }
 	within, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	c, err := cluster.Start(within, cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Numbers: true, Log: slog.New(s.Noticed)})
+	conf := cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Numbers: true, Log: slog.New(s.Noticed)}
+	if f.prepared != nil {
+		f.prepared(&conf)
+	}
+	c, err := cluster.Start(within, conf)
+	f.started = c
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
