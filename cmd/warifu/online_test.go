@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -280,7 +281,7 @@ func parses(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// settled: every node that answers has applied what any of them has now. What was
+// settled: every node of the roster that answers has applied what any of them has now. What was
 // taken stands at one node, and a moment later at the others, of which the next
 // command may ask any.
 func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
@@ -290,7 +291,10 @@ func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 	var goal uint64
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		var nodes []struct {
-			Status *struct{ Index uint64 }
+			Status *struct {
+				Index    uint64
+				Warnings []string
+			}
 		}
 		var out, errs bytes.Buffer
 		if code := run(context.Background(), []string{"status", "--home", w.path("operator"), "-o", "json"}, strings.NewReader(""), &out, &errs); code == exitOK {
@@ -298,7 +302,8 @@ func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		var most, least uint64 = 0, math.MaxUint64
 		for _, n := range nodes {
-			if n.Status != nil {
+			// Who has left gets no entries any more, and says so.
+			if n.Status != nil && !slices.Contains(n.Status.Warnings, "this node is not on the roster") {
 				most, least = max(most, n.Status.Index), min(least, n.Status.Index)
 			}
 		}
