@@ -41,6 +41,7 @@ var rooms = []struct {
 	{"sharing/custodian", true, []string{"sharing/opening"}},
 	{"sharing/pieces", true, nil},
 	{"sharing/unseal", true, []string{"sharing/opening"}},
+	{"sharing/escrow", true, []string{"sharing/opening"}},
 	{"sharing/internal/slow", true, nil}, // for tests
 	{"consensus", false, []string{"api"}},
 	{"consensus/internal/mesh", false, nil}, // for tests

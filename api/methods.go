@@ -35,6 +35,8 @@ const (
 	MethodLink        uint16 = 37  // LinkRequest → LinkAnswer
 	MethodImport      uint16 = 33  // ImportRequest → ImportAnswer
 	MethodDatasets    uint16 = 38  // DatasetsRequest → DatasetsAnswer
+	MethodEscrows     uint16 = 42  // EscrowsRequest → EscrowsAnswer
+	MethodEscrow      uint16 = 43  // EscrowRequest → EscrowAnswer
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
@@ -289,6 +291,10 @@ type ClusterAnswer struct {
 // RosterUnfinished begins the warning of a node that waits for the end of a change of the
 // roster; what it waits for follows.
 const RosterUnfinished = "a change of the roster is not finished"
+
+// ExtraDoor begins the warning of a node that shares of a key are escrowed to custodians;
+// which, to whom and since when follows.
+const ExtraDoor = "extra door"
 
 // StatusAnswer is one node's view of itself and of the ledger.
 type StatusAnswer struct {
@@ -558,6 +564,48 @@ type DatasetState struct {
 	Node  string `cbor:"2,keyasint"` // which knew the caller by the certificate in it
 	Index uint64 `cbor:"3,keyasint"` // Raft index
 	Time  int64  `cbor:"4,keyasint"` // ledger time then, Unix milliseconds
+}
+
+// EscrowsRequest asks for the orders to seal the shares of a key to custodians, by name or
+// by id.
+type EscrowsRequest struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+	ID   KeyID  `cbor:"2,keyasint"`
+}
+
+// EscrowsAnswer lists them, by the id of the order.
+type EscrowsAnswer struct {
+	Key     KeyID           `cbor:"1,keyasint"`
+	Escrows []EscrowSummary `cbor:"2,keyasint,omitempty"`
+}
+
+// EscrowSummary is one order of escrow: a door beside policy and audit.
+type EscrowSummary struct {
+	Order      Digest   `cbor:"1,keyasint" json:"order"` // id of the change
+	Version    uint32   `cbor:"2,keyasint" json:"version"`
+	Epoch      uint64   `cbor:"3,keyasint" json:"epoch"`
+	T          uint32   `cbor:"4,keyasint" json:"t"`    // so many of the shares open everything under the version
+	Open       uint32   `cbor:"5,keyasint" json:"open"` // so many of the custodians open a share
+	Holders    uint32   `cbor:"6,keyasint" json:"holders"`
+	Sealed     []string `cbor:"7,keyasint,omitempty" json:"sealed"` // whose shares are sealed
+	Custodians []string `cbor:"8,keyasint" json:"custodians"`       // to whom
+	Since      int64    `cbor:"9,keyasint" json:"since_ms"`         // ledger time
+	Index      uint64   `cbor:"10,keyasint" json:"ledger_index"`
+}
+
+// EscrowRequest asks for an order of escrow, or for what the holder of an index has sealed
+// by it.
+type EscrowRequest struct {
+	Key   KeyID  `cbor:"1,keyasint"`
+	Order Digest `cbor:"2,keyasint"`
+	Index uint32 `cbor:"3,keyasint,omitempty"` // 0: the order itself
+}
+
+// EscrowAnswer carries an encoded authority.Entry: the order, or a holder's statement;
+// none where the holder has sealed nothing.
+type EscrowAnswer struct {
+	Entry []byte `cbor:"1,keyasint,omitempty"`
+	After uint64 `cbor:"2,keyasint,omitempty"` // of the order: how many changes of custodians and roster there had been
 }
 
 // LinkRequest asks a node to vouch for a point of the chain: that it has applied

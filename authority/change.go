@@ -38,12 +38,14 @@ const (
 	KindAdopt = "adopt" // [Adopt]: a key of a lost cluster
 
 	KindPool = "pool" // [Pool]
+
+	KindEscrow = "escrow" // [Escrow]: shares of a key are sealed to custodians
 )
 
 // ChangeKinds lists every kind that custodians sign, sorted.
 func ChangeKinds() []string {
 	return []string{
-		KindAdopt, KindCA, KindCustodians, KindGenesis, KindKey, KindKeyDestroy, KindKeyKeep, KindKeyLabels, KindKeyState, KindLift,
+		KindAdopt, KindCA, KindCustodians, KindEscrow, KindGenesis, KindKey, KindKeyDestroy, KindKeyKeep, KindKeyLabels, KindKeyState, KindLift,
 		KindNodeAdd, KindNodeRemove, KindNodeReplace, KindPolicy, KindPool, KindRefresh, KindReshare, KindRevoke, KindSeal,
 	}
 }
@@ -59,7 +61,7 @@ var ErrChange = errors.New("not a usable change")
 // KindRevoke a [Revoke], KindLift a [Lift], KindSeal a [Seal], KindCustodians a [Custody],
 // KindKeyState a [KeyStateChange], KindKeyLabels a [KeyLabels], those of nodes a [Membership],
 // KindRefresh and KindReshare a [Renewal], KindKeyDestroy a [KeyDestroy], KindKeyKeep a [KeyKeep],
-// KindAdopt an [Adopt], KindPool a [Pool].
+// KindAdopt an [Adopt], KindPool a [Pool], KindEscrow an [Escrow].
 type Change struct {
 	Cluster  api.ClusterID `cbor:"1,keyasint"`
 	Kind     string        `cbor:"2,keyasint"`

@@ -123,9 +123,13 @@ func FuzzParseChange(f *testing.F) {
 	adopts := w.change(KindAdopt)
 	adopts.Body = wire.Encode(Adopt{Lost: w.signed(w.copied(), w.custodians...).Encode(), Record: (&SignedRecord{}).Encode(), Takers: []string{"n1", "n2", ""}})
 	f.Add(KindAdopt, w.sign(adopts).Body)
+	escrows := w.change(KindEscrow)
+	escrows.Body = wire.Encode(Escrow{Record: (&SignedRecord{}).Encode(), Open: 2})
+	f.Add(KindEscrow, w.sign(escrows).Body)
 	bad := w.change(KindKey)
 	bad.Body = wire.Encode(Order{Purpose: PurposeRoot})
 	f.Add(KindKey, w.sign(bad).Body)
+	g := w.verified()
 	f.Fuzz(func(t *testing.T, kind string, body []byte) {
 		c, err := ParseChange(&Entry{Kind: kind, Body: body})
 		if err != nil {
@@ -149,6 +153,12 @@ func FuzzParseChange(f *testing.F) {
 		}
 		if _, err := ParseAdopt(c); !errors.Is(err, ErrAdopt) { // nobody has signed a record
 			t.Fatalf("adopted, or an unnamed error: %v", err)
+		}
+		if o, err := ParseEscrow(c); (o == nil) == (err == nil) || err != nil && !errors.Is(err, ErrEscrow) {
+			t.Fatalf("neither an order of escrow nor a named error: %v", err)
+		}
+		if v, err := VerifyEscrow(g, nil, body); v != nil || err == nil { // nobody has signed one
+			t.Fatalf("believed as an order of escrow: %v", err)
 		}
 		o, err := ParseOrder(c)
 		if err != nil {

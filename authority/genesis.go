@@ -309,7 +309,7 @@ func (g *Genesis) CustodianByKey(f Fingerprint) *Custodian {
 // RequiredFor returns how many custodians must sign this kind, or 0 when the
 // document does not say. To replace custodians it takes, unless the document says, as
 // many as any other kind does: who could replace them could sign everything. So it does
-// to change the roster, and to adopt a key. For a key's state and labels, to destroy or to
+// to change the roster, to adopt a key, and to escrow one. For a key's state and labels, to destroy or to
 // keep it, and for a pool of keys, it takes as many as for a key's order; see also
 // [Genesis.RequiredForChange].
 func (g *Genesis) RequiredFor(kind string) int {
@@ -321,7 +321,7 @@ func (g *Genesis) RequiredFor(kind string) int {
 		most = max(most, int(r.Count))
 	}
 	switch {
-	case kind == KindCustodians, kind == KindAdopt, IsMembershipKind(kind):
+	case kind == KindCustodians, kind == KindAdopt, kind == KindEscrow, IsMembershipKind(kind):
 		return most
 	case kind == KindKeyState, kind == KindKeyLabels, kind == KindKeyDestroy, kind == KindKeyKeep, kind == KindPool:
 		return g.RequiredFor(KindKey)

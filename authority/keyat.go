@@ -34,6 +34,17 @@ type KeyAt struct {
 	Since   int64         `cbor:"15,keyasint" json:"since_ms"`                        // when the node started, by its clock
 	Uses    uint64        `cbor:"16,keyasint,omitempty" json:"uses"`                  // partials that it released since
 	LastUse int64         `cbor:"17,keyasint,omitempty" json:"last_use_ms,omitempty"` // 0: none since
+	// Escrowed are the epochs, of any version, of which this node has sealed its share to
+	// custodians.
+	Escrowed []EscrowedAt `cbor:"18,keyasint,omitempty" json:"escrowed,omitempty"`
+}
+
+// EscrowedAt is an epoch of a key of which a node has sealed its share to custodians.
+type EscrowedAt struct {
+	Order   api.Digest `cbor:"1,keyasint" json:"order"`
+	Version uint32     `cbor:"2,keyasint" json:"version"`
+	Epoch   uint64     `cbor:"3,keyasint" json:"epoch"`
+	Since   int64      `cbor:"4,keyasint" json:"since_ms"` // ledger time
 }
 
 // SignedKeyAt is a node's word with its signature.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -279,7 +280,7 @@ func TestANodesWordAboutAKeyIsItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Verify(w.doc.Cluster, n1, nonce); err != nil || *got != k {
+	if got, err := s.Verify(w.doc.Cluster, n1, nonce); err != nil || !reflect.DeepEqual(*got, k) {
 		t.Fatal(got, err)
 	}
 	other := *s

@@ -34,9 +34,10 @@ const (
 	KindDataset  = "dataset"  // [DatasetPost]; as a frame of its own, [Dataset]
 
 	KindNextVersion = "next-version" // [NextVersion]
+	KindEscrowed    = "escrowed"     // [Escrowed]
 )
 
-var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy, KindDataset, KindNextVersion}
+var statementKinds = []string{KindOpen, KindPost, KindDeadline, KindAbandon, KindActivate, KindRecord, KindAnchor, KindAddress, KindLock, KindDrill, KindGrant, KindRetire, KindErased, KindRepair, KindStanding, KindDestroy, KindDataset, KindNextVersion, KindEscrowed}
 
 // IsStatementKind says whether nodes sign this kind.
 func IsStatementKind(kind string) bool { return slices.Contains(statementKinds, kind) }

@@ -104,6 +104,40 @@ func TestAnImportedKeyIsNotClaimedWhole(t *testing.T) {
 	}
 }
 
+// A share that is sealed to custodians as well counts as not erased: with t of them the
+// key is not gone, whatever the holders sign. The certificate names the door.
+func TestAnEscrowedKeyIsNotClaimedGone(t *testing.T) {
+	for _, tt := range []struct {
+		sealed    []string
+		gone      bool
+		tolerates int
+	}{{nil, true, 2}, {[]string{"n4"}, true, 1}, {[]string{"n1", "n4"}, true, 0}, {[]string{"n1", "n3", "n5"}, false, -1}} {
+		w := newWorld(t)
+		w.escrows(tt.sealed...)
+		made := w.made()
+		c, err := certificate.Verify(made.Encode(), w.genesis.Hash())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Says
+		if s.Gone != tt.gone || s.Tolerates != tt.tolerates || !slices.Equal(s.Epochs[0].Escrowed, tt.sealed) {
+			t.Errorf("escrowed by %v: gone %v, %d tolerated: %s", tt.sealed, s.Gone, s.Tolerates, s.Claim)
+		}
+		door := slices.ContainsFunc(s.Open, func(l string) bool {
+			return strings.HasPrefix(l, "escrow: by the order ") && strings.Contains(l, "any 2 of custodian1, custodian2, custodian4 open them, for ever")
+		})
+		if !door || len(s.Escrows) != 1 || s.Escrows[0].Since != created+3 {
+			t.Errorf("escrowed by %v: %q, %+v", tt.sealed, s.Open, s.Escrows)
+		}
+		if !tt.gone && (!strings.HasPrefix(s.Claim, "NOT GONE") || !strings.Contains(s.Claim, "n1, n3, n5 are sealed to custodians")) {
+			t.Error(s.Claim)
+		}
+		if page := made.Page(); !strings.Contains(page, "any 2 of custodian1, custodian2, custodian4 open them, for ever") {
+			t.Error("the page does not name the escrow")
+		}
+	}
+}
+
 // How often something was opened is the word of whoever counted, signed and named as that.
 func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
 	w := newWorld(t)
@@ -256,6 +290,10 @@ func TestACertificateThatShowsTooLittleIsRefused(t *testing.T) {
 		{"a data set is of another key", func(w *world) {
 			w.registers("spiffe://hospital.example/archive", "spiffe://hospital.example/archive", api.KeyID{9})
 		}, nil, "a data set is of another key"},
+		{"an escrow is left out", func(w *world) { w.escrows("n1"); delete(w.values, escrowPath()) }, nil, "0 orders of escrow, of the key there were 1"},
+		{"there is an escrow that nobody counts", func(w *world) { w.escrows("n1"); w.values[lifePath()].(*ledger.Life).Escrows = 0 }, nil, "1 orders of escrow, of the key there were 0"},
+		{"an escrow is of another key", func(w *world) { w.escrows("n1"); w.values[escrowPath()].(*ledger.Escrow).Key = api.KeyID{9} }, nil, "orders of escrow"},
+		{"the custodians of an escrow are not here", func(w *world) { w.escrows("n1"); w.values[escrowPath()].(*ledger.Escrow).By.Custody = 9 }, nil, "an order of escrow is of another key, or of custodians who are not here"},
 		{"there is no version", func(w *world) {
 			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = nil
 			w.values = map[string]any{lifePath(): w.values[lifePath()], datasetPath(): w.values[datasetPath()]}

@@ -35,6 +35,8 @@ type Says struct {
 	Shown    []Position `json:"shown"`
 	Datasets []Dataset  `json:"registered_data_sets"` // by ledger index; null: nobody has stated what is under the key
 
+	Escrows []Escrow `json:"escrows,omitempty"` // orders to seal shares to custodians, by ledger index
+
 	Open      []string `json:"open_copies"`
 	Unwrapped string   `json:"unwrapped_before"`
 	Counted   *Count   `json:"counted,omitempty"`
@@ -63,8 +65,22 @@ type Epoch struct {
 	Struck    []string `json:"struck,omitempty"` // never confirmed a share
 	Erased    []string `json:"erased"`           // whose receipts are here
 	Missing   []string `json:"missing,omitempty"`
+	Escrowed  []string `json:"escrowed,omitempty"` // whose shares are sealed to custodians as well: their receipts do not count
 	Need      int      `json:"need"`
-	Tolerates int      `json:"tolerates"` // E-(h-t+1); -1: too few receipts
+	Tolerates int      `json:"tolerates"` // E-(h-t+1), without those escrowed; -1: too few receipts
+}
+
+// Escrow is an order to seal the shares of one epoch to custodians: copies that no erasure
+// reaches.
+type Escrow struct {
+	Change     api.Digest `json:"change"`
+	Version    uint32     `json:"version"`
+	Epoch      uint64     `json:"epoch"`
+	Sealed     []string   `json:"sealed"` // holders who have
+	Custodians []string   `json:"custodians"`
+	Open       uint32     `json:"custodians_needed"`
+	Since      int64      `json:"since_ledger_time_ms"`
+	Index      uint64     `json:"ledger_index"`
 }
 
 // Receipt is what one node signed: that it has erased shares, by destroying what sealed
@@ -125,6 +141,9 @@ func read(e *Evidence) (*Says, error) {
 	if s.Ordered, err = c.ordered(e.Key, d.Life.Destroy); err != nil {
 		return nil, fmt.Errorf("its order: %w", err)
 	}
+	if s.Escrows, err = c.escrows(e.Key, d.Escrows); err != nil {
+		return nil, err
+	}
 	receipts := map[api.Digest]*Receipt{}
 	for _, id := range slices.SortedFunc(maps.Keys(d.Receipts), func(a, b api.Digest) int { return bytes.Compare(a[:], b[:]) }) {
 		if receipts[id], err = c.receipt(id, d.Receipts[id]); err != nil {
@@ -138,7 +157,7 @@ func read(e *Evidence) (*Says, error) {
 			return nil, fmt.Errorf("version %d has no epoch", v+1)
 		}
 		for _, over := range version {
-			epoch, err := epochOf(over, receipts)
+			epoch, err := epochOf(over, receipts, s.Escrows)
 			if err != nil {
 				return nil, err
 			}
@@ -218,9 +237,28 @@ func (c *cluster) statement(e *authority.Entry) (*authority.Statement, error) {
 	return nil, fmt.Errorf("%w: %.64q was never on the roster", authority.ErrStatement, e.Author)
 }
 
+// escrows are the orders of escrow, as the ledger has them: that there was one more is in
+// nobody's interest to say falsely.
+func (c *cluster) escrows(key api.KeyID, list []*ledger.Escrow) ([]Escrow, error) {
+	var out []Escrow
+	for _, e := range list {
+		then := c.chain.At(e.By.Custody)
+		if then == nil || e.Key != key {
+			return nil, errors.New("an order of escrow is of another key, or of custodians who are not here")
+		}
+		o := Escrow{Change: e.By.Change, Version: e.Version, Epoch: e.Epoch, Sealed: e.Nodes(), Open: e.Open, Since: e.Time, Index: e.Index}
+		for _, k := range then.Custodians {
+			o.Custodians = append(o.Custodians, k.Name)
+		}
+		out = append(out, o)
+	}
+	slices.SortStableFunc(out, func(a, b Escrow) int { return cmp.Compare(a.Index, b.Index) })
+	return out, nil
+}
+
 // epochOf counts the receipts of one epoch: each is of the holder it stands for, speaks
-// of this very epoch, and counts once.
-func epochOf(e *ledger.Erased, receipts map[api.Digest]*Receipt) (*Epoch, error) {
+// of this very epoch, and counts once, unless that share is sealed to custodians as well.
+func epochOf(e *ledger.Erased, receipts map[api.Digest]*Receipt, escrows []Escrow) (*Epoch, error) {
 	this := authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Epoch}
 	out := &Epoch{Version: e.Version, Number: e.Epoch, T: e.T, Holders: e.Holders, Struck: e.Struck, Erased: []string{}, Missing: e.Awaiting(), Need: e.Need(), Tolerates: -1}
 	for _, by := range e.By {
@@ -233,8 +271,15 @@ func epochOf(e *ledger.Erased, receipts map[api.Digest]*Receipt) (*Epoch, error)
 		}
 		out.Erased = append(out.Erased, by.Node)
 	}
-	if len(out.Erased) >= out.Need {
-		out.Tolerates = len(out.Erased) - out.Need
+	for _, h := range e.Holders {
+		if slices.ContainsFunc(escrows, func(o Escrow) bool {
+			return o.Version == e.Version && o.Epoch == e.Epoch && slices.Contains(o.Sealed, h)
+		}) {
+			out.Escrowed = append(out.Escrowed, h)
+		}
+	}
+	if gone := slices.DeleteFunc(slices.Clone(out.Erased), func(n string) bool { return slices.Contains(out.Escrowed, n) }); len(gone) >= out.Need {
+		out.Tolerates = len(gone) - out.Need
 	}
 	return out, nil
 }

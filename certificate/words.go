@@ -15,7 +15,7 @@ const (
 // beyond are copies that no receipt can tell of.
 var beyond = []string{
 	"HSM tokens that were copied before, together with node directories of their time: not known to the cluster",
-	"escrow: this program makes none; what was copied elsewhere is not known to the cluster",
+	"shares that were copied elsewhere than by an order of escrow: not known to the cluster",
 	"data keys that were released before, at whoever asked for them: not known to the cluster",
 }
 
@@ -44,7 +44,7 @@ func (s *Says) conclude() {
 		s.Tolerates = min(s.Tolerates, e.Tolerates)
 		if e.Tolerates < 0 {
 			s.Gone = false
-			short = append(short, fmt.Sprintf("epoch %d of version %d has %d of at least %d receipts", e.Number, e.Version, len(e.Erased), e.Need))
+			short = append(short, e.short())
 		}
 		for _, h := range e.Missing {
 			s.Open = append(s.Open, fmt.Sprintf("the share of %s, epoch %d of version %d: no receipt", h, e.Number, e.Version))
@@ -52,6 +52,9 @@ func (s *Says) conclude() {
 		for _, h := range e.Struck {
 			s.Open = append(s.Open, fmt.Sprintf("%s, epoch %d of version %d: it never confirmed a share, and signs nothing about it", h, e.Number, e.Version))
 		}
+	}
+	for _, e := range s.Escrows {
+		s.Open = append(s.Open, e.words())
 	}
 	if s.Imported {
 		s.Open = append(s.Open, imported)
@@ -68,4 +71,22 @@ func (s *Says) conclude() {
 	if s.Imported {
 		s.Claim += " This is not said of the copy that it was imported from."
 	}
+}
+
+// short says why an epoch is not gone.
+func (e *Epoch) short() string {
+	if len(e.Escrowed) == 0 {
+		return fmt.Sprintf("epoch %d of version %d has %d of at least %d receipts", e.Number, e.Version, len(e.Erased), e.Need)
+	}
+	return fmt.Sprintf("epoch %d of version %d has %d receipts, and the shares of %s are sealed to custodians as well, which nothing takes back", e.Number, e.Version, len(e.Erased), strings.Join(e.Escrowed, ", "))
+}
+
+// words say which door an order of escrow has left open.
+func (e *Escrow) words() string {
+	sealed := strings.Join(e.Sealed, ", ")
+	if sealed == "" {
+		sealed = "nobody"
+	}
+	return fmt.Sprintf("escrow: by the order %s, since ledger index %d, shares of epoch %d of version %d are sealed to custodians, by %s; any %d of %s open them, for ever",
+		e.Change, e.Index, e.Epoch, e.Version, sealed, e.Open, strings.Join(e.Custodians, ", "))
 }

@@ -237,6 +237,24 @@ func (w *world) registers(owner, named string, key api.KeyID) {
 	w.values[lifePath()].(*ledger.Life).Datasets = 1
 }
 
+func escrowPath() string {
+	order := api.Digest{6}
+	return "escrow/" + theKey.String() + "/" + order.String()
+}
+
+// escrows puts an order of escrow of the first epoch of version 1 where it stands, by which
+// these holders have sealed their shares.
+func (w *world) escrows(sealed ...string) {
+	e := &ledger.Escrow{
+		By: ledger.Signed{Change: api.Digest{6}, Custody: 3}, Key: theKey, Version: 1, Epoch: 1, T: 3, Open: 2, Holders: []string{"n1", "n2", "n3", "n4", "n5"}, Index: 60, Time: created + 3,
+	}
+	for i, n := range sealed {
+		e.Sealed = append(e.Sealed, ledger.SealedBy{Node: n, Index: uint32(i + 1), Time: created + 4})
+	}
+	w.values[escrowPath()] = e
+	w.values[lifePath()].(*ledger.Life).Escrows = 1
+}
+
 type item struct {
 	Path  string `cbor:"1,keyasint"`
 	Value []byte `cbor:"2,keyasint"`

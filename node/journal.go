@@ -60,7 +60,7 @@ func (j *journal) take(index uint64, entry []byte, r ledger.Result) {
 		record.Kind, record.Entry = audit.Activate, entry
 	case r.Kind == authority.KindGrant:
 		record.Kind, record.Entry, record.Grant = audit.Grant, entry, grantIn(entry)
-	case r.Kind == authority.KindOpen, r.Kind == authority.KindImportOpen, r.Kind == authority.KindRepair, r.Kind == authority.KindStanding, r.Kind == authority.KindRetire, r.Kind == authority.KindErased, r.Kind == authority.KindDestroy, r.Kind == authority.KindNextVersion:
+	case r.Kind == authority.KindOpen, r.Kind == authority.KindImportOpen, r.Kind == authority.KindRepair, r.Kind == authority.KindStanding, r.Kind == authority.KindRetire, r.Kind == authority.KindErased, r.Kind == authority.KindDestroy, r.Kind == authority.KindNextVersion, r.Kind == authority.KindEscrowed:
 		record.Kind = audit.Ceremony
 	default:
 		return

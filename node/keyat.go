@@ -34,6 +34,13 @@ func (n *Node) keyAt(q *api.KeyAtRequest) (*api.KeyAtAnswer, error) {
 		back()
 	}
 	said.Uses, said.LastUse = n.gate.Uses(k.ID)
+	for _, e := range s.Escrows(k.ID) {
+		for _, by := range e.Sealed {
+			if by.Node == n.cfg.Node {
+				said.Escrowed = append(said.Escrowed, authority.EscrowedAt{Order: e.By.Change, Version: e.Version, Epoch: e.Epoch, Since: by.Time})
+			}
+		}
+	}
 	signed, err := authority.SignKeyAt(rand.Reader, n.signer, said)
 	if err != nil {
 		return nil, err

@@ -412,6 +412,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 		loops.Go(func() { n.runCompaction(ctx) })
 	}
 	loops.Go(func() { n.runLocks(ctx) })
+	loops.Go(func() { n.runEscrows(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {
 			// Nothing is released without its audit: the gate refuses by itself.

@@ -492,6 +492,8 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodErasure:   "custodian operator auditor",
 		api.MethodLink:      "custodian operator auditor",
 		api.MethodDatasets:  "custodian application operator auditor",
+		api.MethodEscrows:   "custodian operator auditor",
+		api.MethodEscrow:    "custodian operator auditor",
 		api.MethodRenewals:  "custodian application operator auditor",
 		api.MethodImport:    "custodian application operator auditor",
 		api.MethodGrants:    "custodian application operator auditor",

@@ -48,6 +48,8 @@ var mayAsk = map[uint16][]class{
 	api.MethodErasure:   {classCustodian, classOperator, classAuditor},
 	api.MethodLink:      {classCustodian, classOperator, classAuditor},
 	api.MethodDatasets:  {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodEscrows:   {classCustodian, classOperator, classAuditor},
+	api.MethodEscrow:    {classCustodian, classOperator, classAuditor},
 	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodImport:    {classCustodian, classApplication, classOperator, classAuditor}, // an owner is none of them as such
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
@@ -134,6 +136,13 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return decodeThen(body, n.provenErasure)
 	case api.MethodDatasets:
 		return decodeThen(body, n.datasets)
+	case api.MethodEscrows:
+		return decodeThen(body, n.escrows)
+	case api.MethodEscrow:
+		if !s.pages.allow(n.now(), 1, pagesPerSecond) {
+			return nil, api.Retry(api.CodeOverloaded, "at most %d pages a second", pagesPerSecond)
+		}
+		return decodeThen(body, n.escrowPart)
 	case api.MethodLink:
 		if !s.receipts.allow(n.now(), 1, receiptsPerSecond) {
 			return nil, api.Retry(api.CodeOverloaded, "at most %d receipts a second", receiptsPerSecond)
@@ -544,6 +553,7 @@ func (n *Node) status() *api.StatusAnswer {
 	a.Warnings = append(a.Warnings, unerasedWords(s)...)
 	a.Warnings = append(a.Warnings, outlivedWords(s)...)
 	a.Warnings = append(a.Warnings, lateWords(s)...)
+	a.Warnings = append(a.Warnings, escrowWords(s)...)
 	other, _ := n.histories.found()
 	for _, c := range other {
 		a.Warnings = append(a.Warnings, "fork: "+c.String())

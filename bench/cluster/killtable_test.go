@@ -37,6 +37,7 @@ const (
 	inRefresh                  // while a refresh runs
 	inReshare                  // while a reshare runs
 	whenRotated                // when an epoch is over, and its shares go
+	whenEscrowed               // when custodians have shares of a key sealed to them
 	whenDestroyed              // when a key is destroyed, and all of its shares go
 	whenMoved                  // when a node takes another's place, at whoever leads
 	whenNew                    // when a node takes another's place, at that node
@@ -144,6 +145,10 @@ var turns = slices.Concat(
 	[]row{{step: "ceremony/retire", hit: 1, stage: whenRotated, first: true}},
 	generation(whenRotated, "without old shares"),
 	[]row{{step: "node/post-erased", hit: 1, what: "of old shares", stage: whenRotated}},
+	[]row{
+		{step: "node/record-escrow", hit: 1, stage: whenEscrowed},
+		{step: "node/post-escrowed", hit: 1, stage: whenEscrowed},
+	},
 	[]row{{step: "ceremony/destroy", hit: 1, stage: whenDestroyed, first: true}},
 	generation(whenDestroyed, "without a destroyed key"),
 	[]row{{step: "node/post-erased", hit: 1, what: "of a destroyed key", stage: whenDestroyed}},

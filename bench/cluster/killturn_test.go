@@ -149,6 +149,18 @@ func (l *turning) orders(kind string, body authority.Renewal) (id api.Digest) {
 	return id
 }
 
+// escrows has custodians order that the shares of a key are sealed to them.
+func (l *turning) escrows(key *client.Key) {
+	l.Helper()
+	now, err := l.asks.Record(l.Context(), key.Name())
+	if err == nil {
+		_, err = l.c.Submit(within(l.T, patience), authority.KindEscrow, wire.Encode(authority.Escrow{Record: now.Encode(), Open: 2}), api.Digest{})
+	}
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
 // renewed says whether an order is done; none means that all there are, and so many, are.
 func (l *turning) renewed(order api.Digest, count int) func() bool {
 	return func() bool {
@@ -371,6 +383,14 @@ func turnOver(t *testing.T, c *cells, offset int) []string {
 		return !slices.ContainsFunc(keys, func(k *client.Key) bool { return !l.over(k, 1)() })
 	})
 	l.until("nobody is struck after the repair", func() bool { s := l.summary(missed); return s.Epoch > 0 && len(s.Struck) == 0 })
+
+	escrowed := l.taken(whenEscrowed)
+	l.plan(escrowed...)
+	l.escrows(turns)
+	l.done("shares are sealed to custodians", escrowed, func() bool {
+		list, err := l.asks.Escrows(l.Context(), turns.Name())
+		return err == nil && len(list.Escrows) == 1 && len(list.Escrows[0].Sealed) == len(ids)
+	})
 
 	killed := l.taken(whenDestroyed)
 	l.plan(killed...)

@@ -55,6 +55,7 @@ var ailments = []ailment{
 	{"stopped", "a node's last run stopped serving", "see its audit: warifu audit tail NODE"},
 	{"program", "nodes run different programs", "finish the upgrade: docs/operations.md, \"Upgrade\""},
 	{"unseen", "a node, or all of them, give no usable answer to something that the doctor asks: its program is older, or this one is", "docs/operations.md, \"Upgrade\": the tools first"},
+	{"escrow", "shares of a key are sealed to custodians, who open it beside policy and audit", "warifu escrow list KEY; where that is not wanted any more: warifu key rotate KEY, then warifu rewrap"},
 	{"drill", "a custodian has not drilled for 90 days", "the custodian: warifu custodian drill --custodian FILE"},
 	{"policy", "the policy in force permits more, or less, than is probably meant", "warifu policy lint"},
 	{"no-policy", "no policy is in force: nobody may open anything", "warifu propose policy, or warifu policy put"},
@@ -172,6 +173,18 @@ func (d *diagnosis) cluster() {
 	}
 	if serves < d.t+spareLeast {
 		d.found("margin", "cluster", "%d of %d nodes serve, and %d have to", serves, len(d.nodes), d.t)
+	}
+	doors := map[string]bool{} // as every node tells of the ledger
+	for _, n := range d.nodes {
+		if n.status == nil {
+			continue
+		}
+		for _, w := range n.status.Warnings {
+			if door, is := strings.CutPrefix(w, api.ExtraDoor+": "); is && !doors[door] {
+				doors[door] = true
+				d.found("escrow", "cluster", "%s", oneLine(door))
+			}
+		}
 	}
 	owes := map[string]uint32{} // as the nodes tell of the ledger, also of those that are away
 	for _, n := range d.nodes {

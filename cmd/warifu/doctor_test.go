@@ -72,6 +72,11 @@ func TestTheDoctorFindsEachAilment(t *testing.T) {
 		{"a node stopped serving before", func(v *vitals) {
 			v.nodes[0].status.Warnings = []string{"the last run stopped serving: gap: x"}
 		}, []string{"stopped n1"}, "gap: x"},
+		{"shares are escrowed", func(v *vitals) {
+			for i := range v.nodes {
+				v.nodes[i].status.Warnings = []string{api.ExtraDoor + ": version 1 of the key photos"}
+			}
+		}, []string{"escrow cluster"}, "version 1 of the key photos"},
 		{"a full audit", func(v *vitals) { v.nodes[0].status.Audit, v.nodes[0].status.State = "full", "full" }, []string{"not-serving n1", "audit n1"}, ""},
 		{"full in 29 days", func(v *vitals) { v.nodes[0].health.DiskFree = 29<<30 + 1 }, []string{"disk n1"}, "full in 29 days"},
 		{"full in 30 days", func(v *vitals) { v.nodes[0].health.DiskFree = 30 << 30 }, nil, ""},

@@ -62,7 +62,8 @@ func (a *app) keyWhereCommand() *cobra.Command {
 		Short: "Show where the shares of a key are: node, region, token, epoch",
 		Long: `Asks every node what it has of a key: its place among the holders of the current
 epoch, whether its share is open, the token that seals it, and where the key stands
-by that node's clock. Each answer is signed by its node, for this question, and
+by that node's clock; and which shares it has sealed to custodians, for ever
+(warifu escrow). Each answer is signed by its node, for this question, and
 verified here; -o json has the signatures. Regions are those of the signed roster.
 Nobody but the node can know the rest: a node may lie about its token.
 
@@ -98,6 +99,14 @@ Applications may not ask.`,
 					})
 				}
 				table(w, "NODE REGION SHARE VERSION EPOCH KEY NODE-IS HSM TOKEN", rows)
+				for _, p := range places {
+					if p.Has == nil {
+						continue
+					}
+					for _, e := range p.Has.Escrowed {
+						fmt.Fprintln(w, a.loud(fmt.Sprintf("extra door: %s has sealed its share of version %d, epoch %d, to custodians at %s (warifu escrow list)", p.Node, e.Version, e.Epoch, instant(e.Since))))
+					}
+				}
 			})
 		},
 	}

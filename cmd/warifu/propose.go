@@ -77,7 +77,8 @@ func (a *app) proposeCommand() *cobra.Command {
 		asProposal(a.keyLabelCommand(), "", "label", "key label"),
 		asProposal(a.keyRotateCommand(), "", "rotate", "key rotate"),
 		asProposal(a.keyDestroyCommand(), "", "destroy", "key destroy"),
-		asProposal(a.keyKeepCommand(), "", "keep", "key keep"))
+		asProposal(a.keyKeepCommand(), "", "keep", "key keep"),
+		asProposal(a.escrowOrderCommand(), "", "escrow", "escrow order"))
 	g.AddCommand(states...)
 	return g
 }

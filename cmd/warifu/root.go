@@ -38,7 +38,8 @@ enough independent nodes agree, and by nobody else.
   operators   status, doctor, client init         policy show, audit tail, backup
   whoever     policy put, key create, ca put      write a change for custodians to sign
               change, submit                      show, sign and hand in what is in files
-  no cluster  split, combine, policy test         need nobody at all`,
+  no cluster  split, combine, policy test         need nobody at all
+              escrow piece, escrow open           open what custodians had sealed to them`,
 		`  warifu encrypt --key photos --context album=2026 -i beach.jpg --out beach.jpg.age
   warifu decrypt beach.jpg.age --out beach.jpg
   warifu status`,
@@ -76,6 +77,7 @@ enough independent nodes agree, and by nobody else.
 		a.backupCommand(),
 		a.certificateCommand(),
 		a.datasetCommand(),
+		a.escrowCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	)

@@ -69,6 +69,7 @@ It fails only if no node answers, and prints the table even then.`,
 			shown := a.show(lines, func(w io.Writer) {
 				var rows [][]string
 				var notes []string
+				doors := map[string]bool{}
 				for _, l := range lines {
 					if l.Status == nil {
 						state := "-"
@@ -86,12 +87,19 @@ It fails only if no node answers, and prints the table even then.`,
 						device = "SOFT: protects nothing"
 					}
 					for _, n := range s.Warnings {
+						if strings.HasPrefix(n, api.ExtraDoor) { // all nodes say the same of the ledger
+							doors[n] = true
+							continue
+						}
 						notes = append(notes, a.loud(l.Node+": "+oneLine(n)))
 					}
 					rows = append(rows, []string{
 						l.Node, l.Region, s.State, orWord(s.Leader, "-"), fmt.Sprint(s.Index), freshness(s.FreshFor),
 						fmt.Sprintf("%s, %d records", s.Audit, s.AuditRecords), device,
 					})
+				}
+				for _, door := range sortedKeys(doors) {
+					notes = append(notes, a.loud(oneLine(door)))
 				}
 				for _, l := range formerLocks(statuses) {
 					notes = append(notes, a.loud(formerLockWords(l)))

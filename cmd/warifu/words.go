@@ -44,6 +44,7 @@ type changeView struct {
 
 	Membership *membershipView `json:"membership,omitempty"`
 	Adopts     *adoptView      `json:"adopts,omitempty"`
+	Escrows    *escrowView     `json:"escrows,omitempty"`
 
 	known bool
 }
@@ -169,6 +170,8 @@ func viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
 		v.Destroys, err = viewDestroy(c)
 	case authority.KindAdopt:
 		v.Adopts, err = viewAdoption(c, e.Signatures, g)
+	case authority.KindEscrow:
+		v.Escrows, err = viewEscrow(c, g)
 	default:
 		err = fmt.Errorf("%w: this program has no words for the kind %q", authority.ErrChange, c.Kind)
 	}
@@ -396,6 +399,8 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.Membership.words(a, w)
 	case v.Adopts != nil:
 		v.Adopts.words(a, w)
+	case v.Escrows != nil:
+		v.Escrows.words(a, w)
 	}
 	fmt.Fprintln(w)
 	for _, s := range v.Signers {

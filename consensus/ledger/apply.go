@@ -156,6 +156,8 @@ func (s *State) take(d *draft, index uint64, e *authority.Entry, raw []byte) err
 		return takeBody(st, func(b *authority.DatasetPost) error { return s.takeDataset(d, index, st.Node, b) })
 	case authority.KindNextVersion:
 		return takeBody(st, func(b *authority.NextVersion) error { return s.takeNextVersion(d, b) })
+	case authority.KindEscrowed:
+		return takeBody(st, func(b *authority.Escrowed) error { return s.takeEscrowed(d, index, st.Node, b, raw) })
 	case authority.KindGrant:
 		return takeBody(st, func(b *authority.GrantPost) error { return s.takeGrant(d, index, st.Node, b) })
 	}
@@ -275,6 +277,10 @@ func (s *State) bring(d *draft, index uint64, e *authority.Entry, c *authority.C
 		}
 	case authority.KindPool:
 		if err := s.takePool(d, c, id, raw); err != nil {
+			return err
+		}
+	case authority.KindEscrow:
+		if err := s.takeEscrow(d, index, c, id, raw); err != nil {
 			return err
 		}
 	default:

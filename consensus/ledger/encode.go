@@ -102,6 +102,8 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathDatasets: decodeAs[datasetCount],
 	pathPool:     decodeAs[Pool],
 	pathPooled:   decodeAs[Pooled],
+	pathEscrow:   decodeAs[Escrow],
+	pathEscrowed: decodeAs[SealedShare],
 }
 
 func decodeAs[V any, P interface {

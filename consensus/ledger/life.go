@@ -33,6 +33,7 @@ type Life struct {
 	Said      Signed             `cbor:"8,keyasint"` // what says owner, labels and expiry; it may be its order
 	Destroy   *Destruction       `cbor:"9,keyasint,omitempty"`
 	Datasets  uint32             `cbor:"10,keyasint,omitempty"` // how many are registered
+	Escrows   uint32             `cbor:"11,keyasint,omitempty"` // how many orders there were to seal its shares to custodians
 }
 
 // Signed is a change that is in force, as it was signed: whoever is shown it believes

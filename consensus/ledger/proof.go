@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -73,6 +74,9 @@ func (s *State) pathsOf(id api.KeyID) []string {
 	if len(s.Datasets(id)) > 0 {
 		paths = append(paths, pathDataset+id.String())
 	}
+	for _, e := range s.Escrows(id) {
+		paths = append(paths, escrowsPath(id)+e.By.Change.String())
+	}
 	for _, k := range list[*Key](s, pathKey+id.String()+"/") {
 		paths = append(paths, keyPath(id, k.Version), pathOrder+k.Order.String())
 		for _, e := range s.ErasedEpochs(id, k.Version) {
@@ -124,6 +128,7 @@ type Destroyed struct {
 	Epochs   [][]*Erased // by version, from 1, and number, from 1: there were no others
 	Receipts map[api.Digest]*Receipt
 	Datasets []Registered // there were no others
+	Escrows  []*Escrow    // by id of their order: there were no others
 }
 
 // ReadDestroyed reads proofs of [State.ProveDestroyed], each the sequel of the one
@@ -152,6 +157,9 @@ func ReadDestroyed(id api.KeyID, proofs []*Proof) (*Destroyed, error) {
 		if read.err == nil {
 			d.Datasets = of.List
 		}
+	}
+	if read.err == nil {
+		d.Escrows = read.escrows(id, int(d.Life.Escrows))
 	}
 	orders := map[api.Digest]*Ordered{}
 	for v := 0; read.err == nil && v < len(d.Life.Destroy.Epochs); v++ {
@@ -217,7 +225,24 @@ func (r *proven) take(p *Proof) error {
 
 // provable says whether a value of this path belongs in a proof.
 func provable(path string) bool {
-	return slices.ContainsFunc([]string{pathDataset, pathErased, pathKey, pathLife, pathOrder, pathReceipt}, func(p string) bool { return strings.HasPrefix(path, p) })
+	return slices.ContainsFunc([]string{pathDataset, pathErased, pathEscrow, pathKey, pathLife, pathOrder, pathReceipt}, func(p string) bool { return strings.HasPrefix(path, p) })
+}
+
+// escrows are the orders of escrow of a key: so many, each where it belongs.
+func (r *proven) escrows(id api.KeyID, want int) []*Escrow {
+	var out []*Escrow
+	for _, path := range slices.Sorted(maps.Keys(r.values)) {
+		if !strings.HasPrefix(path, escrowsPath(id)) {
+			continue
+		}
+		if e := at[*Escrow](r, path); e != nil && path == escrowsPath(e.Key)+e.By.Change.String() {
+			out = append(out, e)
+		}
+	}
+	if r.err == nil && len(out) != want {
+		r.err = fmt.Errorf("%w: %d orders of escrow, of the key there were %d", ErrProof, len(out), want)
+	}
+	return out
 }
 
 // at is the value that is shown at a path, or sets err.

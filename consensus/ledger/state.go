@@ -50,6 +50,8 @@ const (
 	pathDatasets = "datasets"  // → *datasetCount
 	pathPool     = "pool/"     // + name → *Pool
 	pathPooled   = "pooled/"   // + id of the key → *Pooled
+	pathEscrow   = "escrow/"   // + id of the key + "/" + id of the order → *Escrow
+	pathEscrowed = "escrowed/" // + id of the order + "/" + index → *SealedShare
 )
 
 // State is everything the cluster has agreed on. It is immutable: Apply makes

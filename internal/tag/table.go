@@ -112,6 +112,14 @@ const (
 	UnsealShare  Tag = "warifu/v1/unseal/root-share"
 )
 
+// Shares that are sealed to custodians (sharing/escrow).
+const (
+	EscrowSecret Tag = "warifu/v1/escrow/secret"
+	EscrowPiece  Tag = "warifu/v1/escrow/piece"
+	EscrowShare  Tag = "warifu/v1/escrow/share"
+	EscrowKey    Tag = "warifu/v1/escrow/key"
+)
+
 // Secrets of people without a cluster (sharing/pieces).
 const (
 	PieceCommitment Tag = "warifu/v1/piece/commitment"

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"testing"
 
+	"filippo.io/age"
+
 	"warifu.dev/authority"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
@@ -25,6 +27,7 @@ type Cluster struct {
 	Genesis    *authority.VerifiedGenesis
 	Keys       map[string]*ecdsa.PrivateKey // of the nodes
 	Custodians []*authority.Signer          // three; two must sign
+	Opens      []age.Identity               // of the custodians
 }
 
 // New makes a cluster of one node for each address, "n1", "n2", ..., with t as
@@ -36,8 +39,10 @@ func New(tb testing.TB, t int, addresses ...string) *Cluster {
 	rand.Read(g.Cluster[:])
 	for i := range 3 {
 		s := c.signer(NewKey(tb))
-		c.Custodians = append(c.Custodians, s)
-		g.Custodians = append(g.Custodians, authority.Custodian{Name: fmt.Sprintf("custodian%d", i+1), Sign: s.PublicKey(), Open: "age1test"})
+		open, err := age.GenerateX25519Identity()
+		must(tb, err)
+		c.Custodians, c.Opens = append(c.Custodians, s), append(c.Opens, open)
+		g.Custodians = append(g.Custodians, authority.Custodian{Name: fmt.Sprintf("custodian%d", i+1), Sign: s.PublicKey(), Open: open.Recipient().String()})
 	}
 	for _, kind := range authority.ChangeKinds() {
 		g.Required = append(g.Required, authority.RequiredCount{Kind: kind, Count: 2})
