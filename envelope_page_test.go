@@ -17,6 +17,7 @@ const (
 	envelopePage   = "docs/envelope.md"
 	envelopeScript = "docs/envelope.py"
 	vectorFile     = "sharing/tdh2/testdata/vectors.json"
+	itemFile       = "sharing/tprf/testdata/vectors.json"
 )
 
 func readText(t *testing.T, name string) string {
@@ -31,8 +32,10 @@ func readText(t *testing.T, name string) string {
 // The page holds the vectors that the program is tested with, and no others.
 func TestEnvelopePageHoldsTheVectors(t *testing.T) {
 	page := readText(t, envelopePage)
-	if !strings.Contains(page, "\n```json vectors\n"+readText(t, vectorFile)+"```\n") {
-		t.Errorf("the vectors of %s are not those of %s", envelopePage, vectorFile)
+	for block, file := range map[string]string{"vectors": vectorFile, "symmetric": itemFile} {
+		if !strings.Contains(page, "\n```json "+block+"\n"+readText(t, file)+"```\n") {
+			t.Errorf("the %s of %s are not those of %s", block, envelopePage, file)
+		}
 	}
 	table := readText(t, "internal/tag/table.go")
 	begin := strings.Index(table, "// Envelopes and keys")
@@ -63,12 +66,12 @@ func openPage(t *testing.T, page string) (string, error) {
 // Python's standard library, the page and t shares are enough.
 func TestTheEnvelopePageIsEnough(t *testing.T) {
 	out, err := openPage(t, envelopePage)
-	if err != nil || !strings.HasSuffix(out, "\n4 envelopes opened\n") {
+	if err != nil || !strings.HasSuffix(out, "\n7 envelopes opened, 3 of them of symmetric keys\n") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	script := readText(t, envelopeScript)
 	for _, line := range regexp.MustCompile(`(?m)^(import|from) .*`).FindAllString(script, -1) {
-		if !regexp.MustCompile(`^import (hashlib|hmac|itertools|json|math|os|re|sys)$`).MatchString(line) {
+		if !regexp.MustCompile(`^import (functools|hashlib|hmac|itertools|json|math|os|re|sys)$`).MatchString(line) {
 			t.Errorf("the script needs more than the standard library: %s", line)
 		}
 	}
@@ -79,6 +82,7 @@ func TestTheEnvelopeScriptNotices(t *testing.T) {
 	page := readText(t, envelopePage)
 	for _, field := range []string{
 		"SecondGenerator", "Canonical", "Delta", "Y", "W", "Shares", "Context", "DEK", "R", "Nonce", "Envelope", "EnvelopeHash", "Partials", "ShareProofs", "Endorsement",
+		"SetKeys", "SetKeyHashes", "Session", "Principal", "Secret", "Rho", "Alpha", "Values", "Value", "Item", "ItemHash",
 	} {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()

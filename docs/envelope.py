@@ -9,6 +9,7 @@ project is gone and t holders still have their shares. It is not constant time:
 run it where nobody measures.
 """
 
+import functools
 import hashlib
 import hmac
 import itertools
@@ -389,6 +390,68 @@ def endorsement(mac_key, node, key, context, envelope):
     return hmac.digest(mac_key, listed, "sha256")[:16]
 
 
+# --- Symmetric keys -----------------------------------------------------------
+
+SYMMETRIC = b"\2"
+
+
+def xor(values):
+    return bytes(functools.reduce(lambda a, b: [x ^ y for x, y in zip(a, b)], values, bytes(32)))
+
+
+def members(S):
+    """The indices in a set."""
+    return [i for i in range(1, 10) if S >> (i - 1) & 1]
+
+
+def sets(t, h):
+    """Every set of h-t+1 holders, ascending."""
+    return [S for S in range(1, 1 << h) if len(members(S)) == h - t + 1]
+
+
+class Item:
+    """The envelope of a symmetric key."""
+
+    def __init__(self, b):
+        m = int.from_bytes(b[102:104], "big")
+        if not 1 <= m <= 2048 or not 12 + 33 + 16 <= len(b) - 104 - m <= 12 + 96 + 16:
+            raise Refused("not the length of an item")
+        if b[0:1] != FORMAT or b[1:2] != SYMMETRIC:
+            raise Refused("another format or suite")
+        self.header, self.sealed = b[: 104 + m], b[104 + m :]
+        self.cluster, self.key_id, self.version = b[2:34], b[34:66], b[66:70]
+        self.alpha, self.principal = b[70:102], b[104 : 104 + m]
+
+    def input(self, context):
+        """What F is evaluated at: each set key gives HMAC-SHA256 of it."""
+        return tagged("item/input", SYMMETRIC, self.cluster, self.key_id, self.version, context, self.principal, self.alpha)
+
+    def open(self, F):
+        plain = unseal(item_key(F, self.header), self.sealed, tagged("item/aad", self.header))
+        if not hmac.compare_digest(commitment(plain[:32], plain[32:]), self.alpha):
+            raise Refused("who encrypted cheated")
+        return plain[32:]
+
+
+def commitment(rho, dek):
+    return hmac.digest(rho, tagged("item/commitment", dek), "sha256")
+
+
+def item_key(F, header):
+    """HKDF-SHA256 without salt (RFC 5869)."""
+    return hmac.digest(hmac.digest(bytes(32), F, "sha256"), tagged("item/key", SYMMETRIC, header) + b"\1", "sha256")
+
+
+def item(cluster, key_id, version, principal, rho, dek):
+    """The header, before any holder is asked."""
+    length = len(principal).to_bytes(2, "big")
+    return FORMAT + SYMMETRIC + cluster + key_id + u32(version) + commitment(rho, dek) + length + principal
+
+
+def encrypt(header, F, rho, dek, nonce):
+    return header + seal(item_key(F, header), nonce, rho + dek, tagged("item/aad", header))
+
+
 # --- The vectors --------------------------------------------------------------
 
 
@@ -452,6 +515,46 @@ def check_vector(v):
     return dek
 
 
+def check_item(v):
+    hexed = bytes.fromhex
+    t, h, context, raw = v["Threshold"], v["Holders"], hexed(v["Context"]), hexed(v["Item"])
+    keys = dict(zip(sets(t, h), map(hexed, v["SetKeys"]), strict=True))
+    it = Item(raw)
+    x = it.input(context)
+    value = lambda S: hmac.digest(keys[S], x, "sha256")
+
+    # What a reader with what t holders have does: each set once, of one of them.
+    for quorum in itertools.combinations(range(1, h + 1), t):
+        F = xor(value(S) for S in keys if set(members(S)) & set(quorum))
+        dek = it.open(F)
+        check(dek == hexed(v["Secret"]), "another data key came out")
+    for few in itertools.combinations(range(1, h + 1), t - 1):
+        refused("a holder is missing", it.open, xor(value(S) for S in keys if set(members(S)) & set(few)))
+    refused("a holder lies", it.open, bytes([F[0] ^ 1]) + F[1:])
+    other = it.input(context + b"x")
+    refused("the context is another", it.open, xor(hmac.digest(k, other, "sha256") for k in keys.values()))
+    for at in 0, 1, 2, 34, 69, 70, 103, 104, len(it.header), len(raw) - 17, len(raw) - 1:
+        damaged = bytearray(raw)
+        damaged[at] ^= 1
+
+        def reopened():
+            again = Item(bytes(damaged))
+            again.open(xor(hmac.digest(k, again.input(context), "sha256") for k in keys.values()))
+
+        refused("byte %d is damaged" % at, reopened)
+
+    # What makes one, and what else hangs on it.
+    rho, cluster, key_id, principal = hexed(v["Rho"]), hexed(v["Cluster"]), hexed(v["KeyID"]), v["Principal"].encode()
+    header = item(cluster, key_id, v["Version"], principal, rho, dek)
+    check(header == it.header and it.alpha == hexed(v["Alpha"]), "the header comes out otherwise")
+    check([value(S).hex() for S in keys] == v["Values"] and F == hexed(v["Value"]), "a value differs")
+    check(encrypt(header, F, rho, dek, hexed(v["Nonce"])) == raw, "the item comes out otherwise")
+    check(H("item/hash", x) == hexed(v["ItemHash"]), "its hash differs")
+    for S, kept in zip(keys, v["SetKeyHashes"], strict=True):
+        check(H("set-key/hash", hexed(v["Session"]), u64(S), keys[S]) == hexed(kept), "the hash of a set key differs")
+    return dek
+
+
 def block(page, name):
     found = re.findall(r"^```json %s\n(.*?)^```$" % name, page, re.MULTILINE | re.DOTALL)
     check(len(found) == 1, "the page has no block %s, or several" % name)
@@ -466,10 +569,12 @@ def main():
     check(encode(G_BAR).hex() == constants["SecondGenerator"], "the second generator differs")
     for c in constants["Contexts"]:
         check(canonical(c["Pairs"]).hex() == c["Canonical"], "a context's canonical bytes differ")
-    vectors = block(page, "vectors")
+    vectors, items = block(page, "vectors"), block(page, "symmetric")
+    for v in items:  # they take no time
+        print("symmetric, %s: opened, %s" % (v["Name"], check_item(v).hex()))
     for v in vectors:
         print("%s: opened, %s" % (v["Name"], check_vector(v).hex()))
-    print("%d envelopes opened" % len(vectors))
+    print("%d envelopes opened, %d of them of symmetric keys" % (len(vectors) + len(items), len(items)))
 
 
 if __name__ == "__main__":
