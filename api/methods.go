@@ -80,7 +80,8 @@ type EncryptItem struct {
 	Key        KeyID   `cbor:"1,keyasint"`
 	Version    uint32  `cbor:"2,keyasint"`
 	Context    Context `cbor:"3,keyasint,omitempty"`
-	Commitment Digest  `cbor:"4,keyasint"` // α
+	Commitment Digest  `cbor:"4,keyasint"`           // α
+	Use        *Use    `cbor:"5,keyasint,omitempty"` // the grant it is asked by, or nil
 }
 
 // UnwrapItem is one envelope with the context it was wrapped under.
@@ -94,7 +95,7 @@ type UnwrapItem struct {
 }
 
 // Use is one use of a grant: a slot, which a node binds for good to the first
-// envelope and context that it sees in it.
+// envelope and context that it sees in it, or commitment and context.
 type Use struct {
 	Grant Digest `cbor:"1,keyasint"`
 	Slot  uint32 `cbor:"2,keyasint"` // 1 to the grant's uses
@@ -242,6 +243,9 @@ type KeySummary struct {
 	Struck []string    `cbor:"20,keyasint,omitempty" json:"struck,omitempty"` // holders without a share of this epoch
 	Live   []uint64    `cbor:"21,keyasint,omitempty" json:"live,omitempty"`   // the epochs that release
 	Gone   []GoneEpoch `cbor:"22,keyasint,omitempty" json:"gone,omitempty"`   // those that are over, the newest last: at most [MaxGone]
+
+	Purpose string `cbor:"23,keyasint,omitempty" json:"purpose,omitempty"` // of the key's order: "unwrap", or of a symmetric key "encrypt"
+	F       uint32 `cbor:"24,keyasint,omitempty" json:"f,omitempty"`       // how many holders may lie, from the order of its shares
 }
 
 // MaxGone bounds the epochs that are over in a [KeySummary]: the newest ones, and those

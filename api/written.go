@@ -147,6 +147,10 @@ func (it EncryptItem) AppendWire(b []byte) []byte {
 	f.Uint(2, uint64(it.Version))
 	f.OptPairs(3, it.Context)
 	f.Bytes(4, it.Commitment[:])
+	if it.Use != nil {
+		f.Key(5)
+		f.Buf = it.Use.AppendWire(f.Buf)
+	}
 	return f.End()
 }
 
@@ -158,6 +162,10 @@ func (it *EncryptItem) ScanWire(s *wire.Scanner) {
 	it.Version = uint32(f.Uint(2, math.MaxUint32))
 	it.Context = f.OptPairs(3)
 	f.Array(4, it.Commitment[:])
+	if f.Opt(5) {
+		it.Use = &Use{}
+		it.Use.ScanWire(s)
+	}
 	f.End()
 }
 

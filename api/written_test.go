@@ -24,7 +24,7 @@ func FuzzWritten(f *testing.F) {
 	f.Add(wire.Encode(UnwrapRequest{RequestID: RequestID{1}, Reason: "why", Region: "r", Items: []UnwrapItem{
 		{Envelope: []byte{1}, Context: Context{"a": "b", "bb": ""}, Prove: true, Epoch: 300, Use: &Use{Slot: 70000}, Endorsement: []byte{7}},
 	}, Sets: []uint16{7, 0x123}}))
-	f.Add(wire.Encode(EncryptRequest{Items: []EncryptItem{{Version: 1, Context: Context{"a": "b"}}}, Sets: []uint16{7}}))
+	f.Add(wire.Encode(EncryptRequest{Items: []EncryptItem{{Version: 1, Context: Context{"a": "b"}}, {Version: 1, Use: &Use{Slot: 3}}}, Sets: []uint16{7}}))
 	f.Add(wire.Encode(UnwrapAnswer{Header: AnswerHeader{Node: "n"}, Items: []ItemAnswer{
 		{Refusal: Retry(CodeEpoch, "no"), Current: 2}, {Epoch: 1, Index: 2, Partial: []byte{4}, Endorsement: []byte{5}, Values: []byte{6}, NextSlot: 1},
 	}}))

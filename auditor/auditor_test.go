@@ -675,6 +675,44 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 	}
 }
 
+// Who could have encrypted is another question than who could have unwrapped, and of a
+// symmetric key whoever could could open that. Under an asymmetric key nobody asks.
+func TestWhoCouldEncrypt(t *testing.T) {
+	w := newWorld(t)
+	w.put(authority.KindPolicy, document(`@id("reads") permit (principal == Warifu::Principal::"spiffe://trial/alice", action == Warifu::Action::"unwrap", resource);
+@id("writes") permit (principal == Warifu::Principal::"spiffe://trial/bob", action == Warifu::Action::"encrypt", resource) when { context.reason != "" };`), api.Digest{})
+	w.put(authority.KindCA, w.ca("trial"), api.Digest{})
+	key, other := w.key("sessions", func(o *authority.Order) { o.Purpose = authority.PurposeEncrypt }), w.key("payroll")
+	active := w.clock
+	w.tick(time.Minute)
+	w.put(authority.KindKeyState, authority.KeyStateChange{Key: key.Record.Key, To: authority.Deactivated}, api.Digest{})
+	f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0, key, other)
+	if r := mustVerify(t, f, Given{}); sound(r) != "" {
+		t.Fatal(sound(r))
+	}
+	for _, tt := range []struct {
+		action, key string
+		at          int64
+		want        string
+	}{
+		{policy.Unwrap, "sessions", active, "alice yes; never 2"},
+		{policy.Encrypt, "sessions", active, "bob under condition; never 2"},
+		{policy.Unwrap, "sessions", w.clock, "alice yes; never 2"},
+		{policy.Encrypt, "sessions", w.clock, "nobody: the key was deactivated, by ; bob under condition; never 2"},
+		{policy.Unwrap, "payroll", active, "alice yes; never 2"},
+		{policy.Encrypt, "payroll", active, "nobody: the key is asymmetric: whoever has its public half wraps under it offline, and no policy is asked; bob under condition; never 2"},
+	} {
+		could, _, err := f.WhoCouldDo(Given{}, tt.action, tt.key, tt.at)
+		if err != nil || !fits(says(could), tt.want) || could.Action != tt.action {
+			t.Errorf("%s with %s: %q, want %q, %v", tt.action, tt.key, says(could), tt.want, err)
+		}
+		hint := strings.Contains(strings.Join(could.NotKnown, ";"), "ask who could encrypt")
+		if want := tt.action == policy.Unwrap && tt.key == "sessions"; hint != want {
+			t.Errorf("%s with %s: %q", tt.action, tt.key, could.NotKnown)
+		}
+	}
+}
+
 // Where the policy asks for a grant, who could is who had one that those approved whom
 // the policy in force names, for this key and in its time.
 func TestWhoCouldAsksForGrants(t *testing.T) {

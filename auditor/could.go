@@ -42,9 +42,10 @@ type Granted struct {
 	Meets     []string   `json:"meets"` // approvals of the policy in force
 }
 
-// WhoCould answers which principals could have unwrapped with a key at a time.
+// WhoCould answers which principals could have used a key at a time.
 type WhoCould struct {
 	Key      string           `json:"key"`
+	Action   string           `json:"action"`           // of the policy
 	KeyID    *api.KeyID       `json:"key_id,omitempty"` // nil: the export has no record of it
 	Order    *authority.Order `json:"-"`
 	At       int64            `json:"ledger_time_ms"`
@@ -67,11 +68,16 @@ const AnchorPeriod = 60_000
 // ledger time. Those who could under a condition are listed with the rules, whatever
 // is known otherwise: it says too many rather than too few.
 func (f *Folder) WhoCould(given Given, key string, at int64) (*WhoCould, *Report, error) {
+	return f.WhoCouldDo(given, policy.Unwrap, key, at)
+}
+
+// WhoCouldDo is [Folder.WhoCould] for an action of the policy.
+func (f *Folder) WhoCouldDo(given Given, action, key string, at int64) (*WhoCould, *Report, error) {
 	report, err := f.Verify(given, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	w := f.whoCould(report.History, key, at)
+	w := f.whoCould(report.History, action, key, at)
 	for _, n := range report.Nodes {
 		if n.Absent != "" || n.Damage != nil {
 			w.unknown("the log of %s is not in this answer", n.Node)
@@ -88,9 +94,9 @@ func (w *WhoCould) nobody(format string, args ...any) {
 	w.Nobody = append(w.Nobody, fmt.Sprintf(format, args...))
 }
 
-func (f *Folder) whoCould(h *History, key string, at int64) *WhoCould {
+func (f *Folder) whoCould(h *History, action, key string, at int64) *WhoCould {
 	s := h.At(at)
-	w := &WhoCould{Key: key, At: at, Who: []Could{}, NotKnown: slices.Concat(h.Doubts, s.Doubts)}
+	w := &WhoCould{Key: key, Action: action, At: at, Who: []Could{}, NotKnown: slices.Concat(h.Doubts, s.Doubts)}
 	if s.Last != nil {
 		w.Index = s.Last.Index
 	}
@@ -101,6 +107,7 @@ func (f *Folder) whoCould(h *History, key string, at int64) *WhoCould {
 	}
 	w.Order = s.Orders[w.Key]
 	w.followReshares(s)
+	w.judgeType()
 	w.judgeKey(s)
 	w.judgeAdmission(s)
 	w.judgePolicy(f, s)
@@ -130,7 +137,20 @@ func (w *WhoCould) followReshares(s *InForce) {
 	w.Order = &order
 }
 
-// judgeKey asks whether there was anything to unwrap with.
+// judgeType asks whether keys of this type have the action.
+func (w *WhoCould) judgeType() {
+	if w.Order == nil {
+		return
+	}
+	switch symmetric := w.Order.Symmetric(); {
+	case w.Action == policy.Encrypt && !symmetric:
+		w.nobody("the key is asymmetric: whoever has its public half wraps under it offline, and no policy is asked")
+	case w.Action == policy.Unwrap && symmetric:
+		w.unknown("whoever could encrypt could open what it encrypted itself: ask who could encrypt")
+	}
+}
+
+// judgeKey asks whether there was anything to use.
 func (w *WhoCould) judgeKey(s *InForce) {
 	switch {
 	case w.Order == nil:
@@ -216,7 +236,7 @@ func (w *WhoCould) judgePolicy(f *Folder, s *InForce) {
 		w.nobody("the policy in force did not compile: %v", err)
 		return
 	}
-	r := policy.Request{Action: policy.Unwrap, KeyName: w.Key}
+	r := policy.Request{Action: w.Action, KeyName: w.Key}
 	if w.KeyID != nil {
 		r.KeyID = *w.KeyID
 		if w.Order != nil {
@@ -274,7 +294,7 @@ func (w *WhoCould) granted(s *InForce, p *policy.Policy, principal string, r pol
 	for _, e := range s.Grants {
 		g, err := authority.ParseGrant(e.Grant)
 		id := e.Grant.ID()
-		if err != nil || listed[id] || g.Principal != principal || w.KeyID == nil || g.Key != *w.KeyID || w.At < g.NotBefore || w.At > g.NotAfter {
+		if err != nil || listed[id] || g.Principal != principal || g.Action != w.Action || w.KeyID == nil || g.Key != *w.KeyID || w.At < g.NotBefore || w.At > g.NotAfter {
 			continue
 		}
 		if s.denied(authority.Subject{Kind: authority.SubjectGrant, Name: id.String()}) != nil {

@@ -5,6 +5,7 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/authority"
+	"warifu.dev/policy"
 )
 
 // applyLife is what the ledger does with a change of a key's state, or of what is said
@@ -103,7 +104,7 @@ func (w *WhoCould) judgeState(s *InForce) {
 	}
 	life, _ := s.lifeOf(*w.KeyID, w.Order)
 	state := life.At(w.At, w.At)
-	if state.Unwraps() {
+	if w.Action == policy.Encrypt && state.Wraps() || w.Action == policy.Unwrap && state.Unwraps() {
 		return
 	}
 	by := "by its order"

@@ -250,6 +250,12 @@ func (w *world) key(name string, alter ...func(*authority.Order)) *authority.Sig
 		Cluster: g.Cluster, Key: authority.KeyIDOf(session), Version: 1, Epoch: 1, Order: order.Encode(), Attempt: 1, LinkBefore: link,
 		RosterVersion: 1, RecordVersion: 1, YI: make([][]byte, 5),
 	}}
+	if o.Symmetric() {
+		r.Record.YI = nil
+		for range 10 { // sets of 3 of 5
+			r.Record.Sets = append(r.Record.Sets, make([]byte, 32))
+		}
+	}
 	for _, id := range w.ids() {
 		sig, err := authority.SignRecord(rand.Reader, signerOf(w.t, w.keys[id]), &r.Record)
 		if err != nil {

@@ -186,7 +186,7 @@ func outlived(s *ledger.State, h keyring.Held) bool {
 
 // summariseEpochs says which epochs of a key release, and which are gone.
 func summariseEpochs(s *ledger.State, key *ledger.Key, k *api.KeySummary) {
-	k.T, k.Holders, k.Struck = key.T, key.Holders, key.Struck
+	k.T, k.F, k.Holders, k.Struck = key.T, key.F, key.Holders, key.Struck
 	if o := s.Older(key.ID, key.Version); o != nil {
 		k.Live = append(k.Live, o.Number)
 	}

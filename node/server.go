@@ -390,7 +390,10 @@ func keyList(s *ledger.State, after string, now int64) *api.KeyListAnswer {
 			a.More = true
 			break
 		}
-		k := api.KeySummary{Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered", Imported: o.Order.Import != nil, Regions: o.Order.Regions}
+		k := api.KeySummary{
+			Name: o.Order.Name, Version: 1, T: o.Order.T, Holders: o.Order.Holders, State: "ordered", Imported: o.Order.Import != nil,
+			Purpose: o.Order.Purpose, F: o.Order.F, Regions: o.Order.Regions,
+		}
 		if ses := s.Session(o.Live); ses != nil {
 			k.State = fmt.Sprintf("in ceremony: %v", ses.Board.Phase())
 		}

@@ -34,6 +34,7 @@ const (
 //	name = "a nurse at noon, from the ward"
 //	principal = "spiffe://hospital.example/nurse"
 //	key = "records"
+//	action = "unwrap"                  # optional, or "encrypt", of a symmetric key
 //	context = { patient = "0731" }     # the envelope's
 //	source = "10.20.1.5"
 //	node_region = "jp-east"
@@ -59,6 +60,7 @@ type Case struct {
 	Name         string            `toml:"name"`
 	Principal    string            `toml:"principal"`
 	Key          string            `toml:"key"`
+	Action       string            `toml:"action"` // empty: [Unwrap]
 	Labels       map[string]string `toml:"labels"`
 	Context      map[string]string `toml:"context"`
 	Source       string            `toml:"source"`
@@ -136,14 +138,21 @@ func (k *Case) check() error {
 			return fmt.Errorf("source: %w", err)
 		}
 	}
+	if k.Action != "" {
+		return CheckAction(k.Action)
+	}
 	return nil
 }
 
 // Request is what the case asks. The key's id is not known to a table: it is zero.
 func (k *Case) Request() Request {
 	source, _ := netip.ParseAddr(k.Source) // checked
+	action := k.Action
+	if action == "" {
+		action = Unwrap
+	}
 	return Request{
-		Principal: k.Principal, Action: Unwrap, KeyName: k.Key, Labels: k.Labels, Context: k.Context,
+		Principal: k.Principal, Action: action, KeyName: k.Key, Labels: k.Labels, Context: k.Context,
 		SourceIP: source, NodeRegion: k.NodeRegion, NodeHSM: k.NodeHSM, CallerRegion: k.CallerRegion,
 		Reason: k.Reason, Grants: k.Grants, Now: k.Time,
 	}

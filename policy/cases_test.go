@@ -79,6 +79,7 @@ func TestParseCases(t *testing.T) {
 		"no key":              {strings.Replace(good, "key = \"k\"\n", "", 1), "principal and key"},
 		"no time":             {strings.Replace(good, "time = 2026-11-24T12:00:00Z\n", "", 1), "time is needed"},
 		"neither yes nor no":  {strings.Replace(good, "deny", "maybe", 1), "not \"maybe\""},
+		"no such action":      {good + "action = \"decrypt\"\n", "there is no action \"decrypt\", only unwrap and encrypt"},
 		"a bad address":       {good + "source = \"10.0.0\"\n", "source"},
 		"twice the same name": {good + strings.TrimPrefix(good, "text = \"p.cedar\"\n"), "two cases are named"},
 		"too long":            {good + strings.Repeat("#", policy.MaxCasesFile), "at most"},
@@ -89,6 +90,20 @@ func TestParseCases(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// A case may ask to encrypt, and asks to unwrap if it does not say.
+func TestACaseNamesItsAction(t *testing.T) {
+	p, err := policy.Compile(policy.Document{Text: writersDemo + ";", Entities: people})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]bool{"": false, policy.Unwrap: false, policy.Encrypt: true} {
+		c := policy.Case{Principal: "spiffe://x/app", Key: "demo", Action: action}
+		if d := p.Decide(c.Request()); d.Allowed != want {
+			t.Errorf("%q: %+v", action, d)
+		}
 	}
 }
 

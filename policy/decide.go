@@ -22,6 +22,17 @@ const (
 	Encrypt = "encrypt"
 )
 
+// Actions lists the actions, in the order in which tools speak of them.
+func Actions() []string { return []string{Unwrap, Encrypt} }
+
+// CheckAction says whether there is such an action.
+func CheckAction(action string) error {
+	if !slices.Contains(Actions(), action) {
+		return fmt.Errorf("there is no action %q, only %s", action, strings.Join(Actions(), " and "))
+	}
+	return nil
+}
+
 // Request is what a policy decides on.
 type Request struct {
 	Principal    string            // SPIFFE ID
@@ -119,7 +130,7 @@ func (p *Policy) mayAsk(principal string) error {
 	case None:
 		return errors.New("the policy names no such principal")
 	case Operator, Auditor:
-		return fmt.Errorf("an %s does not unwrap", class)
+		return fmt.Errorf("an %s does not use keys", class)
 	}
 	return nil
 }

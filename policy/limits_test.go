@@ -134,7 +134,7 @@ func TestAnApprovalAsksThoseItNames(t *testing.T) {
 	if !strings.Contains(p.Describe(), "approval two-doctors: 2 of sato, mori, abe") {
 		t.Errorf("a custodian is not told: %s", p.Describe())
 	}
-	cells := p.Matrix([]string{"demo"}, nil)
+	cells := p.Matrix([]policy.Shared{{Key: "demo", Actions: []string{policy.Unwrap}}})
 	if len(cells) != 2 || cells[0].Verdict != policy.WithGrant || cells[1].Verdict != policy.Never.String() {
 		t.Errorf("the matrix says %+v", cells)
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,12 +18,28 @@ type Holder struct {
 	Region string
 }
 
-// Shared is how a key is shared.
+// Shared is a key, and how it is shared.
 type Shared struct {
 	Key     string
+	Actions []string // that its type has; nil: it is not known
 	T       int
+	F       int // how many of the holders asked may lie
 	Holders []Holder
 	Labels  map[string]string
+}
+
+// Takes is how many holders must say yes to an action: those who encrypt check each
+// other, so that a client asks t+f of them.
+func (k *Shared) Takes(action string) int {
+	if action == Encrypt {
+		return k.T + k.F
+	}
+	return k.T
+}
+
+// has says whether the key's type has an action, as far as it is known.
+func (k *Shared) has(action string) bool {
+	return k.Actions == nil || slices.Contains(k.Actions, action)
 }
 
 // Warning is a thing about a policy that its author should look at.
@@ -40,16 +57,18 @@ const (
 	WarnNobody         = "nobody"               // a policy that no principal of the entities meets
 	WarnUnknown        = "unknown-name"         // a scope names what the entities do not
 	WarnForbidsAll     = "forbids-all"          // a forbid that always applies
-	WarnClass          = "operator-permitted"   // a permit for who never unwraps
+	WarnClass          = "operator-permitted"   // a permit for who never uses keys
 	WarnFewerThanT     = "fewer-than-threshold" // too few nodes can ever say yes
 	WarnNoApproval     = "no-approval"          // a rule asks for an approval that the document does not have
 	WarnUnasked        = "unasked-approval"     // an approval that no rule asks for
 	WarnRate           = "rate-of-nobody"       // a rate for a principal that the entities do not name
+	WarnWriterOpens    = "writer-opens"         // who may encrypt can open what it encrypted, and may not unwrap
+	WarnOffline        = "offline-wrap"         // a rule about encrypting with a key under which nobody asks
 )
 
 // Lint looks for what compiles and is probably not meant, in the order of the
 // text. keys says how each key of the cluster is shared; without it the regions of
-// nodes are not looked at.
+// nodes and the types of keys are not looked at.
 func (p *Policy) Lint(keys []Shared) []Warning {
 	var out []Warning
 	for _, r := range p.rules {
@@ -60,16 +79,79 @@ func (p *Policy) Lint(keys []Shared) []Warning {
 		if class != Operator && class != Auditor {
 			continue
 		}
-		if v, rules := p.anyKey(who); v != Never {
+		var may, by []string
+		for _, action := range Actions() {
+			if v, rules := p.anyKey(who, action); v != Never {
+				may, by = append(may, action), append(by, rules...)
+			}
+		}
+		if len(may) > 0 {
+			slices.Sort(by)
 			out = append(out, Warning{
-				Code: WarnClass, Rule: strings.Join(rules, ", "),
-				Sentence: fmt.Sprintf("%s is an %s and may unwrap", who, p.Class(who)),
+				Code: WarnClass, Rule: strings.Join(slices.Compact(by), ", "),
+				Sentence: fmt.Sprintf("%s is an %s and may %s", who, p.Class(who), strings.Join(may, " and ")),
 			})
 		}
 	}
 	out = append(out, p.lintLimits()...)
+	out = append(out, p.lintWriters(keys)...)
 	for _, k := range keys {
-		out = append(out, p.lintRegions(k)...)
+		out = append(out, p.lintOffline(k)...)
+		for _, action := range Actions() {
+			if k.has(action) {
+				out = append(out, p.lintRegions(k, action)...)
+			}
+		}
+	}
+	return out
+}
+
+// lintWriters looks for who may encrypt and not unwrap. Whoever encrypts under a symmetric
+// key is given what opens it: a rule that means to keep writers from reading keeps nobody.
+func (p *Policy) lintWriters(keys []Shared) []Warning {
+	if keys == nil {
+		for _, name := range append(p.KeysNamed(), "") {
+			keys = append(keys, Shared{Key: name})
+		}
+	}
+	var out []Warning
+	for _, who := range p.Principals() {
+		of := map[string][]string{} // keys, by the rules that let it encrypt
+		for _, k := range keys {
+			if !k.has(Encrypt) {
+				continue
+			}
+			r := Request{Action: Encrypt, KeyName: k.Key, Labels: k.Labels}
+			writes, by := p.Possible(who, r)
+			r.Action = Unwrap
+			if reads, _ := p.Possible(who, r); writes == Never || reads != Never {
+				continue
+			}
+			name := "any other key"
+			if k.Key != "" {
+				name = fmt.Sprintf("the key %q", k.Key)
+			}
+			rules := strings.Join(by, ", ")
+			of[rules] = append(of[rules], name)
+		}
+		for _, rules := range slices.Sorted(maps.Keys(of)) {
+			out = append(out, Warning{Code: WarnWriterOpens, Rule: rules, Sentence: fmt.Sprintf(
+				"%s may encrypt under %s and not unwrap: it can open what it encrypted all the same. Where writers must not read, use an asymmetric key",
+				who, strings.Join(of[rules], ", "))})
+		}
+	}
+	return out
+}
+
+// lintOffline looks for rules about encrypting with an asymmetric key by name: everybody
+// wraps under it offline, and no policy is asked.
+func (p *Policy) lintOffline(k Shared) []Warning {
+	var out []Warning
+	for _, r := range p.byKey[uid(typeKey, k.Key)] {
+		if only, ok := r.ast().Action.(ast.ScopeTypeEq); ok && only.Entity == uid(typeAction, Encrypt) && !k.has(Encrypt) {
+			out = append(out, Warning{WarnOffline, string(r.id), r.policy.Position().Line, fmt.Sprintf(
+				"the key %q is asymmetric: whoever has its public half wraps under it offline, and no policy is asked", k.Key)})
+		}
 	}
 	return out
 }
@@ -157,7 +239,7 @@ func (p *Policy) lintRule(r rule) []Warning {
 	everyone := isAll(tree.Principal, typePrincipal)
 	everything := isAll(tree.Resource, typeKey)
 	if r.policy.Effect() == cedar.Forbid {
-		if everyone && everything && len(tree.Conditions) == 0 {
+		if everyone && everything && everyAction(tree.Action) && len(tree.Conditions) == 0 {
 			warn(WarnForbidsAll, "it always applies: nothing is ever permitted")
 		}
 		return out
@@ -185,6 +267,17 @@ func isAll(n ast.IsScopeNode, t types.EntityType) bool {
 		return true
 	case ast.ScopeTypeIs:
 		return n.Type == t
+	}
+	return false
+}
+
+// everyAction says whether a scope takes in every action.
+func everyAction(n ast.IsScopeNode) bool {
+	switch n := n.(type) {
+	case ast.ScopeTypeAll:
+		return true
+	case ast.ScopeTypeInSet:
+		return !slices.ContainsFunc(Actions(), func(a string) bool { return !slices.Contains(n.Entities, uid(typeAction, a)) })
 	}
 	return false
 }
@@ -243,9 +336,9 @@ func (p *Policy) within(who string, group types.EntityUID) bool {
 
 // anyKey is the most that a principal may do with a key that the policies name, or
 // with one that they do not.
-func (p *Policy) anyKey(who string) (v Verdict, rules []string) {
+func (p *Policy) anyKey(who, action string) (v Verdict, rules []string) {
 	for _, key := range append(p.KeysNamed(), "") {
-		got, by := p.possible(who, Request{Action: Unwrap, KeyName: key}, nil)
+		got, by := p.possible(who, Request{Action: action, KeyName: key}, nil)
 		v = max(v, got)
 		rules = append(rules, by...)
 	}
@@ -254,25 +347,30 @@ func (p *Policy) anyKey(who string) (v Verdict, rules []string) {
 }
 
 // lintRegions counts, for everybody who may use the key at all, the holders whose
-// region lets them say yes. Fewer than the threshold can never open anything.
-func (p *Policy) lintRegions(k Shared) []Warning {
+// region lets them say yes. Fewer than it takes can never open, or encrypt, anything.
+func (p *Policy) lintRegions(k Shared, action string) []Warning {
 	var out []Warning
 	for _, who := range p.Principals() {
 		yes := 0
 		var by []string
 		for _, h := range k.Holders {
-			v, rules := p.Possible(who, Request{Action: Unwrap, KeyName: k.Key, Labels: k.Labels, NodeRegion: h.Region}, "nodeRegion")
+			v, rules := p.Possible(who, Request{Action: action, KeyName: k.Key, Labels: k.Labels, NodeRegion: h.Region}, "nodeRegion")
 			if v != Never {
 				yes++
 				by = append(by, rules...)
 			}
 		}
-		if yes == 0 || yes >= k.T {
+		takes := k.Takes(action)
+		if yes == 0 || yes >= takes {
 			continue
+		}
+		to := ""
+		if action != Unwrap {
+			to = " to " + action
 		}
 		slices.Sort(by)
 		out = append(out, Warning{Code: WarnFewerThanT, Rule: strings.Join(slices.Compact(by), ", "), Sentence: fmt.Sprintf(
-			"%s: of the %d holders of the key %q only %d can ever say yes, and it takes %d", who, len(k.Holders), k.Key, yes, k.T)})
+			"%s: of the %d holders of the key %q only %d can ever say yes, and it takes %d%s", who, len(k.Holders), k.Key, yes, takes, to)})
 	}
 	return out
 }

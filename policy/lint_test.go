@@ -79,6 +79,84 @@ func TestLint(t *testing.T) {
 	}
 }
 
+const writersDemo = `@id("writers") permit (principal in Warifu::Group::"apps", action == Warifu::Action::"encrypt", resource == Warifu::Key::"demo")`
+
+// Of a symmetric key the tools say who may encrypt, and that whoever does can open it.
+func TestLintKnowsWhoMayEncrypt(t *testing.T) {
+	symmetric, asymmetric, unknown := demoHolders(3), demoHolders(3), demoHolders(3)
+	symmetric[0].Actions, symmetric[0].F = policy.Actions(), 1
+	asymmetric[0].Actions = []string{policy.Unwrap}
+	both := appsDemo + `; ` + writersDemo
+	anyKey := strings.Replace(writersDemo, `resource == Warifu::Key::"demo"`, "resource", 1)
+	west := ` when { ["jp-west", "sg"].contains(context.nodeRegion) };`
+	for _, tt := range []struct {
+		sentence, text string
+		keys           []policy.Shared
+		want           []string
+	}{
+		{"writers read", both + `;`, symmetric, nil},
+		{"writers do not read", writersDemo + `;`, symmetric, []string{policy.WarnWriterOpens}},
+		{"writers do not read, as far as it is known", writersDemo + `;`, nil, []string{policy.WarnWriterOpens}},
+		{"writers are kept from reading", both + `; forbid (principal, action == Warifu::Action::"unwrap", resource);`, symmetric, []string{policy.WarnWriterOpens}},
+		{"writers of any key do not read", anyKey + `;`, nil, []string{policy.WarnBroadKey, policy.WarnWriterOpens}},
+		{"writers may read sometimes", appsDemo + ` when { context.reason != "" }; ` + writersDemo + `;`, symmetric, nil},
+		{"nobody writes under an asymmetric key", both + `;`, asymmetric, []string{policy.WarnOffline}},
+		{"writers are forbidden an asymmetric key", appsDemo + `; ` + strings.Replace(writersDemo, "permit", "forbid", 1) + `;`, asymmetric, []string{policy.WarnOffline}},
+		{"three holders open and do not encrypt", appsDemo + west + writersDemo + west, symmetric, []string{policy.WarnFewerThanT}},
+		{"an asymmetric key takes three", appsDemo + west, asymmetric, nil},
+		{"nobody writes at all", both + `; forbid (principal, action == Warifu::Action::"encrypt", resource);`, symmetric, nil},
+		{"nobody does anything", both + `; forbid (principal, action in [Warifu::Action::"encrypt", Warifu::Action::"unwrap"], resource);`, symmetric, []string{policy.WarnForbidsAll}},
+		{"an operator writes", both + `; permit (principal == Warifu::Principal::"spiffe://x/op", action == Warifu::Action::"encrypt", resource == Warifu::Key::"demo");`, symmetric, []string{policy.WarnClass}},
+		{"the type is not known", both + `;`, unknown, nil},
+	} {
+		t.Run(tt.sentence, func(t *testing.T) {
+			var got []string
+			found := compiled(t, tt.text).Lint(tt.keys)
+			for _, w := range found {
+				got = append(got, w.Code)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %+v, want %v", found, tt.want)
+			}
+		})
+	}
+	for text, want := range map[string]string{
+		writersDemo + `;`:                    `spiffe://x/app may encrypt under the key "demo" and not unwrap: it can open what it encrypted all the same. Where writers must not read, use an asymmetric key`,
+		appsDemo + west + writersDemo + west: `spiffe://x/app: of the 5 holders of the key "demo" only 3 can ever say yes, and it takes 4 to encrypt`,
+		`permit (principal == Warifu::Principal::"spiffe://x/op", action, resource == Warifu::Key::"demo");`: `spiffe://x/op is an operator and may unwrap and encrypt`,
+	} {
+		if w := compiled(t, text).Lint(symmetric); len(w) != 1 || w[0].Sentence != want {
+			t.Errorf("%s: %+v", text, w)
+		}
+	}
+}
+
+// The matrix has a row for each action that the key's type has; where that is not known, a
+// row for encrypting if anybody may.
+func TestTheMatrixKnowsWhoMayEncrypt(t *testing.T) {
+	p := compiled(t, appsDemo+`; `+writersDemo+` when { context.grants.contains("two") }; permit (principal in Warifu::Group::"apps", action == Warifu::Action::"unwrap", resource == Warifu::Key::"old");`)
+	rows := func(keys ...policy.Shared) (got []string) {
+		for _, c := range p.Matrix(keys) {
+			if c.Principal == "spiffe://x/app" {
+				got = append(got, fmt.Sprintf("%s %s %s", c.Key, c.Action, c.Verdict))
+			}
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		keys []policy.Shared
+		want []string
+	}{
+		{[]policy.Shared{{Key: "demo"}, {Key: "old"}}, []string{"demo unwrap always", "demo encrypt with a grant", "old unwrap always"}},
+		{[]policy.Shared{{Key: "demo", Actions: []string{policy.Unwrap}}}, []string{"demo unwrap always"}},
+		{[]policy.Shared{{Key: "old", Actions: policy.Actions()}}, []string{"old unwrap always", "old encrypt never"}},
+	} {
+		if got := rows(tt.keys...); !slices.Equal(got, tt.want) {
+			t.Errorf("got %v, want %v", got, tt.want)
+		}
+	}
+}
+
 func TestPossible(t *testing.T) {
 	p := compiled(t, appsDemo+`;
 @id("hours") permit (principal in Warifu::Group::"apps", action, resource == Warifu::Key::"late") when { context.time.hour < 18 };
@@ -88,7 +166,11 @@ func TestPossible(t *testing.T) {
 @id("not-training") forbid (principal, action, resource == Warifu::Key::"data") when { context.envelope has purpose && context.envelope.purpose == "training" };
 @id("data") permit (principal in Warifu::Group::"apps", action, resource == Warifu::Key::"data");`)
 	var got []string
-	for _, c := range p.Matrix([]string{"demo", "late", "no", "dead", "data", "other"}, nil) {
+	var keys []policy.Shared
+	for _, name := range []string{"demo", "late", "no", "dead", "data", "other"} {
+		keys = append(keys, policy.Shared{Key: name, Actions: []string{policy.Unwrap}})
+	}
+	for _, c := range p.Matrix(keys) {
 		got = append(got, fmt.Sprintf("%s %s %s %s", strings.TrimPrefix(c.Principal, "spiffe://x/"), c.Key, c.Verdict, strings.Join(c.Rules, ",")))
 	}
 	want := []string{

@@ -38,24 +38,37 @@ const WithGrant = "with a grant"
 type Cell struct {
 	Principal string   `json:"principal"`
 	Key       string   `json:"key"`
+	Action    string   `json:"action"`
 	Verdict   string   `json:"verdict"`
 	Rules     []string `json:"rules,omitempty"`
 }
 
-// Matrix says for every principal named and every key given what is possible:
-// rows in the order of [Policy.Principals], then keys as given. labels are those of the
-// keys that have some, by name; a key that is not in it has none.
-func (p *Policy) Matrix(keys []string, labels map[string]map[string]string) []Cell {
+// Matrix says for every principal named, every key given and each of its actions what is
+// possible: rows in the order of [Policy.Principals], then keys as given. Of a key whose
+// type is not known, nobody is said to encrypt if nobody ever may.
+func (p *Policy) Matrix(keys []Shared) []Cell {
+	writers := make([]bool, len(keys))
+	for i, k := range keys {
+		writers[i] = k.Actions != nil || slices.ContainsFunc(p.Principals(), func(who string) bool {
+			v, _ := p.Possible(who, Request{Action: Encrypt, KeyName: k.Key, Labels: k.Labels})
+			return v != Never
+		})
+	}
 	var out []Cell
 	for _, principal := range p.Principals() {
-		for _, key := range keys {
-			asked := Request{Action: Unwrap, KeyName: key, Labels: labels[key]}
-			v, rules := p.Possible(principal, asked)
-			word := v.String()
-			if without, _ := p.Possible(principal, asked, "grants"); v != Never && without == Never {
-				word = WithGrant
+		for i, k := range keys {
+			for _, action := range Actions() {
+				if !k.has(action) || action == Encrypt && !writers[i] {
+					continue
+				}
+				asked := Request{Action: action, KeyName: k.Key, Labels: k.Labels}
+				v, rules := p.Possible(principal, asked)
+				word := v.String()
+				if without, _ := p.Possible(principal, asked, "grants"); v != Never && without == Never {
+					word = WithGrant
+				}
+				out = append(out, Cell{principal, k.Key, action, word, rules})
 			}
-			out = append(out, Cell{principal, key, word, rules})
 		}
 	}
 	return out

@@ -7,16 +7,17 @@ import (
 	"strings"
 
 	"warifu.dev/auditor"
+	"warifu.dev/policy"
 
 	"github.com/spf13/cobra"
 )
 
 func (a *app) auditWhoCouldCommand() *cobra.Command {
-	var key, at, zoneName string
+	var key, action, at, zoneName string
 	var export exportFlags
 	c := &cobra.Command{
 		Use:   "who-could DIR --key NAME --at TIME",
-		Short: "Say who could have unwrapped with a key at a time",
+		Short: "Say who could have unwrapped, or encrypted, with a key at a time",
 		Long: `Works out, from the policy and the entries that custodians signed and from nothing
 else, which principals could have unwrapped with a key at a ledger time: the policy in
 force then, with its principals and groups, less what was revoked or sealed.
@@ -25,11 +26,17 @@ force then, with its principals and groups, less what was revoked or sealed.
 holds: the envelope's context, the source, the time of day, a reason. The rules it
 hangs on are listed as they were signed. "with a grant" is by one that was in force
 then, approved by those whom the policy in force names. What entries cannot tell is
-said at the end.`,
+said at the end.
+
+--action encrypt asks who could have encrypted under a symmetric key, which is also who
+could have opened what it encrypted itself.`,
 		Example: "  warifu audit who-could march --key patient-records --at 2026-03-14T02:00:00+09:00",
 		Args:    exactly("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := checkKeyName("--key", key); err != nil {
+				return err
+			}
+			if err := misused("--action", policy.CheckAction(action)); err != nil {
 				return err
 			}
 			ms, err := parseMoment("--at", at)
@@ -44,7 +51,7 @@ said at the end.`,
 			if err != nil {
 				return err
 			}
-			could, report, err := folder.WhoCould(given, key, ms)
+			could, report, err := folder.WhoCouldDo(given, action, key, ms)
 			if err != nil {
 				return err
 			}
@@ -57,6 +64,7 @@ said at the end.`,
 				if could.KeyID != nil {
 					pairs = append(pairs, "", could.KeyID.String())
 				}
+				pairs = append(pairs, "action", could.Action)
 				if could.Order != nil {
 					pairs = append(pairs, "opens with", fmt.Sprintf("%d of %s", could.Order.T, strings.Join(could.Order.Holders, ", ")))
 				}
@@ -74,6 +82,7 @@ said at the end.`,
 	}
 	f := c.Flags()
 	f.StringVar(&key, "key", "", "the key's name, or its id")
+	f.StringVar(&action, "action", policy.Unwrap, "what could have been asked for: unwrap, or of a symmetric key encrypt")
 	f.StringVar(&at, "at", "", "when, by ledger time: 2026-03-14, 2026-03-14T02:00:00+09:00, or 24h ago as 24h")
 	addZoneFlag(c, &zoneName)
 	export.flags(f)

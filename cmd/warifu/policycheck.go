@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"warifu.dev/authority"
 	"warifu.dev/policy"
 
 	"github.com/spf13/cobra"
@@ -101,8 +103,8 @@ what must be said to it. One row:
   expect = "allow"                    # or "deny", or "grant": denied for want of one
   rules = ["ward-by-day"]             # optional: what decides it
 
-Also: context, labels, grants, node_region, node_hsm, caller_region. A row that does
-not hold is exit code 11.`,
+Also: action ("unwrap" if it is left out, or "encrypt"), context, labels, grants,
+node_region, node_hsm, caller_region. A row that does not hold is exit code 11.`,
 		Example: "  warifu policy test examples/policies/hospital/cases.toml\n  warifu policy test cases.toml -o json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -210,6 +212,9 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 					return fail(exitUsage, "--time is like 2026-11-24T12:00:00+09:00, not %q", at)
 				}
 			}
+			if err := misused("--action", policy.CheckAction(k.Action)); err != nil {
+				return err
+			}
 			if source != "" {
 				if _, err := netip.ParseAddr(source); err != nil {
 					return fail(exitUsage, "--source is an address, not %q", source)
@@ -230,11 +235,11 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 				return err
 			}
 			if len(labels) == 0 {
-				all, err := a.labelsOf(c.Context(), &from)
+				asked, err := a.keysNamed(c.Context(), &from, []string{k.Key})
 				if err != nil {
 					return err
 				}
-				k.Labels = all[k.Key]
+				k.Labels = asked[0].Labels
 			}
 			x := p.Explain(k.Request())
 			return a.show(x, func(w io.Writer) {
@@ -259,6 +264,7 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 	f := c.Flags()
 	f.StringVar(&k.Principal, "principal", "", "who asks: a SPIFFE ID")
 	f.StringVar(&k.Key, "key", "", "the key's name")
+	f.StringVar(&k.Action, "action", policy.Unwrap, "what is asked for: unwrap, or of a symmetric key encrypt")
 	f.StringArrayVar(&context, "context", nil, "a pair KEY=VALUE of the envelope's context; may be repeated")
 	f.StringArrayVar(&labels, "label", nil, "a pair KEY=VALUE of the key's labels; may be repeated (default, with the policy in force: those it has)")
 	f.StringVar(&source, "source", "", "the caller's address")
@@ -281,11 +287,13 @@ func (a *app) policyMatrixCommand() *cobra.Command {
 		Short: "Say who may open what: always, sometimes, with a grant or never",
 		Long: `Says, for every principal that the entities name and every key, whether the policy
 lets it unwrap always, sometimes (it depends on context, time, place, reason or
-grants), with a grant (and never without), or never. Without --key: the keys that the policy names.
+grants), with a grant (and never without), or never; of a symmetric key also whether it
+lets it encrypt. Without --key: the keys that the policy names.
 
 It is worked out by partial evaluation, not by trying requests: "never" and
 "always" are certain, "sometimes" may be less than it says. With the policy in force it
-asks for the keys' labels, too; with --text no key has any.`,
+asks for the keys' types and labels, too; with --text no key has a label, and one under
+which nobody may encrypt counts as asymmetric.`,
 		Example: "  warifu policy matrix\n  warifu policy matrix --text policy.cedar --entities entities.json --key demo --key payroll",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -298,17 +306,17 @@ asks for the keys' labels, too; with --text no key has any.`,
 					return fail(exitUsage, "this policy names no key: say which with --key")
 				}
 			}
-			labels, err := a.labelsOf(c.Context(), &from)
+			asked, err := a.keysNamed(c.Context(), &from, keys)
 			if err != nil {
 				return err
 			}
-			cells := p.Matrix(keys, labels)
+			cells := p.Matrix(asked)
 			return a.show(cells, func(w io.Writer) {
 				rows := [][]string{}
 				for _, cell := range cells {
-					rows = append(rows, []string{cell.Principal, cell.Key, cell.Verdict, strings.Join(cell.Rules, ", ")})
+					rows = append(rows, []string{cell.Principal, cell.Key, cell.Action, cell.Verdict, strings.Join(cell.Rules, ", ")})
 				}
-				table(w, "PRINCIPAL KEY UNWRAP BY", rows)
+				table(w, "PRINCIPAL KEY ACTION MAY BY", rows)
 			})
 		},
 	}
@@ -324,9 +332,10 @@ func (a *app) policyLintCommand() *cobra.Command {
 		Short: "Look for what compiles and is probably not meant",
 		Long: `Looks for what compiles and is probably not meant: permits for anyone or for any
 key, policies that nobody can meet, names that the entities do not have, permits for
-operators. With the policy in force it also asks which nodes hold each key,
-and names the rules that leave a key fewer nodes than its threshold: they permit
-what can never be opened. It then says what each rate comes to in the cluster: nodes
+operators, and for who may encrypt and not unwrap: under a symmetric key whoever encrypts
+can open what it encrypted. With the policy in force it also asks which nodes hold each
+key and of what type it is, and names the rules that leave a key fewer nodes than it
+takes: they permit what can never be opened, or encrypted. It then says what each rate comes to in the cluster: nodes
 count by themselves, and t of them agree. Anything found is exit code 11.`,
 		Example: "  warifu policy lint\n  warifu policy lint --text policy.cedar --entities entities.json",
 		Args:    exactly(),
@@ -360,7 +369,7 @@ count by themselves, and t of them agree. Anything found is exit code 11.`,
 					fmt.Fprintln(w, oneLine(line))
 				}
 				if from.text != "" {
-					fmt.Fprintln(w, "regions of nodes were not looked at: that takes the policy in force")
+					fmt.Fprintln(w, "regions of nodes and types of keys were not looked at: that takes the policy in force")
 				}
 			})
 			if err == nil && len(found) > 0 {
@@ -373,18 +382,22 @@ count by themselves, and t of them agree. Anything found is exit code 11.`,
 	return c
 }
 
-// labelsOf asks the cluster for the labels of every key that has some, by name.
-func (a *app) labelsOf(ctx context.Context, from *policySource) (map[string]map[string]string, error) {
-	if from.text != "" {
-		return nil, nil
+// keysNamed are some keys with what the cluster says of them. Of one that it does not
+// have, and with a policy from files, nothing is known.
+func (a *app) keysNamed(ctx context.Context, from *policySource, names []string) ([]policy.Shared, error) {
+	var all []policy.Shared
+	if from.text == "" {
+		var err error
+		if all, err = a.sharedKeys(ctx); err != nil {
+			return nil, err
+		}
 	}
-	keys, err := a.sharedKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]map[string]string{}
-	for _, k := range keys {
-		out[k.Key] = k.Labels
+	out := make([]policy.Shared, len(names))
+	for i, name := range names {
+		out[i] = policy.Shared{Key: name}
+		if at := slices.IndexFunc(all, func(k policy.Shared) bool { return k.Key == name }); at >= 0 {
+			out[i] = all[at]
+		}
 	}
 	return out, nil
 }
@@ -405,7 +418,13 @@ func (a *app) sharedKeys(ctx context.Context) ([]policy.Shared, error) {
 		if k.Name == "" {
 			continue // the root key opens no envelopes
 		}
-		s := policy.Shared{Key: k.Name, T: int(k.T), Labels: k.Labels}
+		s := policy.Shared{Key: k.Name, T: int(k.T), F: int(k.F), Labels: k.Labels}
+		switch k.Purpose {
+		case authority.PurposeUnwrap:
+			s.Actions = []string{policy.Unwrap}
+		case authority.PurposeEncrypt:
+			s.Actions = policy.Actions()
+		}
 		for _, id := range k.Holders {
 			if n := cluster.Known().Genesis.NodeByID(id); n != nil {
 				s.Holders = append(s.Holders, policy.Holder{Node: id, Region: n.Region})
