@@ -179,7 +179,7 @@ func (e *encryption) send(ctx context.Context, q *question) (*api.UnwrapAnswer, 
 	request := api.EncryptRequest{RequestID: e.id, Reason: e.reason, Region: e.client.conf.Region, Sets: wired(q.sets)}
 	for _, p := range q.items {
 		request.Items = append(request.Items, api.EncryptItem{
-			Key: e.key.ID(), Version: e.key.Version(), Context: p.wire.Context, Commitment: p.sealing.Commitment(),
+			Key: e.key.ID(), Version: e.key.Version(), Context: p.wire.Context, Commitment: p.sealing.Commitment(), Use: p.wire.Use,
 		})
 	}
 	return answered[api.UnwrapAnswer](q.holder.repeat(ctx, api.MethodEncrypt, wire.Encode(request), func() { e.asked.Add(1) }))

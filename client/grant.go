@@ -9,6 +9,7 @@ import (
 	"warifu.dev/authority"
 	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
+	"warifu.dev/sharing/tprf"
 )
 
 // maxSlotTries bounds how many uses one envelope is tried in. An honest holder offers
@@ -16,14 +17,15 @@ import (
 // same time.
 const maxSlotTries = 16
 
-// Granted opens envelopes by a grant. Each envelope and context takes one of its uses,
-// however often it is opened. Its methods are safe for concurrent use.
+// Granted opens envelopes by a grant, or makes those of a symmetric key. Each envelope and
+// context takes one of its uses, however often it is opened. Its methods are safe for
+// concurrent use.
 type Granted struct {
 	client *Client
 	grant  api.Digest
 }
 
-// Granted names the grant by which envelopes are to be opened.
+// Granted names the grant by which envelopes are to be opened or made.
 func (c *Client) Granted(grant api.Digest) *Granted {
 	return &Granted{client: c, grant: grant}
 }
@@ -54,6 +56,32 @@ func (g *Granted) try(ctx context.Context, id api.RequestID, item Item, reason s
 		return r, 0
 	}
 	return r, sent.nextSlot
+}
+
+// Encrypt is [Client.Encrypt] by the grant, which asks for uses as [Granted.Unwrap] does. A
+// failure may also be [ErrGrant]. What fails half way has its use at those who answered, and
+// begun anew it is another item: see first that every node has the grant
+// ([Client.GrantEverywhere]).
+func (g *Granted) Encrypt(ctx context.Context, key *Key, context api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+	begun, err := g.client.begin(key, Secret{dek, context}, reason)
+	if err != nil {
+		return nil, err
+	}
+	defer begun.sealing.Wipe()
+	id := newRequestID()
+	slot := uint32(1)
+	for tries := 1; ; tries++ {
+		// One commitment for all tries: holders tell by it that the use is for the same.
+		p, envelope, result := *begun, []byte(nil), Result{}
+		p.wire.Use = &api.Use{Grant: g.grant, Slot: slot}
+		p.answers, p.gave = tprf.Answers{}, map[string]bool{}
+		p.envelopeTo, p.result = &envelope, &result
+		g.client.encryptSome(ctx, key, []*pending{&p}, id, reason)
+		if result.Err == nil || p.nextSlot == 0 || ctx.Err() != nil || tries == maxSlotTries {
+			return envelope, result.Err
+		}
+		slot = p.nextSlot
+	}
 }
 
 // GrantAtNode is a grant as one node has it committed.

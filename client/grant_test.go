@@ -130,3 +130,46 @@ func TestAnUnwrapNamesNoGrant(t *testing.T) {
 		t.Errorf("over the rate: %v", err)
 	}
 }
+
+// What is encrypted by a grant takes one use each, whatever number it has at each holder.
+func TestWhatIsEncryptedTakesOneUseEach(t *testing.T) {
+	c := symmetric(t, 3, 5)
+	cl := c.named(t, nil)
+	k := c.symmetricKey(t, cl)
+	for _, n := range c.nodes {
+		n.with(func() { n.twist = slotted(2) })
+	}
+	g := cl.Granted(api.Digest{7})
+	var envelopes [][]byte
+	for range 2 {
+		envelope, err := g.Encrypt(t.Context(), k, testContext, testDEK, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		envelopes = append(envelopes, envelope)
+	}
+	if _, err := g.Encrypt(t.Context(), k, testContext, testDEK, "test"); !errors.Is(err, client.ErrGrant) || !errors.Is(err, client.ErrQuorum) {
+		t.Errorf("one too many: %v", err)
+	}
+	for _, n := range c.nodes {
+		commitments := map[api.Digest]bool{}
+		n.with(func() {
+			for _, r := range n.toldTo {
+				commitments[r.Items[0].Commitment] = true
+				if r.Items[0].Use.Grant != (api.Digest{7}) {
+					t.Errorf("asked by the grant %s", r.Items[0].Use.Grant)
+				}
+			}
+			n.twist = nil
+		})
+		if len(commitments) > 3 {
+			t.Errorf("%s was asked for %d commitments of three items", n.id, len(commitments))
+		}
+	}
+	for _, envelope := range envelopes {
+		opens(t, cl, envelope)
+	}
+	if _, err := g.Encrypt(t.Context(), k, api.Context{"": ""}, testDEK, "test"); !errors.Is(err, api.ErrContext) {
+		t.Errorf("a context that is none: %v", err)
+	}
+}

@@ -136,7 +136,11 @@ func (n *fakeNode) encrypt(ctx context.Context, caller *transport.Caller, body [
 		answer.Items = append(answer.Items, api.ItemAnswer{Epoch: 1, Index: uint32(k.Places[n.id]), Values: joined(values)})
 	}
 	if twist != nil {
-		if err := twist(&api.UnwrapRequest{}, &answer); err != nil {
+		asked := api.UnwrapRequest{}
+		for _, it := range r.Items {
+			asked.Items = append(asked.Items, api.UnwrapItem{Envelope: it.Commitment[:], Use: it.Use})
+		}
+		if err := twist(&asked, &answer); err != nil {
 			return nil, err
 		}
 	}

@@ -566,7 +566,7 @@ var promises = []promise{
 				"TestWithoutItsStepTheSpoiledRequestIsReleased", "TestTheStepsComeInTheOrderOfTheContract", "TestBothStatesMustSayYes",
 				"TestAKeyThatOnlyTheTailHasIsUnknown", "TestADenyBetweenRecordAndReleaseLeavesWithheld", "TestWhatIsPastAfterASlowSyncIsWithheld", "TestWhatAClockEndsDuringTheRecordIsWithheld",
 				"TestUnknownKeyDeniedAndRevokedLookAlike", "TestARevokedKeyIsDeniedInEitherState", "TestAnEndorsementCountsForItsOwnContextOnly", "TestARefusalEndorsesNothing", "TestAnEndorsementIsOfThisNodeAndThisEpoch", "TestAReleasedEnvelopeIsRemembered", "TestManyAtOnce",
-				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
+				"TestAGrantCarriesARequestOnlyIfItFits", "TestAGrantCountsWhenItIsCommitted", "TestAGrantIsForItsOwnKey", "TestAGrantIsForItsOwnAction", "TestALiarCannotSpoilAGrant", "TestAGrantIsNoPermission",
 				"TestAUseIsBoundToOneRequest", "TestUsesOfOneRequest", "TestOneEnvelopeTakesOneUse", "TestARefusedRequestTakesNoUse", "TestAUseIsDurableBeforeAnythingLeaves", "TestAFullDiskGivesNoUse",
 				"TestADenyOfAGrantBetweenRecordAndRelease", "TestAUseIsForgottenByLedgerTime", "TestSlotsThatAreGone", "TestSlotsAreBounded", "TestOnePrincipalHasItsPartOfTheSlots",
 				"TestNoMoreThanTheBoundIsReleased", "TestTheBoundIsReached", "TestAnHonestClientHasEveryUse",
@@ -585,7 +585,7 @@ var promises = []promise{
 			{"consensus/ledger", []string{"TestAnOrderTakesAKeyFromAPool", "TestAnOrderTakesOnlyWhatFitsIt", "TestAPoolOutlivesItsCustodians", "TestAKeyThatCameFromAPoolIsAdopted"}},
 			{"consensus/ledger", []string{"TestTheLedgerMovesAKeyByTheTable", "TestAStopIsADenialUntilTheChangeThatUndoesIt", "TestDeniesTakesAStopAndNothingElseOfAKeysState", "TestAnExpiryDeactivates", "TestAKeyIsBornPreActiveWhenItsOrderSaysSo"}},
 			{"authority", []string{"TestTheTableOfMovesIsTheStandards", "TestClocksMoveAKeyByTheTable"}},
-			{"policy", []string{"TestLimitsThatAreNotMeant", "TestADecisionSaysWhenItNeedsAGrant", "TestAnApprovalAsksThoseItNames"}},
+			{"policy", []string{"TestLimitsThatAreNotMeant", "TestLintKnowsWhoMayEncrypt", "TestADecisionSaysWhenItNeedsAGrant", "TestAnApprovalAsksThoseItNames"}},
 			{"authority", []string{"TestApproversCountOnce", "TestGrantsOfBadForm", "TestUsesBound"}},
 			{"node", []string{
 				"TestFreshness", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode", "TestAdmission", "TestStandingIsAskedOnAnOpenConnection", "TestWhatAStaleNodeLetInIsNotBelieved",
@@ -601,7 +601,7 @@ var promises = []promise{
 			{"warifutest", []string{
 				"TestSchedules", "TestALeaderCutOffWithAMinority", "TestANodeThatWakesUpRefusesUntilItIsFresh",
 				"TestANodeThatRestartsCutOffReleasesNothing", "TestWithheldEntriesMakeANodeStale", "TestAFullDiskIsANamedState",
-				"TestAStolenEnvelopeWithItsEndorsementsIsRefused",
+				"TestAStolenEnvelopeWithItsEndorsementsIsRefused", "TestAGrantCarriesWhatIsEncrypted",
 			}},
 		},
 		faults: []fault{
@@ -796,6 +796,20 @@ var promises = []promise{
 				old:  "label[:], e.raw)",
 				new:  "label[:0], e.raw)",
 				room: "node/gate", test: "TestAReleasedEnvelopeIsRemembered", says: "another context, once the envelope is remembered",
+			},
+			{
+				name: "a grant for opening carries what is encrypted, and the other way round",
+				file: "node/gate/grants.go",
+				old:  "case grant.Key != it.key.ID || grant.Action != a.request.action:",
+				new:  "case grant.Key != it.key.ID:",
+				room: "node/gate", test: "TestAGrantIsForItsOwnAction", says: "to encrypt, by one for opening: <nil>",
+			},
+			{
+				name: "the use of a grant that an encryption names is not looked at",
+				file: "node/gate/symmetric.go",
+				old:  "Context: req.Items[i].Context, Use: req.Items[i].Use}}",
+				new:  "Context: req.Items[i].Context}}",
+				room: "node/gate", test: "TestAGrantIsForItsOwnAction", says: "to encrypt: grant: the policy demands a grant",
 			},
 			{
 				name: "the context is left out of an endorsement",
@@ -2299,7 +2313,7 @@ var promises = []promise{
 				"TestAnExportFollowsTheRoster", "TestTheEndOfALeaversLogIsMissed", "TestANewcomerThatIsLeftOutOfAnExportIsNamed",
 				"TestTheEndIsCheckedAgainstWhatWasKept", "TestADamagedLogAnswersNothing",
 				"TestSinceKeepsTheEntries", "TestAQuestionIsAnsweredOnceForAllNodes", "TestReleasesAreHeldAgainstEachOther",
-				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestReplacedCustodiansAreFollowed", "TestWhatFewLogsHoldIsNoLie", "TestNewMembersAreFollowed",
+				"TestWhoCouldFollowsTheSignedEntries", "TestWhoCouldAsksForGrants", "TestWhoCouldEncrypt", "TestReplacedCustodiansAreFollowed", "TestWhatFewLogsHoldIsNoLie", "TestNewMembersAreFollowed",
 				"TestDoubtsAboutTheLedgerAreSaid", "TestOneNodeAlonePutsNothingInThePlaceOfWhatOthersTell", "TestADamagedLogTellsNothingOfTheLedger", "TestEachNodeHasRoomForItsEntries", "TestWhatWasNotAskedForIsNotTaken",
 			}},
 			{"authority", []string{"TestAnAnchorIsItsNodesOrNobodys"}},

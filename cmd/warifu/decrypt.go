@@ -69,7 +69,7 @@ place, is then refused before any node is asked.`,
 	addFileFlags(c, &in, &out, &replace)
 	addContextFlag(c, &expected)
 	addReasonFlag(c, &reason)
-	addGrantFlag(c, &grant)
+	addGrantFlag(c, &grant, "opened")
 	a.addCallerFlags(c)
 	return c
 }

@@ -33,7 +33,7 @@ func addContextFlag(c *cobra.Command, pairs *[]string) {
 
 func (a *app) encryptCommand() *cobra.Command {
 	var k keyFlags
-	var in, out, reason string
+	var in, out, reason, grant string
 	var armored, replace bool
 	c := &cobra.Command{
 		Use:   "encrypt --key NAME [FILE]",
@@ -71,7 +71,7 @@ The file appears when it is complete, or not at all.`,
 				return err
 			}
 			to, err := agefile.NewRecipientBy(pairs, func(pairs api.Context, fileKey secret.Bytes) ([]byte, error) {
-				return a.wrapUnder(c.Context(), key, pairs, fileKey, reason)
+				return a.wrapUnder(c.Context(), key, pairs, fileKey, reason, grant)
 			})
 			if err != nil {
 				return err
@@ -87,6 +87,7 @@ The file appears when it is complete, or not at all.`,
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVarP(&armored, "armor", "a", false, "write text, in age's armor")
 	addReasonFlag(c, &reason)
+	addGrantFlag(c, &grant, "encrypted")
 	a.addCallerFlags(c)
 	return c
 }

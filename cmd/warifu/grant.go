@@ -134,7 +134,11 @@ func (v *grantView) words(a *app, w io.Writer) {
 		"from", v.NotBefore, "until", notAfter, "uses", fmt.Sprint(v.Uses),
 	})...)
 	if b := v.Bound; b != nil {
-		fmt.Fprintf(w, "each use opens one envelope; spread over %d holders of whom %d agree, at most %d are opened, and at most %d if %d of them lie\n", b.H, b.T, b.NoLiar, b.WithLiar, b.F)
+		does, done := "opens", "opened"
+		if v.Action == authority.ActionEncrypt {
+			does, done = "makes", "made"
+		}
+		fmt.Fprintf(w, "each use %s one envelope; spread over %d holders of whom %d agree, at most %d are %s, and at most %d if %d of them lie\n", does, b.H, b.T, b.NoLiar, done, b.WithLiar, b.F)
 	}
 	for _, s := range v.Signers {
 		fmt.Fprintf(w, "%s by %s (%s)\n", s.State, orWord(s.Name, "?"), s.Fingerprint)
@@ -203,7 +207,7 @@ func readGrant(name string) (*authority.Entry, error) {
 
 func (a *app) grantNewCommand() *cobra.Command {
 	var k keyFlags
-	var principal, reason, from, out string
+	var principal, action, reason, from, out string
 	var last time.Duration
 	var uses uint32
 	c := &cobra.Command{
@@ -213,7 +217,8 @@ func (a *app) grantNewCommand() *cobra.Command {
 It is nothing until enough approvers have signed it, and it was submitted.
 
 Each use opens one envelope; the same envelope may be opened again in its use. Nodes
-keep no common count, and it says how many envelopes can be opened at most.`,
+keep no common count, and it says how many envelopes can be opened at most. With --action
+encrypt it is about making envelopes of a symmetric key, one with each use.`,
 		Example: "  warifu grant new --key records --principal spiffe://hospital.example/research --reason \"study 12\" --uses 5 --for 4h --out study.grant",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -235,7 +240,7 @@ keep no common count, and it says how many envelopes can be opened at most.`,
 				return err
 			}
 			g := authority.Grant{
-				Cluster: key.Record().Cluster, Key: key.ID(), Principal: principal, Action: authority.ActionUnwrap, Reason: reason,
+				Cluster: key.Record().Cluster, Key: key.ID(), Principal: principal, Action: action, Reason: reason,
 				NotBefore: begins.UnixMilli(), NotAfter: begins.Add(last).UnixMilli(), Uses: uses,
 			}
 			if _, err := rand.Read(g.Nonce[:]); err != nil {
@@ -243,6 +248,9 @@ keep no common count, and it says how many envelopes can be opened at most.`,
 			}
 			if err := g.Check(); err != nil {
 				return misused("the grant", err)
+			}
+			if action == authority.ActionEncrypt && !key.Symmetric() {
+				return fail(exitUsage, "--action encrypt is for symmetric keys: whoever has the public half of %s wraps under it, and asks nobody", key.Name())
 			}
 			e := authority.NewGrant(g)
 			v, err := viewGrant(e, nil, "")
@@ -266,6 +274,7 @@ keep no common count, and it says how many envelopes can be opened at most.`,
 	f.StringVar(&k.name, "key", "", "the key's name")
 	f.StringVar(&k.record, "record", "", "a saved record of the key, in place of asking for it")
 	f.StringVar(&principal, "principal", "", "who may: a SPIFFE ID")
+	f.StringVar(&action, "action", authority.ActionUnwrap, "what it may: unwrap, or of a symmetric key encrypt")
 	f.StringVar(&reason, "reason", "", "why; the approvers read it")
 	f.StringVar(&from, "from", "", "from when on, as 2026-11-30T12:00:00Z (default: now)")
 	f.DurationVar(&last, "for", time.Hour, "how long, at most 744h")
@@ -498,7 +507,8 @@ func (a *app) grantApproverCommand() *cobra.Command {
 	}
 }
 
-// addGrantFlag adds the flag of every verb that opens envelopes.
-func addGrantFlag(c *cobra.Command, grant *string) {
-	c.Flags().StringVar(grant, "grant", "", "id of the grant by which it is opened, where the policy demands one")
+// addGrantFlag adds the flag of every verb that opens envelopes, or makes those of a
+// symmetric key.
+func addGrantFlag(c *cobra.Command, grant *string, done string) {
+	c.Flags().StringVar(grant, "grant", "", "id of the grant by which it is "+done+", where the policy demands one")
 }

@@ -11,13 +11,23 @@ import (
 )
 
 // wrapUnder wraps a data key: offline, or, under a symmetric key, by asking its holders
-// for its newest version.
-func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+// for its newest version, by a grant if one is named.
+func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason, grant string) ([]byte, error) {
 	if !key.Symmetric() {
-		if reason != "" {
-			return nil, fail(exitUsage, "--reason is for symmetric keys: under %s nobody is asked", key.Name())
+		if reason != "" || grant != "" {
+			return nil, fail(exitUsage, "--reason and --grant are for symmetric keys: under %s nobody is asked", key.Name())
 		}
 		return key.Wrap(rand.Reader, pairs, dek)
+	}
+	encrypt := (*client.Client).Encrypt
+	if grant != "" {
+		id, err := api.ParseDigest(grant)
+		if err != nil {
+			return nil, misused("--grant", err)
+		}
+		encrypt = func(c *client.Client, ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+			return c.Granted(id).Encrypt(ctx, key, pairs, dek, reason)
+		}
 	}
 	h, err := a.loadHome()
 	if err != nil {
@@ -36,7 +46,7 @@ func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context,
 	if key.Copies() == 1 {
 		fmt.Fprintf(a.errs, "warifu: note: %s\n", unchecked(key.Name(), key.Threshold()))
 	}
-	return c.Encrypt(ctx, key, pairs, dek, reason)
+	return encrypt(c, ctx, key, pairs, dek, reason)
 }
 
 // unchecked says what it means that a symmetric key needs all of its holders.

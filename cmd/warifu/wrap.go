@@ -22,7 +22,7 @@ const (
 
 func (a *app) wrapCommand() *cobra.Command {
 	var k keyFlags
-	var in, out, reason string
+	var in, out, reason, grant string
 	var raw, replace bool
 	c := &cobra.Command{
 		Use:   "wrap --key NAME",
@@ -56,7 +56,7 @@ FILE, nobody is called. Only the holders of a symmetric key are asked, each time
 			if err != nil {
 				return err
 			}
-			envelope, err := a.wrapUnder(c.Context(), key, pairs, dek, reason)
+			envelope, err := a.wrapUnder(c.Context(), key, pairs, dek, reason, grant)
 			if err != nil {
 				return err
 			}
@@ -74,6 +74,7 @@ FILE, nobody is called. Only the holders of a symmetric key are asked, each time
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVar(&raw, "raw", false, "write the envelope's bytes, not base64")
 	addReasonFlag(c, &reason)
+	addGrantFlag(c, &grant, "wrapped")
 	a.addCallerFlags(c)
 	return c
 }
@@ -125,7 +126,7 @@ it was wrapped under, pair by pair.`,
 	addFileFlags(c, &in, &out, &replace)
 	addContextFlag(c, &pairs)
 	addReasonFlag(c, &reason)
-	addGrantFlag(c, &grant)
+	addGrantFlag(c, &grant, "opened")
 	a.addCallerFlags(c)
 	return c
 }

@@ -101,7 +101,7 @@ func denied() *api.Error { return api.Refuse(api.CodeDenied, "the request is not
 
 // item is one envelope on its way through the gate.
 type item struct {
-	request   api.UnwrapItem   // of an encryption: context and use
+	request   api.UnwrapItem   // of an encryption: context, and the use of a grant
 	encrypt   *api.EncryptItem // or nil
 	symmetric *symmetric       // of an item of a symmetric key, once it is read; or nil
 	envelope  *tdh2.Envelope

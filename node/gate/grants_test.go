@@ -18,6 +18,7 @@ import (
 	"warifu.dev/internal/disk"
 	"warifu.dev/node/internal/trial"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 )
 
 const (
@@ -34,7 +35,13 @@ type doctors struct {
 
 func newDoctors(t *testing.T) *doctors {
 	t.Helper()
-	d := &doctors{world: newWorld(t)}
+	return doctorsOf(t, newWorld(t), byGrant)
+}
+
+// doctorsOf are those of a world, where a policy asks for two of them.
+func doctorsOf(t *testing.T, w *world, text string) *doctors {
+	t.Helper()
+	d := &doctors{world: w}
 	for range 3 {
 		s, err := authority.NewSigner(d.NewKey())
 		if err != nil {
@@ -42,7 +49,7 @@ func newDoctors(t *testing.T) *doctors {
 		}
 		d.signers = append(d.signers, s)
 	}
-	d.committed = d.limited(d.committed, byGrant, d.limits(3, 2))
+	d.committed = d.limited(d.committed, text, d.limits(3, 2))
 	d.tail = d.committed
 	return d
 }
@@ -240,6 +247,71 @@ func TestAGrantIsForItsOwnKey(t *testing.T) {
 
 // What a lying node puts under a grant's id, with signatures of its own, takes
 // nothing from what another node put.
+// A grant is for one action: one for encrypting carries that and opens nothing, and the
+// other way round. A use of it is bound to one commitment and context.
+func TestAGrantIsForItsOwnAction(t *testing.T) {
+	y := newTally(t)
+	ciphertext := y.made(t, app, fileA)
+	d := doctorsOf(t, y.world, strings.Replace(byGrant, `"demo"`, `"tally"`, 1))
+	write := func(alpha byte, c api.Context, use *api.Use) api.ItemAnswer {
+		t.Helper()
+		a, err := y.gate.Encrypt(t.Context(), y.caller(app), &api.EncryptRequest{
+			Sets: wired(tprf.Held(y.params, 1)), Items: []api.EncryptItem{{Key: y.key.ID, Version: 1, Context: c, Commitment: api.Digest{alpha}, Use: use}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Items[0]
+	}
+	read := func(use *api.Use) api.ItemAnswer {
+		t.Helper()
+		a, err := y.gate.Unwrap(t.Context(), y.caller(app), &api.UnwrapRequest{
+			Sets: wired(y.part(1)), Items: []api.UnwrapItem{{Envelope: ciphertext, Context: fileA, Use: use}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Items[0]
+	}
+	if r := write(1, fileA, nil).Refusal; r == nil || r.Code != api.CodeGrant || !strings.Contains(r.Sentence, "the policy demands a grant (two-doctors)") {
+		t.Fatalf("without a grant: %v", r)
+	}
+	ids := map[string]api.Digest{}
+	for _, action := range []string{authority.ActionUnwrap, authority.ActionEncrypt} {
+		g := d.grant()
+		g.Action = action
+		d.committed, ids[action] = d.put(t, d.committed, "n1", g, d.signers[0], d.signers[2])
+	}
+	d.tail = d.committed
+	writing := func(slot uint32) *api.Use { return &api.Use{Grant: ids[authority.ActionEncrypt], Slot: slot} }
+	reading := &api.Use{Grant: ids[authority.ActionUnwrap], Slot: 1}
+	for _, tt := range []struct {
+		sentence string
+		ask      func() api.ItemAnswer
+		code     api.Code
+		next     uint32
+	}{
+		{"to encrypt, by one for opening", func() api.ItemAnswer { return write(1, fileA, reading) }, api.CodeGrant, 0},
+		{"to open, by one for encrypting", func() api.ItemAnswer { return read(writing(1)) }, api.CodeGrant, 0},
+		{"to encrypt", func() api.ItemAnswer { return write(1, fileA, writing(1)) }, "", 0},
+		{"to encrypt the same again", func() api.ItemAnswer { return write(1, fileA, writing(1)) }, "", 0},
+		{"another commitment in its use", func() api.ItemAnswer { return write(2, fileA, writing(1)) }, api.CodeSlot, 2},
+		{"another context in its use", func() api.ItemAnswer { return write(1, nil, writing(1)) }, api.CodeSlot, 2},
+		{"in the next use", func() api.ItemAnswer { return write(2, fileA, writing(2)) }, "", 0},
+		{"when all are bound", func() api.ItemAnswer { return write(3, fileA, writing(2)) }, api.CodeGrant, 0},
+		{"to open", func() api.ItemAnswer { return read(reading) }, "", 0},
+	} {
+		y.recorder.records = nil
+		a := tt.ask()
+		if a.Refusal == nil && tt.code != "" || a.Refusal != nil && a.Refusal.Code != tt.code || a.NextSlot != tt.next {
+			t.Fatalf("%s: %v, next %d", tt.sentence, a.Refusal, a.NextSlot)
+		}
+		if r := y.recorder.records; len(r) != 1 || r[0].Grant == [32]byte{} || r[0].Slot == 0 || (r[0].Kind == audit.Release) != (tt.code == "") {
+			t.Errorf("%s: recorded %+v", tt.sentence, r)
+		}
+	}
+}
+
 func TestALiarCannotSpoilAGrant(t *testing.T) {
 	d := newDoctors(t)
 	g := d.grant()

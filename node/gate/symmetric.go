@@ -42,7 +42,7 @@ func encryption(req *api.EncryptRequest) (*question, []*item, error) {
 	q := &question{RequestID: req.RequestID, Reason: req.Reason, Region: req.Region, action: policy.Encrypt}
 	items := make([]*item, len(req.Items))
 	for i := range req.Items {
-		items[i] = &item{encrypt: &req.Items[i], request: api.UnwrapItem{Context: req.Items[i].Context}}
+		items[i] = &item{encrypt: &req.Items[i], request: api.UnwrapItem{Context: req.Items[i].Context, Use: req.Items[i].Use}}
 	}
 	return q, items, q.wellFormed(len(items), req.Sets)
 }
