@@ -69,6 +69,7 @@ var promises = []promise{
 			{"node/ceremony", []string{
 				"TestTheLogHoldsNoSecret", "TestNoReceiptWithoutADurableShare", "TestHoldersTakePartInAnImport",
 				"TestNoReceiptWithoutDurableSetKeys", "TestAKillAtEachSubmissionEndsInTheSameSymmetricBirth",
+				"TestFewOfManyBirthsAreUnderWay", "TestBirthsThatWaitHoldUpNoOthers", "TestTheOrderThatWasTriedLeastGoesFirst",
 			}},
 			{"authority", []string{"TestTheNextVersionOfAnImportIsBorn"}},
 			{"node/gate", []string{"TestNoSecretIsRecorded", "TestNoSecretOfASymmetricKeyIsRecorded"}},
@@ -134,6 +135,27 @@ var promises = []promise{
 				old:  "if err := d.cfg.Confirm(ctx, s, ses, r.index, ready.Shares); err != nil {",
 				new:  "if err := errors.Join(d.again(ctx, \"early\", authority.KindPost, authority.Post{Session: ses.ID, Kind: uint32(ready.Post.Kind), Body: ready.Post.Body}), d.cfg.Confirm(ctx, s, ses, r.index, ready.Shares)); err != nil {",
 				room: "node/ceremony", test: "TestNoReceiptWithoutADurableShare", says: "a receipt without a share",
+			},
+			{
+				name: "every birth that is ordered is under way at once",
+				file: "node/ceremony/pace.go",
+				old:  "free := maxBirths",
+				new:  "free := 1 << 20",
+				room: "node/ceremony", test: "TestFewOfManyBirthsAreUnderWay", says: "births were under way at a time",
+			},
+			{
+				name: "births that wait for who is silent hold up all others",
+				file: "node/ceremony/pace.go",
+				old:  "if d.cfg.Now().Sub(since) < moving {",
+				new:  "if d.cfg.Now().Sub(since) < time.Hour {",
+				room: "node/ceremony", test: "TestBirthsThatWaitHoldUpNoOthers", says: "--- FAIL: TestBirthsThatWaitHoldUpNoOthers",
+			},
+			{
+				name: "births that are abandoned again and again starve the others",
+				file: "node/ceremony/pace.go",
+				old:  "return cmp.Compare(a.Attempt, b.Attempt)",
+				new:  "return cmp.Compare(a.Attempt, a.Attempt)",
+				room: "node/ceremony", test: "TestTheOrderThatWasTriedLeastGoesFirst", says: "--- FAIL: TestTheOrderThatWasTriedLeastGoesFirst",
 			},
 			{
 				name: "a node logs the keys of its sets",
