@@ -206,6 +206,7 @@ func TestAnOrderTakesOnlyWhatFitsIt(t *testing.T) {
 		"holders in another order":  func(o *authority.Order) { o.Holders = []string{"n2", "n1", "n3", "n4", "n5"} },
 		"a symmetric key":           func(o *authority.Order) { o.Purpose = authority.PurposeEncrypt },
 		"another number of liars":   func(o *authority.Order) { o.F = 2 },
+		"other regions":             func(o *authority.Order) { o.Regions = []string{"nowhere"} },
 		"a key that was whole once": func(o *authority.Order) { o.Import = &authority.Import{Y: w.s.RootKey().Record.Y} },
 	} {
 		n := w.fork()
@@ -506,7 +507,7 @@ func TestAPoolOutlivesItsCustodians(t *testing.T) {
 	}
 }
 
-// A key from a pool is refreshed and destroyed as any other.
+// A key from a pool is escrowed and destroyed as any other; one that waits in it is not.
 func TestAKeyFromAPoolEndsAsAnyOther(t *testing.T) {
 	w := pooling(t, 2)
 	w.fill("web")
@@ -516,6 +517,10 @@ func TestAKeyFromAPoolEndsAsAnyOther(t *testing.T) {
 	if live := w.s.LiveEpochs(); len(live) != 1 || live[0].Key != k.ID {
 		t.Fatalf("%v", live)
 	}
+	w.accept(w.escrow(k.ID, 2, 0, 1))
+	early := w.s.SignedRecord(k, &k.Epoch)
+	early.Record = w.s.Pooled(w.s.Pool("web"))[0].Record
+	w.refuse(w.sign(w.changeOf(authority.KindEscrow, authority.Escrow{Record: early.Encode(), Open: 2}), 0, 1).Encode(), ledger.ErrNoKey)
 	w.accept(w.destroy(k.ID, 0, 0, 1, 2))
 	w.accept(w.beginEnd(k.ID))
 	e := w.s.Erased(authority.LiveEpoch{Key: k.ID, Version: 1, Epoch: 1})
