@@ -57,6 +57,7 @@ const (
 	Revocation   Kind = "revocation"     // a revocation was stored or committed
 	Ceremony     Kind = "ceremony"       // a ceremony opened, posted, ended
 	Activate     Kind = "activate"       // an epoch became usable
+	Escrow       Kind = "escrow"         // written and synced before a share leaves that is sealed to custodians, by their order
 	Fork         Kind = "fork"           // the node saw two histories and stopped serving
 	CheckpointOf Kind = "checkpoint"     // an audit checkpoint was anchored in the ledger
 	Snapshot     Kind = "snapshot"       // the node made a snapshot; its log may begin above it
@@ -67,7 +68,7 @@ const (
 
 var known = map[Kind]bool{
 	Start: true, Stop: true, Unseal: true, Sealed: true, Piece: true, Release: true, Refusal: true, Withheld: true,
-	Strangers: true, Capped: true, Change: true, Grant: true, Revocation: true, Ceremony: true, Activate: true,
+	Strangers: true, Capped: true, Change: true, Grant: true, Revocation: true, Ceremony: true, Activate: true, Escrow: true,
 	Fork: true, Snapshot: true, Gap: true, CheckpointOf: true, Full: true, Reopened: true,
 }
 

@@ -71,7 +71,7 @@ func (n *Node) sealEscrow(ctx context.Context, e *ledger.Escrow) error {
 	to := committed.CustodyAt(e.By.Custody).Custodians
 	err := failpoint.Step("node/record-escrow", func() error {
 		_, err := n.audit.Append(ctx, audit.Record{
-			Time: n.now().UnixMilli(), Node: n.cfg.Node, Kind: audit.Ceremony, Action: authority.KindEscrow, Key: e.Key, Version: e.Version, Epoch: e.Epoch,
+			Time: n.now().UnixMilli(), Node: n.cfg.Node, Kind: audit.Escrow, Key: e.Key, Version: e.Version, Epoch: e.Epoch,
 			EntryID: e.By.Change, LedgerIndex: committed.Position().Index, Why: "this node's share is sealed to " + strings.Join(names(to), ", "),
 		})
 		return err

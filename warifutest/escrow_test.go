@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warifu.dev/api"
+	"warifu.dev/audit"
 	"warifu.dev/authority"
 	"warifu.dev/warifutest"
 )
@@ -26,7 +27,7 @@ func (s *stage) sealings(id string) (n int) {
 	records, err := s.Audit(id)
 	s.must(err)
 	for _, r := range records {
-		if r.Action == authority.KindEscrow && r.Entry == nil {
+		if r.Kind == audit.Escrow {
 			n++
 		}
 	}
