@@ -174,6 +174,7 @@ func (p *Peers) Run(ctx context.Context) error {
 		l.close()
 	}
 	callers.Wait()
+	p.service.close()
 	_ = p.ln.Close()
 	_ = p.tr.Close()
 	_ = p.conf.Conn.Close()

@@ -122,6 +122,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stopped := ctx.Err() != nil
 	cancel()
 	callers.Wait()
+	s.service.close()
 	_ = s.ln.Close()
 	_ = s.tr.Close()
 	_ = s.conf.Conn.Close()

@@ -30,13 +30,17 @@ type service struct {
 	limits  Limits
 	log     *slog.Logger
 	total   chan struct{} // one token for each request at work
+	workers *workers
 	// still says whether the caller's connection may go on; asked for each frame.
 	still func(*Caller) error
 }
 
 func newService(h Handler, l Limits, log *slog.Logger, still func(*Caller) error) *service {
-	return &service{handler: h, limits: l, log: log, total: make(chan struct{}, l.InFlightTotal), still: still}
+	return &service{handler: h, limits: l, log: log, total: make(chan struct{}, l.InFlightTotal), workers: newWorkers(), still: still}
 }
+
+// close ends what serve has begun. No connection is served any more.
+func (s *service) close() { s.workers.close() }
 
 // serve answers the frames of one admitted connection until it ends or ctx does,
 // and returns when all is quiet.
@@ -110,7 +114,9 @@ func (c *conversation) read(ctx context.Context, stream io.Reader) (quic.Applica
 			continue
 		}
 		c.caller.busy.Add(1)
-		c.atWork.Go(func() {
+		c.atWork.Add(1)
+		c.workers.do(func() {
+			defer c.atWork.Done()
 			// The places are given back when the answer has left, not when it is
 			// made: so they bound the memory of answers, too.
 			c.out.send(ctx, outgoing{c.answer(ctx, c.caller, &req), func() {

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	_ "time/tzdata" // policies name zones; a node must not depend on the host's copy
@@ -185,6 +186,11 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var room sync.WaitGroup
+			defer room.Wait()
+			heap, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			room.Go(func() { makeRoom(heap) })
 			err = node.Run(cmd.Context(), node.Options{
 				Dir: args[0], Device: dev, Log: log, Now: now, Boot: node.BootTime, MemoryLocked: warning == "",
 				Listen: func(address string) (net.PacketConn, error) { return net.ListenPacket("udp", address) },
