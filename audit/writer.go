@@ -114,9 +114,13 @@ func (l *Log) writeCommit(bodies [][]byte) error {
 	start := l.segments[n].size
 	first := uint64(l.tree.size)
 	tree := l.tree.clone()
-	var b []byte
+	size := 0
+	for _, body := range bodies {
+		size += frameExtra + len(body)
+	}
+	b := make([]byte, 0, size)
 	var places []place
-	var leaves []tlog.Hash
+	leaves := make([]tlog.Hash, 0, len(bodies))
 	for i, body := range bodies {
 		f := frame{index: first + uint64(i), first: first, body: body, leaf: leafHash(first, body)}
 		leaves = append(leaves, f.leaf)

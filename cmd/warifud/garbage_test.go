@@ -12,9 +12,12 @@ func TestRoomForGarbage(t *testing.T) {
 		live    uint64
 		percent int
 	}{
-		{0, 1600}, {1 << 20, 1600},
-		{8 << 20, 800}, {9 << 20, 700},
-		{64 << 20, 100}, {1 << 30, 100}, // with many keys as Go would
+		{0, 1600},
+		{1 << 20, 1600},
+		{8 << 20, 800},
+		{9 << 20, 700},
+		{64 << 20, 100},
+		{1 << 30, 100}, // with many keys as Go would
 	} {
 		if got := roomPercent(c.live); got != c.percent {
 			t.Errorf("%d bytes alive: %d percent, want %d", c.live, got, c.percent)

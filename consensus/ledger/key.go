@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -85,8 +86,17 @@ func (k *Key) Public(cluster api.ClusterID, e *Epoch) (*tdh2.PublicKey, error) {
 	return pk.Reshared(sharing.Params{T: int(e.T), H: len(e.Holders)})
 }
 
-func keyPath(id api.KeyID, version uint32) string {
-	return fmt.Sprintf("%s%s/%010d", pathKey, id, version)
+func keyPath(id api.KeyID, version uint32) string { return versionPath(pathKey, id, version) }
+
+// versionPath is prefix, the key's id and ten digits of the version. It is made several
+// times with each request, and so without a format.
+func versionPath(prefix string, id api.KeyID, version uint32) string {
+	var few [128]byte
+	b := append(hex.AppendEncode(append(few[:0], prefix...), id[:]), '/')
+	for d := uint32(1e9); d > 0; d /= 10 {
+		b = append(b, '0'+byte(version/d%10))
+	}
+	return string(b)
 }
 
 // Key returns the newest version of a key that was born, or nil.

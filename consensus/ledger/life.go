@@ -59,7 +59,10 @@ func (s *State) Life(id api.KeyID) *Life {
 // milliseconds: neither that clock alone nor ledger time alone activates a key, and
 // each of them deactivates one.
 func (s *State) KeyState(id api.KeyID, now int64) authority.KeyState {
-	l := s.Life(id)
+	l := get[*Life](s, pathLife+id.String())
+	if l == nil {
+		return authority.Active
+	}
 	at := authority.Life{Put: l.Put, NotBefore: l.NotBefore, NotAfter: l.NotAfter}.At(s.Time(), now)
 	if at == authority.Active && l.Destroy.Waits() {
 		return authority.Suspended

@@ -122,9 +122,7 @@ func (e *Erased) Awaits(node string) bool {
 // overlap is how long the epochs before answer beside those of this order.
 func (v *Renewal) overlap() int64 { return cmp.Or(int64(v.Body.OverlapSeconds)*1000, Overlap) }
 
-func olderPath(id api.KeyID, version uint32) string {
-	return fmt.Sprintf("%s%s/%010d", pathOlder, id, version)
-}
+func olderPath(id api.KeyID, version uint32) string { return versionPath(pathOlder, id, version) }
 
 func erasedPath(e authority.LiveEpoch) string {
 	return fmt.Sprintf("%s%s/%010d/%020d", pathErased, e.Key, e.Version, e.Epoch)
@@ -169,6 +167,9 @@ func (s *State) EpochOf(k *Key, number uint64) *Epoch {
 func (s *State) Releases(k *Key, number uint64, now int64) *Epoch {
 	if k.brought(number) {
 		return nil
+	}
+	if number == k.Number { // nothing ends the current one, and it is what most ask for
+		return &k.Epoch
 	}
 	if o := s.Older(k.ID, k.Version); o != nil && o.Number == number && now >= o.Until+OverlapGrace {
 		return nil

@@ -43,6 +43,9 @@ const (
 // ErrCiphertext means that bytes are not a ciphertext of this format.
 var ErrCiphertext = errors.New("tprf: not a ciphertext")
 
+// errOther is what every envelope of an asymmetric key gets, before it is read as one.
+var errOther = fmt.Errorf("parse a ciphertext of another format or suite: %w", ErrCiphertext)
+
 // Key names a symmetric threshold key.
 type Key struct {
 	Cluster [32]byte
@@ -73,7 +76,7 @@ func Parse(b []byte) (*Ciphertext, error) {
 		return nil, fmt.Errorf("parse a ciphertext of %d bytes, not %d to %d: %w", len(b), MinCiphertext, MaxCiphertext, ErrCiphertext)
 	}
 	if b[0] != formatVersion || b[1] != suite {
-		return nil, fmt.Errorf("parse a ciphertext of format %d and suite %d: %w", b[0], b[1], ErrCiphertext)
+		return nil, errOther
 	}
 	m := int(binary.BigEndian.Uint16(b[offLength:]))
 	end := offPrincipal + m
