@@ -612,7 +612,10 @@ var promises = []promise{
 			{"consensus/ledger", []string{"TestAnOrderTakesAKeyFromAPool", "TestAnOrderTakesOnlyWhatFitsIt", "TestAPoolOutlivesItsCustodians", "TestAKeyThatCameFromAPoolIsAdopted"}},
 			{"consensus/ledger", []string{"TestTheLedgerMovesAKeyByTheTable", "TestAStopIsADenialUntilTheChangeThatUndoesIt", "TestDeniesTakesAStopAndNothingElseOfAKeysState", "TestAnExpiryDeactivates", "TestAKeyIsBornPreActiveWhenItsOrderSaysSo"}},
 			{"authority", []string{"TestTheTableOfMovesIsTheStandards", "TestClocksMoveAKeyByTheTable"}},
-			{"policy", []string{"TestLimitsThatAreNotMeant", "TestLintKnowsWhoMayEncrypt", "TestADecisionSaysWhenItNeedsAGrant", "TestAnApprovalAsksThoseItNames"}},
+			{"policy", []string{
+				"TestLimitsThatAreNotMeant", "TestLintKnowsWhoMayEncrypt", "TestADecisionSaysWhenItNeedsAGrant", "TestAnApprovalAsksThoseItNames",
+				"TestAYesAnswersNoOtherQuestion", "TestWhatIsRememberedIsBounded", "TestDecisionsAreNotShared",
+			}},
 			{"authority", []string{"TestApproversCountOnce", "TestGrantsOfBadForm", "TestUsesBound"}},
 			{"node", []string{
 				"TestFreshness", "TestAnAnswerAboutFreshnessIsSignedForThisNonceByThisNode", "TestAdmission", "TestStandingIsAskedOnAnOpenConnection", "TestWhatAStaleNodeLetInIsNotBelieved",
@@ -704,6 +707,27 @@ var promises = []promise{
 				old:  "return it.symmetric.input.Hash()",
 				new:  "return it.symmetric.key.ID",
 				room: "node/gate", test: "TestAGrantOpensItemsOfASymmetricKey", says: "another item in the same use: <nil>",
+			},
+			{
+				name: "a yes is remembered for any context",
+				file: "policy/remembered.go",
+				old:  "if p.looksAt(\"envelope\") {",
+				new:  "if p.looksAt(\"envelope\") && b == nil {",
+				room: "policy", test: "TestAYesAnswersNoOtherQuestion", says: "is allowed, because",
+			},
+			{
+				name: "a yes is remembered for good",
+				file: "policy/remembered.go",
+				old:  "r.Now.Unix()/60",
+				new:  "r.Now.Unix()*0",
+				room: "policy", test: "TestAYesAnswersNoOtherQuestion", says: "is allowed, because",
+			},
+			{
+				name: "a rule that looks at the whole context looks at nothing",
+				file: "policy/remembered.go",
+				old:  "p.wholeContext || all != named",
+				new:  "p.wholeContext || all < named",
+				room: "policy", test: "TestAYesAnswersNoOtherQuestion", says: "is allowed, because",
 			},
 			{
 				name: "a node takes in whatever it is asked",
