@@ -300,6 +300,13 @@ const RosterUnfinished = "a change of the roster is not finished"
 // which, to whom and since when follows.
 const ExtraDoor = "extra door"
 
+// RosterWithout is the warning of a node that the roster does not name.
+const RosterWithout = "this node is not on the roster"
+
+// RotationOverdue begins the warning of a node whose ledger has a rotation that was due by
+// a period, and has not come; which one follows.
+const RotationOverdue = "a rotation is overdue"
+
 // StatusAnswer is one node's view of itself and of the ledger.
 type StatusAnswer struct {
 	Node         string            `cbor:"1,keyasint" json:"node"`

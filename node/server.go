@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"warifu.dev/api"
 	"warifu.dev/audit"
@@ -528,14 +527,8 @@ func (n *Node) status() *api.StatusAnswer {
 		if k.Purpose != authority.PurposeRoot {
 			a.Keys++
 		}
-		if len(k.Struck) > 0 {
-			name := k.Name
-			if name == "" {
-				name = "the root key"
-			}
-			a.Warnings = append(a.Warnings, fmt.Sprintf("%s has no share at: %s", name, strings.Join(k.Struck, ", ")))
-		}
 	}
+	a.Warnings = append(a.Warnings, struckWords(slices.DeleteFunc(s.Keys(), func(k *ledger.Key) bool { return s.Destroyed(k.ID) }))...)
 	for _, m := range s.Roster() {
 		if anchor := s.Anchor(m.ID); anchor != nil {
 			a.Anchors[m.ID] = anchor.Anchor.Counter
@@ -548,7 +541,7 @@ func (n *Node) status() *api.StatusAnswer {
 		a.Warnings = append(a.Warnings, api.RosterUnfinished+": "+waits)
 	}
 	if s.NodeByID(n.cfg.Node) == nil && at.Index > 0 {
-		a.Warnings = append(a.Warnings, "this node is not on the roster")
+		a.Warnings = append(a.Warnings, api.RosterWithout)
 	}
 	if n.lastStop != "" {
 		a.Warnings = append(a.Warnings, "the last run stopped serving: "+n.lastStop)

@@ -45,9 +45,11 @@ var ailments = []ailment{
 	{"disk", "the audit's disk is full within 30 days at last week's growth, or has less than 1 GiB beside the reserve", "stop the node, then: warifu audit archive DIR/audit --to ELSEWHERE; or a larger volume"},
 	{"behind", "a node has applied over 100 entries fewer than another", "look at its disk and its network: journalctl -u warifud"},
 	{"leader", "nodes that answer know no leader, or not the same", "wait for an election; if it lasts, look at the network between nodes"},
+	{"roster", "a change of the roster is not finished, or a node runs that is not on it", "warifu node list says what it waits for: warifu reshare, or node remove NODE --undo takes it back"},
 	{"struck", "a node is on a key's list and has no share", "keep the others up, and: warifu rotate-shares --key KEY"},
 	{"pool", "a pool has less than half of its keys, and no run fills it, or one that does not end", "bring back its holders; or, among others: warifu pool set, warifu pool drop"},
 	{"unerased", "a node has not signed that it erased its shares of an epoch that is over", "bring it back: it erases by itself, and signs; where it is gone for good, replace it"},
+	{"overdue", "a rotation of shares, or of a key, was due by its period an hour ago, and has not come", "bring back the holders that are down; or by hand: warifu rotate-shares --all, warifu key rotate KEY"},
 	{"clock", "a node's clock is over 5 s from the median of the others'", "on its machine: timedatectl timesync-status (or chronyc tracking)"},
 	{"token", "a node's secrets are sealed by nothing, or two nodes name one token", "replace the node by one with a token of its own"},
 	{"memlock", "a node's memory is not locked and may reach swap", "LimitMEMLOCK=infinity in its unit, then start it again"},
@@ -137,6 +139,13 @@ func (d *diagnosis) found(code, of, says string, args ...any) {
 		says = fmt.Sprintf(says, args...)
 	}
 	d.complaints = append(d.complaints, complaint{code, of, says, ailments[place(code)].next})
+}
+
+// once is found for what all nodes say of the ledger.
+func (d *diagnosis) once(code, says string) {
+	if !slices.ContainsFunc(d.complaints, func(c complaint) bool { return c.Code == code && c.Says == says }) {
+		d.found(code, "cluster", "%s", says)
+	}
 }
 
 // serving is what a node says that releases.
@@ -273,6 +282,12 @@ func (d *diagnosis) node(n *vital) {
 			d.found("fork", n.id, "%s", strings.TrimPrefix(w, "fork: "))
 		case strings.HasPrefix(w, "the last run stopped serving: "):
 			d.found("stopped", n.id, "%s", w)
+		case w == api.RosterWithout:
+			d.found("roster", n.id, "%s", w)
+		case strings.HasPrefix(w, api.RosterUnfinished+": "):
+			d.once("roster", strings.TrimPrefix(w, api.RosterUnfinished+": "))
+		case strings.HasPrefix(w, api.RotationOverdue+": "):
+			d.once("overdue", strings.TrimPrefix(w, api.RotationOverdue+": "))
 		}
 	}
 	h := n.health

@@ -97,6 +97,19 @@ func TestTheDoctorFindsEachAilment(t *testing.T) {
 				v.nodes[i].health.Struck = []api.StruckHolder{{Key: "payroll", Node: "n2"}}
 			}
 		}, []string{"struck n2"}, "payroll has no share here"},
+		{"a change of the roster that waits", func(v *vitals) {
+			for i := range v.nodes {
+				v.nodes[i].status.Warnings = []string{api.RosterUnfinished + ": n1 has shares of payroll"}
+			}
+		}, []string{"roster cluster"}, "n1 has shares of payroll"},
+		{"a node that the roster does not name", func(v *vitals) {
+			v.nodes[4].status.Warnings = []string{api.RosterWithout}
+		}, []string{"roster n5"}, "not on the roster"},
+		{"a version that was due", func(v *vitals) {
+			for i := range v.nodes {
+				v.nodes[i].status.Warnings = []string{api.RotationOverdue + ": version 2 of the key payroll"}
+			}
+		}, []string{"overdue cluster"}, "version 2 of the key payroll"},
 		{"shares that are not erased, of a node that is away too", func(v *vitals) {
 			v.nodes[4] = vital{id: "n5", why: "no answer in 3s"}
 			v.nodes[0].health.Unerased = map[string]uint32{"n5": 1, "n2": 1}

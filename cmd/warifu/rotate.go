@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"warifu.dev/internal/wire"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // renewedFlags say which keys an order of new shares is about.
@@ -23,6 +25,7 @@ type renewedFlags struct {
 	all    bool
 	root   bool
 	status bool
+	wait   time.Duration
 	phase  uint32
 
 	overlap time.Duration
@@ -73,14 +76,17 @@ backup of them. Up to 100 keys go in one run, one run after the other; a holder 
 gets none, and is given one by the next. With --root the root key's shares turn over,
 too: a holder that is down then is sealed until the next time.
 
---status shows how far such orders have come.`,
+--status shows how far such orders have come, and with --wait until all are done.`,
 		Example: `  warifu rotate-shares --all --out rotate.change
   warifu rotate-shares --key photos --out rotate.change
-  warifu rotate-shares --status`,
+  warifu rotate-shares --status --wait 10m`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if of.status {
-				return a.showRenewals(c.Context())
+				return a.showRenewals(c.Context(), of.wait)
+			}
+			if of.wait != 0 {
+				return fail(exitUsage, "--wait goes with --status; of a change: warifu change submit FILE --wait")
 			}
 			return a.writeRenewal(c, &f, &of, authority.KindRefresh, authority.Renewal{})
 		},
@@ -90,6 +96,7 @@ too: a holder that is down then is sealed until the next time.
 	if !a.proposing {
 		delete(c.Flags().Lookup("out").Annotations, cobra.BashCompOneRequiredFlag) // not with --status
 		c.Flags().BoolVar(&of.status, "status", false, "show how far refreshes and reshares have come")
+		c.Flags().DurationVar(&of.wait, "wait", 0, "with --status: show it for so long, or until all are done")
 		a.addCallerFlags(c)
 	}
 	return c
@@ -211,8 +218,8 @@ func (v *renewalView) words(a *app, w io.Writer) {
 	}
 }
 
-// showRenewals lists how far each order of new shares has come.
-func (a *app) showRenewals(ctx context.Context) error {
+// showRenewals lists how far each order of new shares has come, at last.
+func (a *app) showRenewals(ctx context.Context, wait time.Duration) error {
 	cluster, err := a.connect()
 	if err != nil {
 		return err
@@ -222,16 +229,35 @@ func (a *app) showRenewals(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	waits := func(r api.RenewalSummary) bool { return r.Ended == 0 }
+	if wait > 0 && slices.ContainsFunc(list, waits) {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		for _, r := range list {
+			if waits(r) {
+				if _, err := a.waitRenewal(waiting, cluster, r.Order); err != nil {
+					break
+				}
+			}
+		}
+		if list, err = cluster.Renewals(ctx); err != nil {
+			return err
+		}
+	}
 	if list == nil {
 		list = []api.RenewalSummary{}
 	}
-	return a.show(list, func(w io.Writer) {
+	shown := a.show(list, func(w io.Writer) {
 		var rows [][]string
 		for _, r := range list {
 			rows = append(rows, []string{r.Order.String(), r.Kind, fmt.Sprintf("%d of %d", r.Total-r.Left, r.Total), renewalState(r)})
 		}
 		table(w, "ORDER KIND DONE STATE", rows)
 	})
+	if shown == nil && wait > 0 && slices.ContainsFunc(list, waits) {
+		return fail(exitCheck, "not everything that was ordered is done yet")
+	}
+	return shown
 }
 
 func renewalState(r api.RenewalSummary) string {
@@ -250,7 +276,7 @@ const pollRenewal = time.Second
 
 // waitRenewal shows how far an order has come until it is done.
 func (a *app) waitRenewal(ctx context.Context, cluster *client.Client, order api.Digest) (*api.RenewalSummary, error) {
-	last := ""
+	last, say := "", a.progressLine()
 	for {
 		list, err := cluster.Renewals(ctx)
 		if at := slices.IndexFunc(list, func(r api.RenewalSummary) bool { return r.Order == order }); err == nil && at >= 0 {
@@ -258,7 +284,7 @@ func (a *app) waitRenewal(ctx context.Context, cluster *client.Client, order api
 			line := fmt.Sprintf("%s %d of %d: %s", bar(int(r.Total-r.Left), int(r.Total)), r.Total-r.Left, r.Total, renewalState(r))
 			if line != last {
 				last = line
-				fmt.Fprintln(a.errs, line)
+				say(line, r.Ended > 0)
 			}
 			if r.Ended > 0 {
 				return &r, nil
@@ -266,8 +292,29 @@ func (a *app) waitRenewal(ctx context.Context, cluster *client.Client, order api
 		}
 		select {
 		case <-ctx.Done():
+			say("", true)
 			return nil, fmt.Errorf("wait for new shares: %w", ctx.Err())
 		case <-time.After(pollRenewal):
+		}
+	}
+}
+
+// progressLine writes how far something is: over what it wrote before on a terminal, and
+// below it elsewhere.
+func (a *app) progressLine() func(line string, last bool) {
+	f, is := a.errs.(*os.File)
+	if !is || !term.IsTerminal(int(f.Fd())) {
+		return func(line string, _ bool) {
+			if line != "" {
+				fmt.Fprintln(a.errs, line)
+			}
+		}
+	}
+	width := 0
+	return func(line string, last bool) {
+		fmt.Fprintf(f, "\r%-*s", width, line) // what was longer is wiped
+		if width = len(line); last {
+			fmt.Fprintln(f)
 		}
 	}
 }
