@@ -29,6 +29,7 @@ import (
 	"warifu.dev/node/keyring"
 	"warifu.dev/node/ops"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/tprf"
 	"warifu.dev/transport"
 )
 
@@ -152,7 +153,7 @@ var ErrKeyring = keyring.ErrOpen
 // The process's umask must take everything from group and others, as warifud's
 // does: Raft's log makes its files by the umask.
 func Run(ctx context.Context, o Options) (err error) {
-	if err := tdh2.SelfTest(); err != nil {
+	if err := errors.Join(tdh2.SelfTest(), tprf.SelfTest()); err != nil {
 		return err
 	}
 	cfg, err := LoadConfig(o.Dir)
