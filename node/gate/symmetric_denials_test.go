@@ -126,8 +126,8 @@ func TestARateCountsBothReleases(t *testing.T) {
 	}
 }
 
-// Where the policy demands a grant, approvers open as many items as the grant has uses,
-// and no grant is for encrypting.
+// Where the policy demands a grant, neither release is given without one, and approvers
+// open as many items as the grant has uses.
 func TestAGrantOpensItemsOfASymmetricKey(t *testing.T) {
 	y := newTally(t)
 	d := &doctors{world: y.world}
