@@ -192,7 +192,7 @@ func TestWhatALongRunSays(t *testing.T) {
 		"it says several lines":         {"echo '3 schedules'; echo; echo '4 schedules'", time.Minute, "3 schedules\n4 schedules", ""},
 		"it says nothing":               {"echo all is well", time.Minute, "", "did not say what it counted"},
 		"it fails after it has counted": {"echo '20 schedules'; echo violated; exit 1", time.Minute, "20 schedules", "violated"},
-		"it takes too long":             {"echo '20 schedules'; exec sleep 60", 50 * time.Millisecond, "20 schedules", "was ended"},
+		"it takes too long":             {"echo '20 schedules'; exec sleep 60", 3 * time.Second, "20 schedules", "was ended"},
 		"it is not there":               {"exec nothing-of-this-name", time.Minute, "", "not found"},
 	} {
 		t.Run(sentence, func(t *testing.T) {

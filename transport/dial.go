@@ -56,8 +56,8 @@ func (c *DialConfig) validate() error {
 }
 
 // Dial connects to a server. It fails with [ErrPinned] if the server proves
-// another key, and with [ErrUnreachable] in all other cases. A server that does
-// not admit the caller says so to the first call.
+// another key, and with [ErrUnreachable] in all other cases but one: a server that does
+// not admit the caller says so to the first call, or here with a *[Refusal].
 func Dial(ctx context.Context, conf DialConfig) (*Conn, error) {
 	if err := conf.validate(); err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
@@ -114,7 +114,10 @@ func dialQUIC(ctx context.Context, tr *quic.Transport, conf DialConfig) (*quic.C
 		MaxIncomingStreams:    -1,
 		MaxIncomingUniStreams: -1,
 	})
+	var refused *Refusal
 	switch {
+	case err != nil && errors.As(ended(err), &refused): // it came before the handshake was over here
+		return nil, fmt.Errorf("dial %s: %w", conf.Addr, refused)
 	case refusedAtOnce(err):
 		return nil, fmt.Errorf("dial %s: %w: %w", conf.Addr, ErrUnreachable, ErrBusy)
 	case errors.Is(err, ErrPinned):
