@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -54,7 +53,7 @@ func cores() int {
 // write says it in lines of two columns, with when a run began.
 func (m Machine) write(line func(format string, args ...any), began time.Time) {
 	for _, f := range [][2]string{
-		{"cpu", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)},
+		{"cpu", m.CPU + ", " + inCores(m.Cores)},
 		{"kernel", m.Kernel + ", " + m.OS},
 		{"go", m.Go},
 		{"commit", m.Commit},

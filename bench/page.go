@@ -123,7 +123,7 @@ func (r *Run) plotGoals(title, y string, unit time.Duration, begin ...string) *p
 		return slices.ContainsFunc(begin, func(s string) bool { return strings.HasPrefix(g.Shape, s) })
 	}
 	p := &plot{title: title, x: "shape (name)", y: y}
-	all := []series{{name: "measured"}, {name: "at most"}, {name: "floor"}}
+	all := []series{{name: "measured"}, {name: "at most"}, {name: "what the goal is a multiple of"}}
 	for _, g := range r.Goals {
 		if g.Verdict == NotMeasured || !of(g) {
 			continue

@@ -183,7 +183,7 @@ func TestMarksAreRoundAndReachTheTop(t *testing.T) {
 			t.Errorf("%v: %v, want %s", ends, got, want)
 		}
 	}
-	for top, want := range map[float64]string{0: "0 0.2 0.4 0.6 0.8 1", 5: "0 1 2 3 4 5", 738: "0 200 400 600 800", 0.03: "0 0.01 0.02 0.03"} {
+	for top, want := range map[float64]string{0: "0 0.2 0.4 0.6 0.8 1", 5: "0 1 2 3 4 5", 738: "0 200 400 600 800", 0.03: "0 0.01 0.02 0.03", 8073: "0 2000 4000 6000 8000 10000"} {
 		var got []string
 		for _, m := range round125(top) {
 			got = append(got, m.says)

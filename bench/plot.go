@@ -234,7 +234,7 @@ func round125(top float64) []mark {
 	var out []mark
 	for i := 0; ; i++ {
 		at := float64(i) * step
-		out = append(out, mark{at, fmt.Sprintf("%.4g", at)})
+		out = append(out, mark{at, threeDigits(at)})
 		if at >= top {
 			return out
 		}
