@@ -95,7 +95,7 @@ type Slot struct {
 
 // watch follows a load while it runs.
 type watch struct {
-	until <-chan struct{} // when it is closed nothing more is put in
+	until context.Context // when it ends nothing more is put in
 	begun chan time.Time  // buffered; when the load began
 
 	mu  sync.Mutex
@@ -109,9 +109,9 @@ type event struct {
 	err  error
 }
 
-func newWatch() (w *watch, stop func()) {
-	until := make(chan struct{})
-	return &watch{until: until, begun: make(chan time.Time, 1)}, sync.OnceFunc(func() { close(until) })
+func newWatch(ctx context.Context) (w *watch, stop func()) {
+	until, stop := context.WithCancel(ctx)
+	return &watch{until: until, begun: make(chan time.Time, 1)}, stop
 }
 
 func (w *watch) saw(e event) {
@@ -143,10 +143,10 @@ func MeasureFailing(ctx context.Context, s *Subject, shape Shape, conf FailingCo
 	if run.Idle, err = lasting.Idle(ctx); err != nil {
 		return nil, err
 	}
-	w, stop := newWatch()
-	shape.N, shape.watch = maxOperations, w
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	w, stop := newWatch(ctx)
+	shape.N, shape.watch = maxOperations, w
 	var director sync.WaitGroup
 	director.Go(func() {
 		defer stop()

@@ -134,25 +134,28 @@ func (l Load) Run(ctx context.Context, do func(ctx context.Context, i int) error
 		})
 	}
 	began := time.Now()
-	var enough <-chan struct{}
+	enough := ctx
 	if l.watch != nil {
 		l.watch.begun <- began
-		enough = l.watch.until
+		enough = l.watch.until // no longer than ctx
 	}
-	for i := 0; i < l.N && ctx.Err() == nil; i++ {
+	out.N = 0 // those that were put in
+	for i := 0; i < l.N; i++ {
 		t := turn{i: i}
 		if l.Rate > 0 {
 			t.due = began.Add(time.Duration(float64(i) / l.Rate * float64(time.Second)))
 			l.wait(t.due)
 		}
+		if enough.Err() != nil {
+			break
+		}
 		select {
 		case next <- t:
+			out.N++
 			if l.Rate > 0 {
 				behind = max(behind, time.Since(t.due))
 			}
-		case <-enough:
-			out.N, l.N = i, i // no more than these were put in
-		case <-ctx.Done():
+		case <-enough.Done():
 		}
 	}
 	close(next)
