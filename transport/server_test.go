@@ -423,9 +423,7 @@ func TestBadFramesCloseByName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			qc, stream := rawStream(t, to)
-			if _, err := stream.Write(c.in); err != nil {
-				t.Fatal(err)
-			}
+			_, _ = stream.Write(c.in) // the server may close before it has read all
 			select {
 			case <-qc.Context().Done():
 			case <-time.After(5 * time.Second):

@@ -179,7 +179,11 @@ func newTrial(t *testing.T, cfg cluster.Config, died func(*kill), kills ...*kill
 			t.Error(err)
 		}
 	})
+	for end := time.Now().Add(patience); k.waiting() > 0 && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond) // an anchor may come after the birth
+	}
 	r.fired("the start of a cluster")
+	r.serving()
 	r.furnish()
 	return r
 }
