@@ -251,7 +251,7 @@ func TestAPeerIsAskedByManyAtATime(t *testing.T) {
 		}
 	}
 	f.mu.Lock()
-	if n := len(f.conns); len(all) != 4 || n > inFlight+1 {
+	if n := len(f.conns); len(all) != 4 || n > 4*inFlight { // one that is dialled may find another free
 		t.Errorf("%d shapes over %d connections, %d in flight", len(all), n, inFlight)
 	}
 	f.mu.Unlock()
