@@ -61,13 +61,10 @@ func (n *Node) runEscrows(ctx context.Context) {
 func (n *Node) sealEscrow(ctx context.Context, e *ledger.Escrow) error {
 	state, ring := n.secrets.current()
 	_, sealed := n.sealedBy()
-	committed, tail := n.states()
-	switch {
-	case state != seal.Unsealed, ring == nil, sealed, n.freshEnough() != nil:
+	if state != seal.Unsealed || ring == nil || sealed || n.freshEnough() != nil || !n.mayEscrow(e) {
 		return nil // it is looked at again
-	case committed.MayEscrow(e, n.cfg.Node) != nil, tail.MayEscrow(e, n.cfg.Node) != nil:
-		return nil
 	}
+	committed := n.consensus.Committed()
 	to := committed.CustodyAt(e.By.Custody).Custodians
 	err := failpoint.Step("node/record-escrow", func() error {
 		_, err := n.audit.Append(ctx, audit.Record{
@@ -76,7 +73,7 @@ func (n *Node) sealEscrow(ctx context.Context, e *ledger.Escrow) error {
 		})
 		return err
 	})
-	if err != nil {
+	if err != nil || !n.mayEscrow(e) { // what came while it was written down counts
 		return err
 	}
 	body, err := n.escrowed(e, to)
@@ -88,6 +85,19 @@ func (n *Node) sealEscrow(ctx context.Context, e *ledger.Escrow) error {
 	}
 	n.log.Info("this node's share is sealed to the custodians", "key", e.Key, "version", e.Version, "epoch", e.Epoch, "order", e.By.Change)
 	return nil
+}
+
+// mayEscrow says whether this node may seal its share by an order, by what is committed and
+// by what it has stored: a key that is revoked releases nothing, to custodians either.
+func (n *Node) mayEscrow(e *ledger.Escrow) bool {
+	committed, tail := n.states()
+	for _, s := range []*ledger.State{committed, tail} {
+		_, revoked := s.Revoked(authority.Subject{Kind: authority.SubjectKey, Name: e.Key.String()})
+		if revoked || s.MayEscrow(e, n.cfg.Node) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // escrowed seals this node's share of the order's epoch to these custodians. It holds the

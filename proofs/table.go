@@ -35,7 +35,7 @@ var promises = []promise{
 			{"sharing/escrow", []string{"TestAnyThresholdOfCustodiansOpensAShare", "TestASealedShareIsOfOneShareAlone", "TestWhatIsNotSealed", "TestPiecesAreHandedToOneCustodian"}},
 			{"consensus/ledger", []string{"TestSharesAreEscrowedByAnOrder", "TestOrdersOfEscrowThatAreRefused"}},
 			{"client", []string{"TestCustodiansOpenAnEscrowWithoutANode", "TestALiarInAnEscrowIsNamed", "TestEscrowsThatAreNotBelieved"}},
-			{"warifutest", []string{"TestAShareIsSealedByAnOrderAndNeverWithout"}},
+			{"warifutest", []string{"TestAShareIsSealedByAnOrderAndNeverWithout", "TestNoShareOfARevokedKeyIsSealed"}},
 			{"sharing/tdh2", []string{"TestAnyQuorumOpensAndNoFewer", "TestPartialsThatCannotBeCombined", "TestFrozenVectors"}},
 			{"sharing/tprf", []string{"TestSets", "TestAssign", "TestWhatCannotBeCombined", "TestAnyQuorumOpensWhatWasEncrypted", "TestNothingPrints"}},
 			{"sharing/dkg", []string{
@@ -80,6 +80,11 @@ var promises = []promise{
 				name: "that a share is sealed to custodians passes for what the ledger was taken over to",
 				file: "node/escrow.go", old: "Kind: audit.Escrow,", new: "Kind: audit.Ceremony,",
 				room: "warifutest", test: "TestAShareIsSealedByAnOrderAndNeverWithout", says: "has written down 0 times that it sealed its share",
+			},
+			{
+				name: "a share of a revoked key is sealed to custodians",
+				file: "node/escrow.go", old: "if revoked || s.MayEscrow(", new: "if _ = revoked; s.MayEscrow(",
+				room: "warifutest", test: "TestNoShareOfARevokedKeyIsSealed", says: "Sealed:[",
 			},
 			{
 				name: "shares wait to be sealed to custodians though none has ordered it",

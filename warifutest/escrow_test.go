@@ -86,3 +86,29 @@ func TestAShareIsSealedByAnOrderAndNeverWithout(t *testing.T) {
 		}
 	})
 }
+
+// A key that is revoked releases nothing, to custodians either: no holder seals its share
+// by an order that comes after the revoke, until the revoke is lifted.
+func TestNoShareOfARevokedKeyIsSealed(t *testing.T) {
+	scenario(t, func(s *stage) {
+		_, key, err := s.Application(warifutest.AppA)
+		s.must(err)
+		record, err := s.custodian.Record(s.Context(), key.Name())
+		s.must(err)
+		revoke := s.revoke(authority.Subject{Kind: authority.SubjectKey, Name: key.ID().String()})
+		_, err = s.custodian.Submit(s.Context(), revoke.Encode())
+		s.must(err)
+		_, err = s.custodian.Submit(s.Context(), s.signed(authority.KindEscrow, authority.Escrow{Record: record.Encode(), Open: 2}).Encode())
+		s.must(err)
+		time.Sleep(time.Minute)
+		if list := s.escrowed(); len(list) != 1 || len(list[0].Sealed) != 0 {
+			s.Fatalf("%+v", list)
+		}
+		_, err = s.custodian.Submit(s.Context(), s.signed(authority.KindLift, authority.Lift{Lifts: revoke.ID()}).Encode())
+		s.must(err)
+		s.eventually(5*time.Minute, "the holders have sealed their shares", func() bool {
+			list := s.escrowed()
+			return len(list) == 1 && len(list[0].Sealed) == len(s.IDs())
+		})
+	})
+}
