@@ -50,7 +50,7 @@ To ask the cluster, the passphrase is asked for as well: only the second time si
 				return err
 			}
 			g := h.Custody.Genesis
-			v, err := viewChange(e, g)
+			v, err := a.viewChange(e, g)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}

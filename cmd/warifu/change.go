@@ -66,7 +66,7 @@ func (f *changeFlags) write(a *app, g *authority.Genesis, kind string, body []by
 	if len(e.Encode()) > authority.MaxEntrySize-authority.MaxSignatures*128 {
 		return fail(exitInput, "the change is larger than a ledger entry may be (%d KiB)", authority.MaxEntrySize>>10)
 	}
-	v, err := viewChange(e, g)
+	v, err := a.viewChange(e, g)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ that put it, or what a node says is in force; if nobody can be asked, it says so
 			if err != nil {
 				return err
 			}
-			v, err := viewChange(e, g)
+			v, err := a.viewChange(e, g)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -176,7 +176,7 @@ the passphrase is then asked for twice, and only the second time signs. With
 			if err != nil {
 				return err
 			}
-			before, err := viewChange(e, g)
+			before, err := a.viewChange(e, g)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -204,7 +204,7 @@ the passphrase is then asked for twice, and only the second time signs. With
 			if err := writeReplacing(args[0], modePublic, e.Encode()); err != nil {
 				return err
 			}
-			after, err := viewChange(e, g)
+			after, err := a.viewChange(e, g)
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"warifu.dev/api"
@@ -76,7 +75,7 @@ func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
 	}
 	return client.New(client.Config{
 		Genesis: h.Genesis, Known: h.Custody, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
-		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: a.notes(),
 	})
 }
 

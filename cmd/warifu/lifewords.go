@@ -39,12 +39,57 @@ func (v *keyStateView) words(a *app, w io.Writer) {
 // keyName is what the record that is kept here calls a key: custodians ordered it under
 // this name. What a node calls it is not asked: a change is about the id.
 func (a *app) keyName(id api.KeyID) string {
+	return orWord(a.knownName(id), "not known here; see: warifu key show "+id.String())
+}
+
+func (a *app) knownName(id api.KeyID) string {
 	if h, err := a.loadHome(); err == nil {
 		if k, err := h.Record(id); err == nil {
 			return k.Name()
 		}
 	}
-	return "not known here; see: warifu key show " + id.String()
+	return ""
+}
+
+// viewChange reads everything that a change says, and what is known here of the names of
+// its keys.
+func (a *app) viewChange(e *authority.Entry, g *authority.Genesis) (*changeView, error) {
+	v, err := viewChange(e, g)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range v.keys() {
+		if name := a.knownName(id); name != "" {
+			if v.KeyNames == nil {
+				v.KeyNames = map[string]string{}
+			}
+			v.KeyNames[id.String()] = name
+		}
+	}
+	return v, nil
+}
+
+// keys are those that the change names by their ids.
+func (v *changeView) keys() (out []api.KeyID) {
+	switch {
+	case v.Key != nil && v.Key.Rotates != nil:
+		out = append(out, *v.Key.Rotates)
+	case v.Denies != nil && v.Denies.Kind == authority.SubjectKey:
+		if id, err := api.ParseDigest(v.Denies.Name); err == nil {
+			out = append(out, api.KeyID(id))
+		}
+	case v.KeyState != nil:
+		out = append(out, v.KeyState.Key)
+	case v.KeyLabels != nil:
+		out = append(out, v.KeyLabels.Key)
+	case v.Destroys != nil:
+		out = append(out, v.Destroys.Key)
+	case v.Renewal != nil:
+		out = v.Renewal.Keys
+	case v.Escrows != nil:
+		out = append(out, v.Escrows.Key)
+	}
+	return out
 }
 
 // keyLabelsView is what is said of a key, in words.

@@ -290,18 +290,20 @@ func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var goal uint64
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		var nodes []struct {
-			Status *struct {
-				Index    uint64
-				Warnings []string
+		var status struct {
+			Nodes []struct {
+				Status *struct {
+					Index    uint64
+					Warnings []string
+				}
 			}
 		}
 		var out, errs bytes.Buffer
 		if code := run(context.Background(), []string{"status", "--home", w.path("operator"), "-o", "json"}, strings.NewReader(""), &out, &errs); code == exitOK {
-			ts.Check(json.Unmarshal(out.Bytes(), &nodes))
+			ts.Check(json.Unmarshal(out.Bytes(), &status))
 		}
 		var most, least uint64 = 0, math.MaxUint64
-		for _, n := range nodes {
+		for _, n := range status.Nodes {
 			// Who has left gets no entries any more, and says so.
 			if n.Status != nil && !slices.Contains(n.Status.Warnings, "this node is not on the roster") {
 				most, least = max(most, n.Status.Index), min(least, n.Status.Index)

@@ -44,12 +44,16 @@ func (a *app) poolSetCommand() *cobra.Command {
 the pool of this name, if there is one, whose waiting keys are erased. What is not given
 is as for the cluster's root key: key create then fits it as it stands.
 
+--regions is short for the nodes there: key create --regions, of the same regions, takes its keys from
+this pool, and it is that order which pins them.
+
 A waiting key opens nothing, is in no list of keys, and is given no new shares: after
 --life it is erased, and another one is born in its place. So are all that wait when every
 key is given new shares (rotate-shares --all, and the period of the policy), and when one
 of the holders leaves the roster, which ends the pool.`,
 		Example: `  warifu pool set web --size 20 --out pool.change
-  warifu pool set vault --size 4 --life 168h --threshold 3 --holders tokyo,osaka,nagoya,sg --out pool.change`,
+  warifu pool set vault --size 4 --life 168h --threshold 3 --holders tokyo,osaka,nagoya,sg --out pool.change
+  warifu pool set japan --size 8 --regions jp-east,jp-west --out pool.change`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := misused("NAME", api.CheckName(args[0])); err != nil {
@@ -85,6 +89,7 @@ of the holders leaves the roster, which ends the pool.`,
 	}
 	f.add(a, c)
 	of.addShape(c)
+	c.Flags().StringSliceVar(&of.regions, "regions", nil, "regions whose nodes hold the keys, all of them (default: the cluster's holders)")
 	c.Flags().Uint32Var(&size, "size", 0, "how many keys wait when it is full")
 	c.Flags().DurationVar(&life, "life", defaultPoolLife, "after how long a key that nobody took is erased")
 	required(c, "size")

@@ -181,7 +181,7 @@ hands it in from any other.`,
 				}
 				return s.show(a, nil, nil)
 			}
-			v, err := viewChange(e, g)
+			v, err := a.viewChange(e, g)
 			if err != nil {
 				return err
 			}

@@ -61,12 +61,16 @@ It fails only if no node answers, and prints the table even then.`,
 			}
 			silent := !slices.ContainsFunc(lines, func(l line) bool { return l.Status != nil })
 			var keys []survival
-			if !silent && a.format == formatTable {
+			if !silent {
 				if list, err := cluster.Keys(c.Context()); err == nil {
 					keys = survivals(list, statuses)
 				}
 			}
-			shown := a.show(lines, func(w io.Writer) {
+			view := struct {
+				Nodes []line     `json:"nodes"`
+				Keys  []survival `json:"keys,omitempty"` // the least first
+			}{lines, keys}
+			shown := a.show(view, func(w io.Writer) {
 				var rows [][]string
 				var notes []string
 				doors := map[string]bool{}

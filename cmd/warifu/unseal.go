@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,7 @@ func (a *app) newUnsealer(ctx context.Context, nodes []string) (*unsealer, error
 	}
 	u.cluster, err = client.New(client.Config{
 		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
-		Log: slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: a.notes(),
 	})
 	if err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ type changeView struct {
 	Adopts     *adoptView      `json:"adopts,omitempty"`
 	Escrows    *escrowView     `json:"escrows,omitempty"`
 
+	KeyNames map[string]string `json:"key_names,omitempty"` // by id: what records that are kept here call the keys above
+
 	known bool
 }
 
@@ -376,7 +378,11 @@ func (v *changeView) words(a *app, w io.Writer) {
 		v.Key.words(a, w)
 	case v.Denies != nil:
 		fmt.Fprintln(w, v.Denies.Means)
-		facts(w, "  "+v.Denies.Kind, orWord(v.Denies.Name, "all nodes"))
+		pairs := []string{"  " + v.Denies.Kind, orWord(v.Denies.Name, "all nodes")}
+		if id, err := api.ParseDigest(v.Denies.Name); err == nil && v.Denies.Kind == authority.SubjectKey {
+			pairs = append(pairs, "  name", a.keyName(api.KeyID(id)))
+		}
+		facts(w, pairs...)
 		for _, m := range v.Denies.Warnings {
 			fmt.Fprintln(w, a.loud("  ! "+oneLine(m)))
 		}
