@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"slices"
 
 	"warifu.dev/api"
@@ -15,7 +16,7 @@ import (
 // can t of the others.
 func (n *Node) erasable(s *ledger.State) (wanted []authority.LiveEpoch, old func(keyring.Held) bool) {
 	now := n.now().UnixMilli()
-	wanted = slices.DeleteFunc(s.Unerased(n.cfg.Node, authority.MaxRetired), func(e authority.LiveEpoch) bool { return !s.MayErase(e.Key, now) })
+	wanted = slices.DeleteFunc(s.Unerased(n.cfg.Node, math.MaxInt), func(e authority.LiveEpoch) bool { return !s.MayErase(e.Key, now) })
 	return wanted, func(h keyring.Held) bool {
 		if s.Destroyed(h.Key) {
 			return s.MayErase(h.Key, now)

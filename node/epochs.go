@@ -267,14 +267,15 @@ func renewals(s *ledger.State) *api.RenewalsAnswer {
 // Times of erasing.
 const (
 	eraseTick  = time.Second
-	eraseSoon  = time.Minute     // by ledger time; who has not said so by then is warned of
+	eraseSoon  = 2 * time.Minute // by ledger time; who has not said so by then is warned of
 	erasePause = 5 * time.Second // after a failure, and before a receipt is posted again
 
 	// Each generation writes the whole keyring anew. When the shares of many keys are old,
-	// as runs of a refresh end one after another, the nodes do so in turn, and apart.
-	eraseMany  = 4               // epochs: of so many, shares are erased at once
-	eraseTurn  = time.Second     // for each node before this one in the roster
-	eraseApart = 8 * time.Second // after the generation before
+	// as runs of a refresh end one after another, the nodes do so in turn, and apart: one
+	// generation is for all that is old by then, and a receipt for each batch of it.
+	eraseMany  = 4                // epochs: of so many, shares are erased at once
+	eraseTurn  = 2 * time.Second  // for each node before this one in the roster
+	eraseApart = 30 * time.Second // after the generation before
 )
 
 // erasures is what this node has erased since it started, and has no receipt in the
@@ -311,6 +312,21 @@ func (e *erasures) ready(wanted []authority.LiveEpoch, at, forgotten uint64) boo
 		e.wanted, e.since = wanted, at
 	}
 	return forgotten >= e.since
+}
+
+// batch returns those of the wanted epochs that one receipt is of: their shares are
+// erased, with the same generation.
+func (e *erasures) batch(wanted []authority.LiveEpoch) (done []authority.LiveEpoch, what keyring.Erasure) {
+	for _, of := range wanted {
+		by, is := e.by[of]
+		if !is || len(done) > 0 && by != what {
+			continue
+		}
+		if done, what = append(done, of), by; len(done) == authority.MaxRetired {
+			break
+		}
+	}
+	return done, what
 }
 
 // beyond leaves out the epochs of the root key from that of the root share on, which is
@@ -365,19 +381,15 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	if !e.ready(wanted, s.Position().Index, n.driver.Forgotten()) {
 		return nil
 	}
-	fresh := false
-	for _, of := range wanted {
-		_, done := e.by[of]
-		fresh = fresh || !done
-	}
+	fresh := slices.ContainsFunc(wanted, func(of authority.LiveEpoch) bool { _, done := e.by[of]; return !done })
 	now := look{s, ring.Generation(), ring.Count()}
 	same := s.SameBut(e.looked.state) && now.generation == e.looked.generation && now.shares == e.looked.shares
 	if !fresh && (same || !ring.Holds(old)) {
 		e.looked = now
-		return n.postErased(ctx, e, wanted)
+		return n.postErased(ctx, e, ring, wanted)
 	}
 	if place := slices.IndexFunc(s.Roster(), func(m authority.Node) bool { return m.ID == n.cfg.Node }); !e.isTurn(len(wanted), place, n.boot()) {
-		return nil
+		return n.postErased(ctx, e, ring, wanted)
 	}
 	what, err := n.secrets.erase(ctx, s, old)
 	if err != nil {
@@ -389,20 +401,18 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	for _, of := range wanted {
 		e.by[of] = what
 	}
-	return n.postErased(ctx, e, wanted)
+	return n.postErased(ctx, e, ring, wanted)
 }
 
-// postErased signs a receipt for epochs whose shares were erased with one generation.
-func (n *Node) postErased(ctx context.Context, e *erasures, wanted []authority.LiveEpoch) error {
-	if len(wanted) == 0 {
+// postErased signs a receipt for the next of the wanted epochs whose shares are erased,
+// and none while the keyring has a share of one again.
+func (n *Node) postErased(ctx context.Context, e *erasures, ring *keyring.Keyring, wanted []authority.LiveEpoch) error {
+	done, what := e.batch(wanted)
+	if len(done) == 0 || ring.Holds(func(h keyring.Held) bool {
+		return slices.Contains(done, authority.LiveEpoch{Key: h.Key, Version: h.Version, Epoch: h.Epoch})
+	}) {
 		return nil
 	}
-	what := e.by[wanted[0]]
-	r := authority.ErasureReceipt{Generation: what.Generation, Label: what.Label, Serial: what.Serial, Time: n.now().UnixMilli()}
-	for _, of := range wanted {
-		if e.by[of] == what {
-			r.Epochs = append(r.Epochs, of)
-		}
-	}
+	r := authority.ErasureReceipt{Epochs: done, Generation: what.Generation, Label: what.Label, Serial: what.Serial, Time: n.now().UnixMilli()}
 	return failpoint.Step("node/post-erased", func() error { return n.say(ctx, authority.KindErased, r) })
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -195,5 +196,37 @@ func TestManySharesAreErasedInTurn(t *testing.T) {
 	e.first, e.last = 0, now
 	if e.isTurn(eraseMany+1, 0, now+eraseApart-1) || !e.isTurn(eraseMany+1, 0, now+eraseApart) {
 		t.Error("one generation comes right after another")
+	}
+}
+
+// One generation is for all that was old by then, whatever the number: receipts follow in
+// batches, none names what is not erased, and none is about two generations.
+func TestOneGenerationIsForManyReceipts(t *testing.T) {
+	e := erasures{by: map[authority.LiveEpoch]keyring.Erasure{}}
+	var wanted []authority.LiveEpoch
+	for i := range 2*authority.MaxRetired + 50 {
+		of := authority.LiveEpoch{Version: 1, Epoch: uint64(i + 1)}
+		e.by[of] = keyring.Erasure{Generation: 7}
+		wanted = append(wanted, of)
+	}
+	wanted = append(wanted, authority.LiveEpoch{Version: 2, Epoch: 1}) // came to be old since
+	var sizes []int
+	for {
+		done, what := e.batch(wanted)
+		if len(done) == 0 {
+			break
+		}
+		if sizes = append(sizes, len(done)); what.Generation != 7 || !slices.Equal(done, wanted[:len(done)]) {
+			t.Fatalf("a receipt about generation %d has %v", what.Generation, done)
+		}
+		wanted = wanted[len(done):]
+	}
+	if !slices.Equal(sizes, []int{authority.MaxRetired, authority.MaxRetired, 50}) || len(wanted) != 1 {
+		t.Errorf("receipts of %v epochs, and %d are left", sizes, len(wanted))
+	}
+	first, second := authority.LiveEpoch{Version: 1, Epoch: 1}, authority.LiveEpoch{Version: 1, Epoch: 2}
+	e.by = map[authority.LiveEpoch]keyring.Erasure{first: {Generation: 7}, second: {Generation: 8}}
+	if done, what := e.batch([]authority.LiveEpoch{first, second}); len(done) != 1 || done[0] != first || what.Generation != 7 {
+		t.Errorf("one receipt of two generations: %v, generation %d", done, what.Generation)
 	}
 }
