@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +51,7 @@ var rooms = []struct {
 	{"consensus/ledger", true, []string{"api", "authority", "sharing/...", "consensus/board"}},
 	{"consensus/board", true, []string{"api", "authority", "sharing/..."}},
 	{"certificate", true, []string{"api", "authority", "consensus/ledger"}},
-	{"policy", true, []string{"api"}},
+	{"policy", true, []string{"api", "internal/cache"}},
 	{"transport", false, []string{"api"}},
 	{"transport/netsim", false, nil},
 	{"hsm", true, nil},
@@ -61,7 +64,7 @@ var rooms = []struct {
 	{"node", false, []string{"api", "audit", "authority", "consensus/...", "hsm", "policy", "sharing/...", "transport", "node/...", "internal/ports"}},
 	{"node/machine", false, nil},
 	{"node/ops", false, nil},
-	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring"}},
+	{"node/gate", false, []string{"api", "audit", "authority", "consensus/ledger", "policy", "sharing/...", "node/keyring", "internal/cache"}},
 	{"node/seal", true, []string{"api", "sharing/group", "sharing/unseal"}},
 	{"node/keyring", false, []string{"api", "hsm", "sharing", "sharing/group", "sharing/tprf"}},
 	{"node/ceremony", false, []string{"api", "authority", "consensus/ledger", "hsm", "sharing/...", "node/keyring"}},
@@ -75,6 +78,7 @@ var rooms = []struct {
 	{"warifutest/schedule", false, nil},
 	{"proofs", false, []string{"bench"}},
 	{"internal/dealt", false, []string{"authority", "sharing/dkg"}}, // for tests
+	{"internal/cache", true, nil},
 	{"internal/disk", true, nil},
 	{"internal/failpoint", true, nil},                                              // without its build tag
 	{"internal/plunder", false, []string{"api", "hsm", "sharing", "sharing/tprf"}}, // for tests
@@ -196,5 +200,44 @@ func TestPureRoomsReadNoClock(t *testing.T) {
 				t.Errorf("%s reads the clock, and %s is pure", file, r.room)
 			}
 		}
+	}
+}
+
+// hotPath are the rooms that a request passes at a node, once it is in a frame. Numbers of
+// any length take variable time and memory of their own (R18), and come in by math/big, and
+// by libraries that are made of it. One file may: it makes the second generator when a
+// process starts, and the challenge of a share proof, which is asked for when an opening
+// has failed.
+var (
+	hotPath    = []string{"api", "audit", "consensus/ledger", "internal/cache", "internal/secret", "internal/tag", "internal/wire", "node/gate", "node/keyring", "policy", "sharing", "sharing/group", "sharing/tdh2", "sharing/tprf"}
+	bigNumbers = []string{"math/big", "github.com/cloudflare/circl", "go.dedis.ch/kyber"}
+	mayBeBig   = []string{"sharing/group/hash.go"}
+)
+
+func TestTheHotPathHasNoBigNumbers(t *testing.T) {
+	var found []string
+	for _, room := range hotPath {
+		files, err := filepath.Glob(room + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", room, len(files), err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range f.Imports {
+				path := strings.Trim(i.Path.Value, `"`)
+				if slices.ContainsFunc(bigNumbers, func(big string) bool { return path == big || strings.HasPrefix(path, big+"/") }) {
+					found = append(found, file)
+				}
+			}
+		}
+	}
+	if !slices.Equal(found, mayBeBig) {
+		t.Errorf("numbers of any length on the hot path: %q, want %q", found, mayBeBig)
 	}
 }

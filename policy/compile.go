@@ -77,7 +77,7 @@ func Compile(d Document) (*Policy, error) {
 	if err := d.bounded(); err != nil {
 		return nil, err
 	}
-	p := &Policy{document: d, digest: d.Digest(), byKey: map[types.EntityUID][]rule{}}
+	p := &Policy{document: d, digest: d.Digest(), byKey: map[types.EntityUID][]rule{}, remembered: newRemembered()}
 	for _, step := range []struct {
 		part string
 		do   func() error

@@ -2,12 +2,14 @@ package policy
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
+
+	"warifu.dev/internal/cache"
 )
 
 // A decision depends on the document and on the request, and on nothing else; of the
@@ -16,46 +18,39 @@ import (
 // the question. Where no rule looks at the envelope's context, one decision does for all
 // envelopes of a key.
 const (
-	// maxRemembered is how many answers are remembered at least, once there were so many:
-	// twice that many take some 3 MB.
-	maxRemembered = 2048
+	// maxRemembered is how many answers are remembered at most: they take some 3 MB.
+	maxRemembered = 4096
 	// maxQuestion bounds what is remembered, in bytes. A longer question is decided anew.
 	maxQuestion = 512
 )
 
-// remembered are answers to questions. It forgets in two halves: when the newer is full
-// it becomes the older, and the older is dropped.
+// remembered are answers to questions. Which of them are forgotten depends on the seed;
+// what is answered does not.
 type remembered struct {
-	mu           sync.Mutex
-	newer, older map[string]Decision // guarded by mu
+	seed    maphash.Seed
+	answers *cache.Cache[answer]
+}
+
+type answer struct {
+	question string
+	decision Decision
+}
+
+func newRemembered() remembered {
+	return remembered{maphash.MakeSeed(), cache.New[answer](maxRemembered)}
 }
 
 func (m *remembered) recall(question []byte) (Decision, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if d, ok := m.newer[string(question)]; ok {
-		return d, true
+	a := m.answers.Find(maphash.Bytes(m.seed, question), func(a *answer) bool { return a.question == string(question) })
+	if a == nil {
+		return Decision{}, false
 	}
-	d, ok := m.older[string(question)]
-	if ok {
-		m.put(question, d)
-	}
-	return d, ok
+	return a.decision, true
 }
 
 func (m *remembered) keep(question []byte, d Decision) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.put(question, d)
-}
-
-// put keeps an answer; mu is held.
-func (m *remembered) put(question []byte, d Decision) {
-	if m.newer == nil || len(m.newer) >= maxRemembered {
-		m.newer, m.older = map[string]Decision{}, m.newer
-	}
 	d.Rules = slices.Clip(d.Rules) // whoever adds to it has a list of their own
-	m.newer[string(question)] = d
+	m.answers.Keep(maphash.Bytes(m.seed, question), &answer{string(question), d})
 }
 
 // question writes down all of r that a decision can depend on, each part with its length,

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -53,7 +54,7 @@ func TestAYesAnswersNoOtherQuestion(t *testing.T) {
 					t.Fatalf("%+v is allowed, because %+v is", other, request())
 				}
 			}
-			if n := len(p.remembered.newer); n != 1 {
+			if n := p.remembered.answers.Len(); n != 1 {
 				t.Errorf("%d answers are remembered, want the one yes", n)
 			}
 		})
@@ -71,39 +72,79 @@ func TestWhatNoRuleLooksAtIsNoPartOfTheQuestion(t *testing.T) {
 			t.Fatal("denied")
 		}
 	}
-	if n := len(p.remembered.newer); n != 1 {
+	if n := p.remembered.answers.Len(); n != 1 {
 		t.Errorf("%d answers are remembered, want 1", n)
 	}
 }
 
-// R24
+// R24: what is remembered is bounded, and where all places are taken each answer is that
+// to its own question still: a no that follows a thousand yeses is a no.
 func TestWhatIsRememberedIsBounded(t *testing.T) {
-	p := must(t, Document{Text: `permit(principal, action, resource) when { context.reason != "" };`, Entities: testEntities})
-	ask := func(reason string) {
+	p := must(t, Document{Text: `permit(principal, action, resource) when { context.reason like "yes *" };`, Entities: testEntities})
+	ask := func(reason string) bool {
 		r := request()
-		if r.Reason = reason; !p.Decide(r).Allowed {
-			t.Fatal("denied")
+		r.Reason = reason
+		return p.Decide(r).Allowed
+	}
+	for i := range 3 * maxRemembered {
+		if !ask(fmt.Sprint("yes ", i)) || ask(fmt.Sprint("no ", i)) {
+			t.Fatalf("the answers to %d are wrong", i)
 		}
 	}
-	for i := range 5 * maxRemembered {
-		ask(fmt.Sprint(i))
-		ask("often")
+	if n := p.remembered.answers.Len(); n > maxRemembered || n < maxRemembered*9/10 {
+		t.Errorf("%d answers are remembered, at most %d", n, maxRemembered)
 	}
-	if n := len(p.remembered.newer) + len(p.remembered.older); n > 2*maxRemembered {
-		t.Errorf("%d answers are remembered, at most %d", n, 2*maxRemembered)
-	}
-	r := request()
-	r.Reason = "often"
-	if q, ok := p.question(nil, &r); !ok {
+	last := request()
+	last.Reason = fmt.Sprint("yes ", 3*maxRemembered-1)
+	if q, ok := p.question(nil, &last); !ok {
 		t.Error("the question is too long")
 	} else if _, known := p.remembered.recall(q); !known {
-		t.Error("what is asked again and again is forgotten")
+		t.Error("the last answer is forgotten")
 	}
-	before := len(p.remembered.newer)
-	ask(strings.Repeat("x", maxQuestion))
-	if len(p.remembered.newer) != before {
+	p = must(t, Document{Text: `permit(principal, action, resource) when { context.reason like "yes *" };`, Entities: testEntities})
+	if !ask("yes "+strings.Repeat("x", maxQuestion)) || p.remembered.answers.Len() != 0 {
 		t.Error("a long question is remembered")
 	}
+}
+
+// Many ask at once, some for the first time: each hears the rule that answers it.
+func TestManyAskOnePolicy(t *testing.T) {
+	p := must(t, Document{Text: `
+		@id("even") permit(principal, action, resource) when { context.reason like "even *" };
+		@id("odd") permit(principal, action, resource) when { context.reason like "odd *" };`, Entities: testEntities})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 500 {
+				for _, rule := range []string{"even", "odd", "none"} {
+					r := request()
+					r.Reason = fmt.Sprint(rule, " ", i%100)
+					d := p.Decide(r)
+					if rule == "none" && d.Allowed || rule != "none" && (!d.Allowed || !slices.Equal(d.Rules, []string{rule})) {
+						t.Errorf("%q: %+v", r.Reason, d)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// What a remembered decision costs, by one who asks and by as many as there are cores.
+func BenchmarkRemembered(b *testing.B) {
+	p, err := Compile(Document{Text: `permit(principal, action, resource) when { context.reason != "" };`, Entities: testEntities})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := request()
+		for pb.Next() {
+			if !p.Decide(r).Allowed {
+				b.Fatal("denied")
+			}
+		}
+	})
 }
 
 // Who adds to a decision's rules changes nobody else's.

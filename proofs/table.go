@@ -721,6 +721,13 @@ var promises = []promise{
 				room: "policy", test: "TestAYesAnswersNoOtherQuestion", says: "is allowed, because",
 			},
 			{
+				name: "an answer that is remembered is that to all questions of its hash",
+				file: "policy/remembered.go",
+				old:  "return a.question == string(question)",
+				new:  "return a.question != \"\"",
+				room: "policy", test: "TestWhatIsRememberedIsBounded", says: "are wrong",
+			},
+			{
 				name: "a yes is remembered for good",
 				file: "policy/remembered.go",
 				old:  "r.Now.Unix()/60",

@@ -91,7 +91,7 @@ func New(cfg Config) *Gate {
 	if cfg.Meter == nil {
 		cfg.Meter = noMeter{}
 	}
-	g := &Gate{cfg: cfg, uses: map[api.KeyID]usage{}}
+	g := &Gate{cfg: cfg, uses: map[api.KeyID]usage{}, checked: newChecked()}
 	g.steps = g.contract()
 	return g
 }
