@@ -118,6 +118,7 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	}
 	askForTooMuch(t, ctx, s, run)
 	measureOnOneCore(t, ctx, s)
+	holdLoadsAgainstTheirFloors(t, ctx, c, s, conf)
 	failUnderLoad(t, ctx, c, s, run)
 	sufferFarAway(t, ctx, c, s, run)
 	var text bytes.Buffer
@@ -136,6 +137,49 @@ func holdAgainstGoals(t *testing.T, ctx context.Context, c *cluster.Cluster, key
 	var back bench.Run
 	if err := json.Unmarshal(b, &back); err != nil || len(back.Shapes) != len(run.Shapes) || back.Shapes[0].Taken.N != 16 || back.Shapes[0].Shape.N != 16 {
 		t.Errorf("the run does not survive JSON: %v: %s", err, b)
+	}
+}
+
+// holdLoadsAgainstTheirFloors puts in loads, one of two keys that take turns and one in
+// batches of a symmetric key, and has each say how many times its floor it took.
+func holdLoadsAgainstTheirFloors(t *testing.T, ctx context.Context, c *cluster.Cluster, s *bench.Subject, conf bench.GoalsConfig) {
+	two, tally := *s, *s
+	another, err := c.CreateKey(ctx, "payroll-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.More, tally.Key = []*client.Key{another}, s.Symmetric
+	for _, row := range []struct {
+		of    *bench.Subject
+		shape bench.Shape
+		says  []string
+	}{
+		{&two, bench.Shape{Name: "two keys", Load: bench.Load{N: 16, InFlight: 8}, Batch: 1, Clients: 1, Envelopes: 8}, []string{"payroll and 1 more, 2 of 3", " x (echo ", " + 2 x multiplication ", "client floor"}},
+		{&tally, bench.Shape{Name: "tally", Load: bench.Load{N: 4, InFlight: 2}, Batch: 10, Clients: 1}, []string{"sessions, 2 of 3", " x (0.1 x echo ", "pseudo-random function"}},
+	} {
+		run, err := bench.MeasureOne(ctx, row.of, row.shape, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := run.Shapes[0].Taken.Failures(); n > 0 {
+			t.Errorf("%s: %d failed: %s", row.shape.Name, n, run.Shapes[0].Taken.First)
+		}
+		if err := run.Hold(ctx, row.of, conf.Echo, conf.EchoEnvironment); err != nil {
+			t.Fatal(err)
+		}
+		var text, page bytes.Buffer
+		if err := errors.Join(run.Write(&text), run.Page(&page)); err != nil {
+			t.Fatal(err)
+		}
+		for _, says := range row.says {
+			if !strings.Contains(text.String(), says) || !strings.Contains(page.String(), says) || run.Held.Ratio <= 0 {
+				t.Errorf("%s: %q is missing from\n%s", row.shape.Name, says, &text)
+			}
+		}
+	}
+	run := &bench.Run{Shapes: []bench.Measured{{Shape: bench.Shape{Encrypts: true}}}}
+	if run.Hold(ctx, s, conf.Echo, conf.EchoEnvironment) == nil {
+		t.Error("what it takes to encrypt at the least is known")
 	}
 }
 

@@ -60,6 +60,9 @@ svg text.value { font-size: 10px; fill: #555; } .span { fill: #fde4d0; }
 		}
 		out("</table>")
 	}
+	if r.Held != nil {
+		out("<p>%s, CPU of each: %s</p>", esc(r.Held.Shape), esc(r.Held.String()))
+	}
 	if r.Failing != nil {
 		r.Failing.page(out)
 	}

@@ -18,12 +18,14 @@ type Run struct {
 	Machine   Machine    `json:"machine"`
 	Began     time.Time  `json:"began"`
 	Key       string     `json:"key"`
+	Keys      int        `json:"keys,omitempty"` // how many took turns, where it was not that one alone
 	Threshold int        `json:"threshold"`
 	Holders   int        `json:"holders"`
 	Idle      []CPU      `json:"idle"` // what the processes use when nobody asks
 	Floors    []Floor    `json:"floors,omitempty"`
 	Shapes    []Measured `json:"shapes,omitempty"`
 	Goals     []Row      `json:"goals,omitempty"`
+	Held      *Held      `json:"held,omitempty"` // the first shape, against its own floor
 	Scale     *Scale     `json:"scale,omitempty"`
 	Loaded    *Overload  `json:"overload,omitempty"`
 	Failing   *Failing   `json:"failing,omitempty"`
@@ -54,6 +56,9 @@ func MeasureOne(ctx context.Context, s *Subject, shape Shape, peer *Peer) (*Run,
 		return nil, err
 	}
 	run := NewRun(s.Key)
+	if len(s.More) > 0 {
+		run.Keys = 1 + len(s.More)
+	}
 	run.beside(peer)
 	var err error
 	if run.Idle, err = s.Idle(ctx); err != nil {
@@ -86,6 +91,9 @@ func (r *Run) beside(peer *Peer) {
 func (r *Run) key() string {
 	if r.Holders == 0 {
 		return r.Key
+	}
+	if r.Keys > 1 {
+		return fmt.Sprintf("%s and %d more, %d of %d", r.Key, r.Keys-1, r.Threshold, r.Holders)
 	}
 	return fmt.Sprintf("%s, %d of %d", r.Key, r.Threshold, r.Holders)
 }
@@ -163,6 +171,9 @@ func (r *Run) lines(line func(format string, args ...any)) {
 				line("%s: %s\t%.1f kB\t%.0f\t%.3f\t%.0f B", m.Shape.short(), c.Process, c.Allocated/1e3, c.Allocations, c.Syncs, c.Sent)
 			}
 		}
+	}
+	if r.Held != nil {
+		line("\n%s, CPU each: %s", r.Held.Shape, r.Held)
 	}
 	if r.Scale != nil {
 		r.Scale.write(line)

@@ -17,6 +17,8 @@ import (
 type Subject struct {
 	Clients []*client.Client // each has connections of its own, one to each node
 	Key     *client.Key
+	// More are other keys of its kind, which take turns with it; none: it is alone.
+	More []*client.Key
 	// Symmetric is another key, which is symmetric; nil: none.
 	Symmetric *client.Key
 	PIDs      map[string]int // the nodes' processes by name, where they are on this machine
@@ -87,16 +89,18 @@ type wrapped struct {
 	dek  string
 }
 
-// wrap makes envelopes: offline, or, of a symmetric key, by asking its holders.
+// keys are those that take turns.
+func (s *Subject) keys() []*client.Key { return append([]*client.Key{s.Key}, s.More...) }
+
+// wrap makes envelopes, under each key in its turn: offline, or, of a symmetric key, by
+// asking its holders.
 func (s *Subject) wrap(ctx context.Context, n int) ([]wrapped, error) {
-	out := dataKeys(n)
-	for i := 0; s.Key.Symmetric() && i < n; i += maxBatch {
-		if err := s.encrypt(ctx, s.Clients[0], out[i:min(i+maxBatch, n)]); err != nil {
-			return nil, err
-		}
+	out, keys := dataKeys(n), s.keys()
+	if s.Key.Symmetric() {
+		return out, s.wrapSymmetric(ctx, out)
 	}
-	for i := 0; !s.Key.Symmetric() && i < n; i++ {
-		envelope, err := s.Key.Wrap(rand.Reader, benchContext, secret.New([]byte(out[i].dek)))
+	for i := range out {
+		envelope, err := keys[i%len(keys)].Wrap(rand.Reader, benchContext, secret.New([]byte(out[i].dek)))
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +231,8 @@ func measure(ctx context.Context, shape Shape, pids map[string]int, numbers map[
 // warm has each client know its way, one after the other, and every envelope that is
 // asked for again seen by the nodes, which remember those of a key that is not symmetric.
 func (s *Subject) warm(ctx context.Context, shape Shape, pool []wrapped) error {
-	some, err := s.wrap(ctx, warmEach)
+	few := max(warmEach, 1+len(s.More)) // each client gets each key's record
+	some, err := s.wrap(ctx, few)
 	if err != nil {
 		return err
 	}
@@ -236,7 +241,7 @@ func (s *Subject) warm(ctx context.Context, shape Shape, pool []wrapped) error {
 	}
 	for i, c := range s.Clients[:shape.Clients] {
 		if i > 0 {
-			some = some[:warmEach]
+			some = some[:few]
 		}
 		for k := range some {
 			if err := unwrap(ctx, c, some[k:k+1]); err != nil {

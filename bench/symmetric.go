@@ -15,7 +15,7 @@ import (
 // with is the subject with another of its cluster's keys.
 func (s *Subject) with(key *client.Key) *Subject {
 	other := *s
-	other.Key = key
+	other.Key, other.More = key, nil
 	return &other
 }
 
@@ -51,6 +51,26 @@ func (s *Subject) encrypt(ctx context.Context, c *client.Client, some []wrapped)
 	return failed
 }
 
+// wrapSymmetric has each key's holders encrypt what falls to it.
+func (s *Subject) wrapSymmetric(ctx context.Context, all []wrapped) error {
+	keys := s.keys()
+	for k, key := range keys {
+		var mine []wrapped
+		for i := k; i < len(all); i += len(keys) {
+			mine = append(mine, all[i])
+		}
+		for i := 0; i < len(mine); i += maxBatch {
+			if err := s.with(key).encrypt(ctx, s.Clients[0], mine[i:min(i+maxBatch, len(mine))]); err != nil {
+				return err
+			}
+		}
+		for i := range mine {
+			all[k+i*len(keys)] = mine[i]
+		}
+	}
+	return nil
+}
+
 // measureEncryption is [Subject.Measure] for a shape that encrypts.
 func (s *Subject) measureEncryption(ctx context.Context, shape Shape, idle []CPU) (*Measured, error) {
 	if !s.Key.Symmetric() {
@@ -59,9 +79,9 @@ func (s *Subject) measureEncryption(ctx context.Context, shape Shape, idle []CPU
 	if err := s.warm(ctx, shape, nil); err != nil {
 		return nil, before(shape, err)
 	}
-	made := dataKeys(shape.N * shape.Batch)
+	made, keys := dataKeys(shape.N*shape.Batch), s.keys()
 	out, err := measure(ctx, shape, s.PIDs, s.Numbers, idle, func(ctx context.Context, i int) error {
-		return s.encrypt(ctx, s.Clients[i%shape.Clients], made[i*shape.Batch:(i+1)*shape.Batch])
+		return s.with(keys[i%len(keys)]).encrypt(ctx, s.Clients[i%shape.Clients], made[i*shape.Batch:(i+1)*shape.Batch])
 	})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func decryptCommand() *cobra.Command {
 		Use:   "decrypt",
 		Short: "Measure unwraps: latency, throughput, CPU of every process and of every step",
 		Long: `Unwraps data keys one at a time and then many in flight, with a cluster that runs
-or, with --start, with five nodes started for the purpose on this machine and
+or, with --start, with nodes started for the purpose on this machine and
 removed afterwards. Then measures each step of one unwrap in this process.
 
 Every unwrap leaves a record in the audit of the nodes that were asked.`,
@@ -25,7 +25,7 @@ Every unwrap leaves a record in the audit of the nodes that were asked.`,
   warifu-bench decrypt --home ~/app --key payroll --pid node-1=4711 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(checkOutput(output), conf.Check()); err != nil {
+			if err := errors.Join(checkOutput(output), conf.Check(), f.checkLayout()); err != nil {
 				return err
 			}
 			s, clean, err := f.prepare(c.Context(), 1)

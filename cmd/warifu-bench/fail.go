@@ -75,6 +75,8 @@ func (f *failFlags) check(of *subjectFlags, shape bench.Shape, peer, last bool) 
 	switch {
 	case !of.start:
 		return errors.New("--fail needs --start: it is no service to a cluster that has other work")
+	case of.layout.asked():
+		return errors.New("--fail is about the demo's five nodes: there is no --nodes, --threshold or --round-trips with it")
 	case peer:
 		return errors.New("--fail has no --peer beside it")
 	case last:

@@ -28,13 +28,14 @@ minimum. What cannot be measured says why. Ends with an error on a MISS, on a wr
 answer, on a failed unwrap, and when a client warns of a node.`,
 		Example: `  warifu-bench goals --start
   warifu-bench goals --start --rounds 1 --far 0 --overload 60s
+  warifu-bench goals --start --nodes 7 --threshold 3 --far 0
   warifu-bench goals --start -o json --save bench/results/today.json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if conf.Echo, err = echoes(); err != nil {
 				return err
 			}
-			if err := errors.Join(checkOutput(output), conf.Check(), beside.check(), checkOverload(f.start, &over, conf.InFlight), f.checkCores()); err != nil {
+			if err := errors.Join(checkOutput(output), conf.Check(), beside.check(), checkOverload(f.start, &over, conf.InFlight), f.checkCores(), f.checkLayout()); err != nil {
 				return err
 			}
 			conf.Progress = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
@@ -45,7 +46,7 @@ answer, on a failed unwrap, and when a client warns of a node.`,
 				defer conf.Peer.Close()
 			}
 			conf.Progress("find the cluster, or start it")
-			if f.start && f.symmetric == "" {
+			if f.start && f.symmetric == "" && f.layout.nodes <= mostSymmetric {
 				f.symmetric = f.key + "-" + typeSymmetric
 			}
 			clients := 1

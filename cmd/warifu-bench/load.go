@@ -16,6 +16,7 @@ func loadCommand() *cobra.Command {
 	var beside peerFlags
 	var output, save string
 	var last time.Duration
+	var floor bool
 	shape := bench.Shape{Name: "load"}
 	c := &cobra.Command{
 		Use:   "load",
@@ -30,9 +31,11 @@ those before, and the latency of each counts from when it was due.
 ` + failHelp,
 		Example: `  warifu-bench load --start --rate 500 --for 20s
   warifu-bench load --start --in-flight 64 --clients 64
+  warifu-bench load --start --floor --envelopes 64
   warifu-bench load --start --batch 100 --envelopes 100 -n 200
   warifu-bench load --start --type symmetric --batch 100 -n 200
   warifu-bench load --start --type symmetric --encrypt
+  warifu-bench load --start --nodes 6 --round-trips table.txt --keys 20
   warifu-bench load --start --rate 300 --fail kill,cut,reshare --save run.json
   warifu-bench load --start --peer vault=http://127.0.0.1:8200 --peer-token-file token`,
 		Args: cobra.NoArgs,
@@ -43,14 +46,21 @@ those before, and the latency of each counts from when it was due.
 			if len(fails.kinds) > 0 && shape.Envelopes == 0 {
 				shape.Envelopes = failEnvelopes
 			}
-			if err := errors.Join(checkOutput(output), shape.Check(), beside.check(), f.checkKind(), f.checkCores(), fails.check(&f, shape, beside.peer != "", last > 0)); err != nil {
+			if err := errors.Join(checkOutput(output), shape.Check(), beside.check(), f.checkKind(), f.checkCores(), f.checkLayout(), f.checkKeys(), fails.check(&f, shape, beside.peer != "", last > 0)); err != nil {
 				return err
 			}
 			if shape.Encrypts && f.start && f.kind != typeSymmetric {
 				return errors.New("--encrypt needs --type symmetric: an asymmetric key wraps offline")
 			}
+			if floor && (shape.Encrypts || len(fails.kinds) > 0) {
+				return errors.New("--floor is about envelopes that are opened, while nothing fails")
+			}
 			if last > 0 && shape.Rate == 0 {
 				return errors.New("--for needs --rate: a closed loop is as long as --requests says")
+			}
+			echo, err := echoes()
+			if err != nil {
+				return err
 			}
 			peer, err := beside.find(c.Context())
 			if err != nil {
@@ -76,6 +86,9 @@ those before, and the latency of each counts from when it was due.
 			} else {
 				run, err = bench.MeasureOne(c.Context(), s, shape, peer)
 			}
+			if err == nil && floor {
+				err = run.Hold(c.Context(), s, echo, nil)
+			}
 			if err := errors.Join(err, clean()); err != nil {
 				return err
 			}
@@ -94,6 +107,8 @@ those before, and the latency of each counts from when it was due.
 	c.Flags().IntVar(&shape.Clients, "clients", 1, "clients that take turns, each with its own connection to each node")
 	c.Flags().IntVar(&shape.Envelopes, "envelopes", 0, "how many envelopes, asked for again and again (default: each once)")
 	c.Flags().StringVar(&f.kind, "type", "", "with --start: the type of the key, asymmetric or symmetric (default: asymmetric)")
+	c.Flags().IntVar(&f.keys, "keys", 1, "with --start: how many keys, which take turns")
+	c.Flags().BoolVar(&floor, "floor", false, "also measure what the load takes at the least, and say how many times as much it took")
 	c.Flags().BoolVar(&shape.Encrypts, "encrypt", false, "have the holders of a symmetric key encrypt (default: unwrap)")
 	c.Flags().StringVar(&save, "save", "", "also write the run to this file, as JSON")
 	addOutput(c.Flags(), &output)

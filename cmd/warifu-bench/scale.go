@@ -59,24 +59,6 @@ them, and what it says of machines with 16 cores below.`,
 	return c
 }
 
-// The sizes that there can be: a quorum needs two, and a key has 16 holders at most.
-const (
-	fewestNodes = 3
-	mostNodes   = 16
-)
-
-func checkSizes(sizes []int) error {
-	for _, n := range sizes {
-		if n < fewestNodes || n > mostNodes {
-			return fmt.Errorf("a cluster here has %d to %d nodes, not %d", fewestNodes, mostNodes, n)
-		}
-	}
-	if len(sizes) == 0 {
-		return errors.New("which sizes?")
-	}
-	return nil
-}
-
 // scale starts a cluster of n nodes, adds its points, and removes it.
 func (f *subjectFlags) scale(ctx context.Context, into *bench.Scale, n int, conf bench.ScaleConfig) (err error) {
 	bin, err := f.beside()
@@ -92,10 +74,12 @@ func (f *subjectFlags) scale(ctx context.Context, into *bench.Scale, n int, conf
 	within, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	conf.Progress(fmt.Sprintf("start %d nodes", n))
-	config := cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, T: n/2 + 1, Log: slog.New(s.Noticed)}
-	for i := range n {
-		config.Nodes = append(config.Nodes, cluster.Node{ID: fmt.Sprintf("node-%d", i+1), Region: "here"})
+	layout := layoutFlags{nodes: n}
+	if err := layout.check(true); err != nil {
+		return err
 	}
+	config := cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Log: slog.New(s.Noticed)}
+	layout.apply(&config)
 	c, err := cluster.Start(within, config)
 	if err != nil {
 		return err

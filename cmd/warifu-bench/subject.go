@@ -26,6 +26,8 @@ type subjectFlags struct {
 	bin            string
 	pids           []string
 	cores          int // that all run on; 0: all there are
+	keys           int // how many are born, which take turns; 0: one
+	layout         layoutFlags
 
 	prepared func(*cluster.Config) // changes the configuration of what is started; may be nil
 	started  *cluster.Cluster      // by find
@@ -38,7 +40,8 @@ const (
 )
 
 func (f *subjectFlags) add(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.start, "start", false, "start five nodes, three of which open an envelope, and remove them afterwards")
+	flags.BoolVar(&f.start, "start", false, "start five nodes, three of which open an envelope, or as many as --nodes and --threshold say, and remove them afterwards")
+	f.layout.add(flags)
 	flags.StringVar(&f.hsm, "hsm", cluster.HSMToken, "with --start: pkcs11, a SoftHSM token each, or soft, which protects nothing")
 	flags.StringVar(&f.bin, "bin", "", "with --start: directory with warifud (default: where this program is)")
 	flags.StringVar(&f.home, "home", os.Getenv("WARIFU_HOME"), "directory that warifu client init made ($WARIFU_HOME)")
@@ -58,6 +61,23 @@ func (f *subjectFlags) checkKind() error {
 		return errors.New("--type needs --start: a key that is there already has its type")
 	}
 	return fmt.Errorf("--type is %s or %s, not %q", typeAsymmetric, typeSymmetric, f.kind)
+}
+
+// checkLayout looks at what cluster is to be started.
+func (f *subjectFlags) checkLayout() error { return f.layout.check(f.start) }
+
+// maxKeys bounds how many keys are born: each takes a third of a second.
+const maxKeys = 1000
+
+// checkKeys looks at how many keys are to be born.
+func (f *subjectFlags) checkKeys() error {
+	switch {
+	case f.keys < 1 || f.keys > maxKeys:
+		return fmt.Errorf("--keys: 1 to %d", maxKeys)
+	case f.keys > 1 && !f.start:
+		return errors.New("--keys needs --start: of a cluster that runs the one named by --key is used")
+	}
+	return nil
 }
 
 // maxHomeClients is how many connections of one identity a node takes.
@@ -150,8 +170,12 @@ func parsePIDs(list []string) (map[string]int, error) {
 	return out, nil
 }
 
-// startWithin bounds the birth of a cluster on a busy machine.
-const startWithin = 2 * time.Minute
+// startWithin bounds the birth of a cluster on a busy machine, and bornWithin that of each
+// key besides.
+const (
+	startWithin = 2 * time.Minute
+	bornWithin  = 5 * time.Second
+)
 
 // beside is the directory with warifud.
 func (f *subjectFlags) beside() (string, error) {
@@ -172,9 +196,10 @@ func (f *subjectFlags) startCluster(ctx context.Context, s *bench.Subject, clien
 		return nil, err
 	}
 	remove := func() error { return os.RemoveAll(dir) }
-	within, cancel := context.WithTimeout(ctx, startWithin)
+	within, cancel := context.WithTimeout(ctx, startWithin+time.Duration(f.keys)*bornWithin)
 	defer cancel()
 	conf := cluster.Config{Dir: dir, Bin: bin, HSM: f.hsm, Numbers: true, Log: slog.New(s.Noticed)}
+	f.layout.apply(&conf)
 	if f.prepared != nil {
 		f.prepared(&conf)
 	}
@@ -206,6 +231,13 @@ func (f *subjectFlags) furnish(ctx context.Context, c *cluster.Cluster, s *bench
 	}
 	if s.Key, err = create(ctx, f.key); err != nil {
 		return err
+	}
+	for i := 1; i < f.keys; i++ {
+		another, err := create(ctx, fmt.Sprintf("%s-%d", f.key, i+1))
+		if err != nil {
+			return err
+		}
+		s.More = append(s.More, another)
 	}
 	if f.symmetric != "" {
 		if s.Symmetric, err = c.CreateSymmetricKey(ctx, f.symmetric); err != nil {
