@@ -35,7 +35,8 @@ type Adoption struct {
 	Adopt
 	Lost   *VerifiedGenesis
 	Record *VerifiedRecord
-	keys   []Fingerprint // of the custodians of the lost cluster, as the record's chain has them last
+	last   *Genesis      // of the lost cluster, as the record's chain has it last
+	keys   []Fingerprint // of its custodians
 	need   int           // how many of them it took there to replace them all
 }
 
@@ -82,6 +83,7 @@ func ParseAdopt(c *Change) (*Adoption, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAdopt, err)
 	}
+	a.last = last.Genesis
 	for _, k := range last.Genesis.Custodians {
 		a.keys = append(a.keys, FingerprintOf(k.Sign))
 	}
@@ -143,6 +145,9 @@ func (a *Adoption) NeedOfLost() int { return a.need }
 
 // IsOfLost says whether a key is a custodian's of the lost cluster.
 func (a *Adoption) IsOfLost(key []byte) bool { return slices.Contains(a.keys, FingerprintOf(key)) }
+
+// NodeOfLost is a node of the lost cluster, as the record's chain has it last, or nil.
+func (a *Adoption) NodeOfLost(id string) *Node { return a.last.NodeByID(id) }
 
 // Order is the order of the key's birth there, without what custodians said of it: that
 // they say again. Its holders are nodes of the lost cluster.

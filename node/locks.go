@@ -9,7 +9,6 @@ import (
 
 	"warifu.dev/authority"
 	"warifu.dev/internal/failpoint"
-	"warifu.dev/internal/secret"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node/keyring"
 	"warifu.dev/node/seal"
@@ -114,10 +113,10 @@ func (n *Node) forgetLocks(ctx context.Context, live uint64) error {
 // until it is committed: a seal whose lock is lost opens never again. The generation is
 // one that no lock was ever posted for, so that one which was given up, and comes late,
 // takes nobody's place.
-func (n *Node) newLock(ctx context.Context) (uint64, secret.Bytes, error) {
+func (n *Node) newLock(ctx context.Context) (keyring.Lock, error) {
 	live, err := keyring.Newest(n.secrets.cfg)
 	if err != nil {
-		return 0, secret.Bytes{}, err
+		return keyring.Lock{}, err
 	}
 	state := n.consensus.Committed()
 	next := live
@@ -133,7 +132,7 @@ func (n *Node) newLock(ctx context.Context) (uint64, secret.Bytes, error) {
 	s := unseal.Seal{Cluster: n.genesis.Cluster, Node: n.cfg.Node, Generation: next}
 	u, l, err := unseal.Split(rand.Reader, s, recipients, int(state.Custody().UnsealCount))
 	if err != nil {
-		return 0, secret.Bytes{}, err
+		return keyring.Lock{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
@@ -146,9 +145,9 @@ func (n *Node) newLock(ctx context.Context) (uint64, secret.Bytes, error) {
 	}
 	if err != nil {
 		u.Wipe()
-		return 0, secret.Bytes{}, fmt.Errorf("post the lock of generation %d: %w", next, err)
+		return keyring.Lock{}, fmt.Errorf("post the lock of generation %d: %w", next, err)
 	}
-	return next, u, nil
+	return keyring.Lock{Generation: next, Unseal: u, Public: authority.KeepLock(state.Custody(), wire.Encode(l))}, nil
 }
 
 // showsLock says whether this very lock stands in the ledger, as this node has read it.

@@ -51,7 +51,7 @@ func lockedNode(t *testing.T) (*Node, *fakeReplica) {
 
 // locking makes locks for no longer than a moment.
 func locking(t *testing.T, n *Node) keyring.Locking {
-	return func() (uint64, secret.Bytes, error) {
+	return func() (keyring.Lock, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		return n.newLock(ctx)
@@ -96,9 +96,9 @@ func TestALockThatWasTakenBeforeItWasSentAgain(t *testing.T) {
 		r.Apply(entry)
 		return r.Apply(entry), nil
 	}}
-	g, u, err := n.secrets.lock()
-	if err != nil || g != 1 || u.Len() != 32 {
-		t.Fatalf("generation %d, %v", g, err)
+	l, err := n.secrets.lock()
+	if err != nil || l.Generation != 1 || l.Unseal.Len() != 32 {
+		t.Fatalf("generation %d, %v", l.Generation, err)
 	}
 }
 
@@ -199,10 +199,10 @@ func TestASealThatIsOpenedWhileAnotherIsMade(t *testing.T) {
 	born := r.BearRoot()
 	ses := r.State().Session(born.Key.Session)
 	var u secret.Bytes
-	n.secrets.lock = func() (uint64, secret.Bytes, error) {
-		g, made, err := n.newLock(t.Context())
-		u = secret.Clone(made.Reveal())
-		return g, made, err
+	n.secrets.lock = func() (keyring.Lock, error) {
+		made, err := n.newLock(t.Context())
+		u = secret.Clone(made.Unseal.Reveal())
+		return made, err
 	}
 	if err := n.secrets.confirm(t.Context(), r.State(), ses, 1, born.Shares[:1]); err != nil {
 		t.Fatal(err)
@@ -213,12 +213,12 @@ func TestASealThatIsOpenedWhileAnotherIsMade(t *testing.T) {
 		t.Fatal(locked, err)
 	}
 	first := secret.Clone(u.Reveal())
-	n.secrets.lock = func() (uint64, secret.Bytes, error) {
-		g, made, err := n.newLock(t.Context())
+	n.secrets.lock = func() (keyring.Lock, error) {
+		made, err := n.newLock(t.Context())
 		if err := n.secrets.unlock(first); err != nil { // the last piece comes while the lock is posted
 			t.Error(err)
 		}
-		return g, made, err
+		return made, err
 	}
 	if err := n.secrets.confirm(t.Context(), r.State(), ses, 1, born.Shares[:1]); err != nil {
 		t.Fatal(err)

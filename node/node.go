@@ -23,7 +23,6 @@ import (
 	"warifu.dev/hsm"
 	"warifu.dev/internal/disk"
 	"warifu.dev/internal/failpoint"
-	"warifu.dev/internal/secret"
 	"warifu.dev/node/ceremony"
 	"warifu.dev/node/gate"
 	"warifu.dev/node/keyring"
@@ -245,7 +244,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	})
 
 	if n.genesis.Unseal == authority.UnsealCustodians {
-		n.secrets.lock = func() (uint64, secret.Bytes, error) { return n.newLock(ctx) }
+		n.secrets.lock = func() (keyring.Lock, error) { return n.newLock(ctx) }
 	}
 	locked := false
 	err = failpoint.Step("node/open-keyring", func() (err error) { locked, err = n.secrets.open(); return err })

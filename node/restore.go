@@ -25,9 +25,9 @@ var (
 	// ErrLeftOver means that the backup has a share which no adoption names: it would be
 	// lost with the sealing key that is destroyed.
 	ErrLeftOver = errors.New("a share in the backup is of a key that no adoption names, and would be lost: give its adoption, too, or --leave-others")
-	// ErrPieces means that custodians have to open a seal, theirs or this node's: their
-	// pieces go to a node that runs, and not here.
-	ErrPieces = errors.New("custodians have to open this seal, and their pieces go to a node that runs: such a share is not restored")
+	// ErrPieces means that custodians have to open a seal, the backup's or this node's, and
+	// that there is no way to ask them.
+	ErrPieces = errors.New("custodians have to open this seal: give --pieces DIR, a folder where they find what there is to open, and where their pieces are left")
 	// ErrUnborn means that this node has no root share yet, which its keyring needs.
 	ErrUnborn = errors.New("this node has no root share yet: start it, and wait until it serves")
 	// ErrSameToken means that both nodes name one token.
@@ -41,10 +41,12 @@ type RestoreOptions struct {
 	Files     map[string][]byte
 	Adoptions [][]byte // signed by custodians, as they were submitted
 	Leave     bool     // shares that no adoption names are lost
-	Scratch   string   // empty, mode 0700
-	Rand      io.Reader
-	Disk      disk.Hook                           // nil is the real disk alone
-	Open      func(HSMConfig) (hsm.Device, error) // opens the old token, which costs one try of the PIN
+	// Custodians open the seals that take them; nil refuses those with [ErrPieces].
+	Custodians Handing
+	Scratch    string // empty, mode 0700
+	Rand       io.Reader
+	Disk       disk.Hook                           // nil is the real disk alone
+	Open       func(HSMConfig) (hsm.Device, error) // opens the old token, which costs one try of the PIN
 }
 
 // Restored is what a restore has moved.
@@ -71,10 +73,12 @@ type RestoredShare struct {
 // beside this node's, into this node's keyring, where the adoptions say that they go. Each
 // is held against its key's record: x·G = Y_i. When they are sealed here, synced and read
 // back, the keys that sealed them on the old token are destroyed, so that a share moves
-// once. Run again after a crash, it goes on where it was.
+// once. Where custodians open the seal of the backup, or this node's, they are asked for
+// their pieces first. Run again after a crash, it goes on where it was.
 //
-// Errors wrap [ErrOtherBackup], [ErrNotTaker], [ErrLeftOver], [ErrPieces], [ErrUnborn],
-// [ErrSameToken], those of [Try], [ErrInUse], or authority.ErrAdopt.
+// Errors wrap [ErrOtherBackup], [ErrNotTaker], [ErrLeftOver], [ErrPieces], [ErrNoLock],
+// [ErrUnborn], [ErrSameToken], those of [Try], [ErrInUse], authority.ErrAdopt or
+// authority.ErrRestoreOffer.
 func Restore(o RestoreOptions) (_ *Restored, err error) {
 	cfg, err := LoadConfig(o.Dir)
 	if err != nil {
@@ -102,8 +106,6 @@ func Restore(o RestoreOptions) (_ *Restored, err error) {
 		return nil, err
 	}
 	switch {
-	case g.Unseal != authority.UnsealHSM || lost.Unseal != authority.UnsealHSM:
-		return nil, ErrPieces
 	case cfg.HSM.Serial != o.Device.Serial():
 		return nil, fmt.Errorf("%w: serial %s, configured is %s", ErrWrongToken, o.Device.Serial(), cfg.HSM.Serial)
 	case cfg.HSM.Serial == from.HSM.Serial:
@@ -122,10 +124,21 @@ func Restore(o RestoreOptions) (_ *Restored, err error) {
 	if err := o.unpack(); err != nil {
 		return nil, err
 	}
-	if _, err := openIdentity(o.Scratch, from.Node, old); err != nil { // it is this node's token
+	key, err := openIdentity(o.Scratch, from.Node, old) // it is this node's token
+	if err != nil {
 		return nil, err
 	}
-	if err := o.move(here, moves, lost.Cluster, from.Node, old); err != nil {
+	signer, err := authority.NewSigner(key)
+	if err != nil {
+		return nil, err
+	}
+	there := keyring.Config{Dir: o.Scratch, Cluster: lost.Cluster, Node: from.Node, Device: old}
+	if here, there, err = o.unseal(g, lost, here, there, signer); err != nil {
+		return nil, err
+	}
+	defer here.Unseal.Wipe()
+	defer there.Unseal.Wipe()
+	if err := o.move(here, there, moves); err != nil {
 		return nil, err
 	}
 	// From here, a crash recovers forward: the shares are in this node's keyring.
@@ -180,11 +193,11 @@ func planMoves(g *authority.VerifiedGenesis, to string, lost *authority.Verified
 
 // move puts the shares into this node's keyring, and reads them back out of what is on the
 // disk. What is there already is not looked for in the backup.
-func (o *RestoreOptions) move(here keyring.Config, moves []move, lost api.ClusterID, from string, old hsm.Device) error {
-	if there, err := moved(here, moves); err != nil || there {
+func (o *RestoreOptions) move(here, there keyring.Config, moves []move) error {
+	if done, err := moved(here, moves); err != nil || done {
 		return err
 	}
-	list, err := o.shares(moves, lost, from, old)
+	list, err := o.shares(there, moves)
 	if err != nil {
 		return err
 	}
@@ -197,8 +210,8 @@ func (o *RestoreOptions) move(here keyring.Config, moves []move, lost api.Cluste
 	if err != nil {
 		return err
 	}
-	there, err := moved(here, moves)
-	if err == nil && !there {
+	done, err := moved(here, moves)
+	if err == nil && !done {
 		err = keyring.ErrReadBack
 	}
 	return err
@@ -246,13 +259,11 @@ func (o *RestoreOptions) unpack() error {
 
 // shares opens the backup, and takes the shares out that are to be moved. It destroys
 // nothing.
-func (o *RestoreOptions) shares(moves []move, lost api.ClusterID, from string, old hsm.Device) (list []keyring.Share, err error) {
-	ring, err := keyring.Peek(keyring.Config{Dir: o.Scratch, Cluster: lost, Node: from, Device: old})
+func (o *RestoreOptions) shares(there keyring.Config, moves []move) (list []keyring.Share, err error) {
+	ring, err := keyring.Peek(there)
 	switch {
-	case errors.Is(err, keyring.ErrLocked):
-		return nil, ErrPieces
 	case errors.Is(err, hsm.ErrNoKey):
-		return nil, fmt.Errorf("%w (%s)", ErrDead, from)
+		return nil, fmt.Errorf("%w (%s)", ErrDead, there.Node)
 	case err != nil:
 		return nil, err
 	}

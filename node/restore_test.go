@@ -26,6 +26,7 @@ type heir struct {
 	store  keyring.Config // of the node that takes the share
 	takers []string       // by the old cluster's index
 	leave  bool
+	by     Handing // custodians who open seals, or nil
 
 	token    int // of the old cluster's nodes: whose token is there
 	into     int // of the new cluster's nodes: which one takes it
@@ -70,7 +71,7 @@ func (h *heir) restore(wrap func(hsm.Device) hsm.Device, alter ...func(*RestoreO
 	h.t.Helper()
 	scratch := h.t.TempDir()
 	o := RestoreOptions{
-		Dir: h.new.dirs[h.into], Device: openSoft(h.t, h.new.dirs[h.into]), Files: h.files, Adoptions: [][]byte{h.adoption()}, Leave: h.leave,
+		Dir: h.new.dirs[h.into], Device: openSoft(h.t, h.new.dirs[h.into]), Files: h.files, Adoptions: [][]byte{h.adoption()}, Leave: h.leave, Custodians: h.by,
 		Scratch: scratch, Rand: rand.Reader, Open: func(HSMConfig) (hsm.Device, error) { return wrap(openSoft(h.t, h.dirs[h.token])), nil },
 	}
 	for _, a := range alter {
@@ -199,8 +200,8 @@ func TestRestoresThatAreRefused(t *testing.T) {
 		t.Errorf("with shares left: %v", err)
 	}
 	locked := newHeir(t, secret.New([]byte("32 bytes that custodians keep---")))
-	if _, err := locked.restore(asItIs); !errors.Is(err, ErrPieces) || len(locked.seals()) != 1 {
-		t.Errorf("a seal that custodians open: %v", err)
+	if _, err := locked.restore(asItIs); !errors.Is(err, ErrNoLock) || len(locked.seals()) != 1 {
+		t.Errorf("a seal that custodians open, and nobody knows which: %v", err)
 	}
 	busy := newHeir(t, secret.Bytes{})
 	unlock, err := lockDirectory(busy.new.dirs[1])

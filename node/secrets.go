@@ -26,8 +26,7 @@ import (
 type secrets struct {
 	cfg keyring.Config
 
-	// lock makes the lock of a seal to be written, and returns its unseal secret; nil
-	// where the token alone opens a seal.
+	// lock makes the lock of a seal to be written; nil where the token alone opens a seal.
 	lock keyring.Locking
 
 	// sealing has room for one who opens a seal or writes a first one: whoever opens
@@ -192,7 +191,7 @@ func (s *secrets) sealRoot(root keyring.Root) error {
 	cfg := s.cfg
 	if s.lock != nil {
 		var err error
-		if cfg.Next, cfg.Unseal, err = s.lock(); err != nil {
+		if cfg, err = cfg.Locked(s.lock); err != nil {
 			root.Share.Wipe()
 			return fmt.Errorf("lock the root share: %w", err)
 		}

@@ -32,6 +32,7 @@ type Tried struct {
 	Token      string        `json:"token_serial"`
 	Generation uint64        `json:"generation"` // of the sealed store; 0: it has none
 	Locked     bool          `json:"locked"`     // the token opens it, and custodians have to open it, too
+	LockKept   bool          `json:"lock_kept"`  // and a restore can ask them: what is public of their lock is beside it
 	Shares     []TriedShare  `json:"shares,omitempty"`
 }
 
@@ -106,7 +107,9 @@ func Try(files map[string][]byte, scratch string, records [][]byte, open func(HS
 	switch {
 	case errors.Is(err, keyring.ErrLocked):
 		t.Locked = true
-		return t, nil
+		_, _, public, err := keyring.LockOf(scratch)
+		t.LockKept = len(public) > 0
+		return t, err
 	case errors.Is(err, hsm.ErrNoKey):
 		return nil, fmt.Errorf("%w (generation %d of %s)", ErrDead, t.Generation, cfg.Node)
 	case err != nil:

@@ -140,6 +140,8 @@ var exitBySentinel = []struct {
 	{client.ErrEscrow, exitInput},
 	{client.ErrHanded, exitInput},
 	{authority.ErrEscrow, exitInput},
+	{authority.ErrRestoreOffer, exitInput},
+	{client.ErrNoPiece, exitInput},
 	{authority.ErrKeyAt, exitInput},
 	{client.ErrUnknownNode, exitUsage},
 	{agefile.ErrStanza, exitInput},

@@ -78,6 +78,7 @@ enough independent nodes agree, and by nobody else.
 		a.certificateCommand(),
 		a.datasetCommand(),
 		a.escrowCommand(),
+		a.restoreCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	)

@@ -45,7 +45,7 @@ var exitRows = []struct {
 }{
 	{exitCheck, []error{
 		errCheck, errUseless, node.ErrDead, node.ErrMisfit, backup.ErrBackup, authority.ErrRecord,
-		authority.ErrAdopt, node.ErrOtherBackup, node.ErrNotTaker, node.ErrLeftOver, node.ErrPieces, node.ErrUnborn, node.ErrSameToken,
+		authority.ErrAdopt, node.ErrOtherBackup, node.ErrNotTaker, node.ErrLeftOver, node.ErrPieces, node.ErrNoLock, authority.ErrRestoreOffer, node.ErrUnborn, node.ErrSameToken,
 	}},
 	{exitInUse, []error{node.ErrInUse, node.ErrNotEmpty, node.ErrTokenTaken, hsm.ErrTokenInUse}},
 	{exitModes, []error{node.ErrLooseMode}},

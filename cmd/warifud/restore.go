@@ -18,7 +18,7 @@ import (
 )
 
 func restoreCommand() *cobra.Command {
-	var format, pin, oldDir string
+	var format, pin, oldDir, pieces string
 	var leave bool
 	cmd := &cobra.Command{
 		Use:   "restore DIR BACKUP ADOPTION... --old DIR",
@@ -29,6 +29,11 @@ run. Each ADOPTION is a change of warifu key adopt that custodians have signed; 
 which share goes to which node. The old node's token has to be on this machine beside this
 node's, in the same PKCS#11 module or another; --old is where its PIN file is, as node.toml
 in the backup names it.
+
+Where custodians open seals, the backup's or this node's, they are asked first: --pieces
+is a folder where the file offer is written, for each of them to run warifu restore piece
+on, and where their files are waited for, until enough of them are there. They are of use
+to this run alone.
 
 Everything is checked before anything is written: whose backup it is, who signed, that each
 share is the one that its key's record names. When the shares are sealed here and read
@@ -51,7 +56,11 @@ old node starts no more. After a crash, run it again.`,
 			if _, err := harden(); err != nil {
 				return err
 			}
-			r, err := restore(args[0], args[1], args[2:], leave, func(c node.HSMConfig) (hsm.Device, error) {
+			var by node.Handing
+			if pieces != "" {
+				by = &node.Folder{Context: cmd.Context(), Dir: pieces, Say: cmd.ErrOrStderr()}
+			}
+			r, err := restore(args[0], args[1], args[2:], leave, by, func(c node.HSMConfig) (hsm.Device, error) {
 				if pin != "" {
 					c.PINFile = pin
 				}
@@ -65,12 +74,13 @@ old node starts no more. After a crash, run it again.`,
 	}
 	cmd.Flags().StringVar(&oldDir, "old", "", "directory of the old token's PIN file: the old node's, or an empty one with the PIN")
 	cmd.Flags().StringVar(&pin, "pin-file", "", "file with the old token's PIN, in place of the one that node.toml in the backup names")
+	cmd.Flags().StringVar(&pieces, "pieces", "", "folder where custodians find what there is to open, and where their pieces are left")
 	cmd.Flags().BoolVar(&leave, "leave-others", false, "shares of keys that no ADOPTION names are lost for good")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json")
 	return cmd
 }
 
-func restore(dir, from string, adoptions []string, leave bool, open func(node.HSMConfig) (hsm.Device, error)) (_ *node.Restored, err error) {
+func restore(dir, from string, adoptions []string, leave bool, by node.Handing, open func(node.HSMConfig) (hsm.Device, error)) (_ *node.Restored, err error) {
 	f, err := os.Open(from)
 	if err != nil {
 		return nil, err
@@ -103,7 +113,7 @@ func restore(dir, from string, adoptions []string, leave bool, open func(node.HS
 	}
 	defer os.Remove(scratch)
 	return node.Restore(node.RestoreOptions{
-		Dir: dir, Device: dev, Files: files, Adoptions: signed, Leave: leave, Scratch: scratch, Rand: rand.Reader, Open: open,
+		Dir: dir, Device: dev, Files: files, Adoptions: signed, Leave: leave, Custodians: by, Scratch: scratch, Rand: rand.Reader, Open: open,
 	})
 }
 

@@ -102,7 +102,11 @@ func printTried(w io.Writer, format string, t *node.Tried) error {
 		fmt.Fprintln(w, "it has no shares: the node was not born then")
 		return nil
 	case t.Locked:
-		fmt.Fprintf(w, "generation %d is not destroyed; custodians have to open what is in it, which is not tried\n", t.Generation)
+		ask := "a restore can ask them"
+		if !t.LockKept {
+			ask = "a restore CANNOT ask them, for an older program wrote this seal: make a backup when the node has sealed itself anew"
+		}
+		fmt.Fprintf(w, "generation %d is not destroyed; custodians have to open what is in it, which is not tried; %s\n", t.Generation, ask)
 		return nil
 	}
 	fmt.Fprintf(w, "generation %d opens: the root share, and shares of %d named keys\n", t.Generation, len(t.Shares))

@@ -112,6 +112,12 @@ const (
 	UnsealShare  Tag = "warifu/v1/unseal/root-share"
 )
 
+// Seals that custodians open for a restore (authority, node, client).
+const (
+	RestoreOffer   Tag = "warifu/v1/restore/offer"
+	RestoreAttempt Tag = "warifu/v1/restore/attempt"
+)
+
 // Shares that are sealed to custodians (sharing/escrow).
 const (
 	EscrowSecret Tag = "warifu/v1/escrow/secret"

@@ -50,17 +50,33 @@ type asked struct {
 	err  error
 }
 
-// Locking makes the lock of a seal that is to be written: of which generation, and the
-// secret that opens it.
-type Locking func() (generation uint64, unseal secret.Bytes, err error)
+// Lock is what a seal that custodians open is written with.
+type Lock struct {
+	Generation uint64
+	Unseal     secret.Bytes // opens it
+	Public     []byte       // stays beside the seal
+}
+
+// Locking makes the lock of a seal that is to be written.
+type Locking func() (Lock, error)
+
+// Locked is the configuration for a seal that custodians open: the caller wipes its
+// Unseal.
+func (c Config) Locked(by Locking) (Config, error) {
+	l, err := by()
+	if err != nil {
+		return c, err
+	}
+	c.Next, c.Unseal, c.Lock = l.Generation, l.Unseal, l.Public
+	return c, nil
+}
 
 // Erase makes the next generation without the shares that drop names, and destroys
 // this one with every backup of it. What is not named stays: a share that drop does not
 // know is kept. Calls that wait at the same time become one generation. Shares are
 // borrowed meanwhile, also those that go, until the new generation stands.
 //
-// unseal makes the lock of a generation after this one, and returns its number and its
-// secret; nil means that the token alone opens the next one. Nothing else waits for it.
+// unseal makes the lock of a generation after this one; nil means that the token alone opens the next one. Nothing else waits for it.
 //
 // When Erase returns nil, the shares are on this node's disk no more, nor in any
 // backup of it, nor in this process, and the HSM key of the old generation is
@@ -110,7 +126,7 @@ func (k *Keyring) eraseAsked(unseal Locking) {
 	var err error
 	if unseal != nil {
 		if err = k.settleAlone(); err == nil { // before a lock of the generation after it is made
-			if cfg.Next, cfg.Unseal, err = unseal(); err != nil {
+			if cfg, err = cfg.Locked(unseal); err != nil {
 				err = fmt.Errorf("lock the next generation: %w", err)
 			}
 		}

@@ -400,7 +400,7 @@ func TestNothingIsPutBesideAGenerationThatMayStand(t *testing.T) {
 	}
 	locks := 0
 	left = 1
-	_, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { locks++; return 2, unsealSecret(7), nil }, ten)
+	_, err := k.Erase(t.Context(), func() (Lock, error) { locks++; return Lock{Generation: 2, Unseal: unsealSecret(7)}, nil }, ten)
 	if !errors.Is(err, ErrTorn) || locks != 0 {
 		t.Errorf("erase: %v, %d locks were made for a generation that is not next", err, locks)
 	}
@@ -524,7 +524,7 @@ func TestEachGenerationHasALockOfItsOwn(t *testing.T) {
 	locked.Unseal = unsealSecret(7)
 	k := two(t, locked)
 	noLock := errors.New("no lock")
-	if _, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return 0, secret.Bytes{}, noLock }, ten); !errors.Is(err, noLock) || !held(k, 10) || k.Generation() != 1 {
+	if _, err := k.Erase(t.Context(), func() (Lock, error) { return Lock{}, noLock }, ten); !errors.Is(err, noLock) || !held(k, 10) || k.Generation() != 1 {
 		t.Fatalf("without a lock: %v", err)
 	}
 	fresh := unsealSecret(8)
@@ -532,14 +532,18 @@ func TestEachGenerationHasALockOfItsOwn(t *testing.T) {
 	if err := cfg.Device.CreateKey("root.2"); err != nil {
 		t.Fatal(err)
 	}
-	if what, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return 3, fresh, nil }, ten); err != nil || what.Generation != 1 || k.Generation() != 3 {
+	if what, err := k.Erase(t.Context(), func() (Lock, error) { return Lock{3, fresh, []byte("public")}, nil }, ten); err != nil || what.Generation != 1 || k.Generation() != 3 {
 		t.Fatalf("%+v, %v, generation %d", what, err, k.Generation())
 	}
 	if labels, err := cfg.Device.Labels(); err != nil || !slices.Equal(labels, []string{"root.3"}) {
 		t.Errorf("the token holds %v, %v", labels, err)
 	}
+	// What is public of it stands beside it, for who has to restore it.
+	if g, is, public, err := LockOf(cfg.Dir); g != 3 || !is || string(public) != "public" || err != nil {
+		t.Errorf("generation %d, %v, lock %q, %v", g, is, public, err)
+	}
 	for _, g := range []uint64{1, 3} {
-		if _, err := k.Erase(t.Context(), func() (uint64, secret.Bytes, error) { return g, unsealSecret(9), nil }, ten); !errors.Is(err, ErrOpen) || k.Generation() != 3 {
+		if _, err := k.Erase(t.Context(), func() (Lock, error) { return Lock{Generation: g, Unseal: unsealSecret(9)}, nil }, ten); !errors.Is(err, ErrOpen) || k.Generation() != 3 {
 			t.Errorf("a lock for generation %d: %v", g, err)
 		}
 	}

@@ -64,6 +64,9 @@ type Config struct {
 	// Unseal is the secret that custodians open the root share with; empty means that
 	// the token alone does. A keyring does not keep it.
 	Unseal secret.Bytes
+	// Lock is what is public of the lock that Unseal opens. It is written beside what it
+	// opens, so that whoever has to restore that asks nobody for it: see [LockOf].
+	Lock []byte
 	// Next is the generation that Unseal is for, when one is made; 0 is the one after
 	// what is on disk.
 	Next uint64
@@ -73,7 +76,7 @@ type Config struct {
 
 // without is the configuration that a keyring keeps.
 func (c Config) without() Config {
-	c.Unseal, c.Next = secret.Bytes{}, 0
+	c.Unseal, c.Next, c.Lock = secret.Bytes{}, 0, nil
 	return c
 }
 
@@ -146,6 +149,7 @@ type rootFile struct {
 	Epoch      uint64 `cbor:"3,keyasint"`
 	Blob       []byte `cbor:"4,keyasint"`           // sealed by the token
 	Locked     bool   `cbor:"5,keyasint,omitempty"` // under an unseal secret inside that
+	Lock       []byte `cbor:"6,keyasint,omitempty"` // what is public of what opens that
 }
 
 type rootSecret struct {
@@ -293,7 +297,7 @@ func sealRoot(cfg Config, root Root, salt []byte, g uint64) error {
 	if err != nil {
 		return fmt.Errorf("seal the root share of generation %d: %w", g, err)
 	}
-	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob, Locked: locked}))
+	return cfg.writeFile(rootName(g), wire.Encode(rootFile{Format: format, Generation: g, Epoch: root.Epoch, Blob: blob, Locked: locked, Lock: cfg.Lock}))
 }
 
 // Open opens the newest generation, and destroys what a crash left behind: older
@@ -354,6 +358,22 @@ func removeStrays(cfg Config, g uint64) error {
 	return nil
 }
 
+// readRoot reads the sealed root share of a generation.
+func readRoot(dir string, g uint64) (*rootFile, error) {
+	raw, err := ReadFile(dir, rootName(g))
+	if err != nil {
+		return nil, err
+	}
+	f := &rootFile{}
+	if err := wire.Decode(raw, f); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrOpen, rootName(g), err)
+	}
+	if f.Format != format || f.Generation != g {
+		return nil, fmt.Errorf("%w: %s says format %d, generation %d", ErrOpen, rootName(g), f.Format, f.Generation)
+	}
+	return f, nil
+}
+
 func openNewest(cfg Config) (*Keyring, error) {
 	all, err := generations(cfg.Dir)
 	if err != nil {
@@ -363,16 +383,9 @@ func openNewest(cfg Config) (*Keyring, error) {
 		return nil, ErrNone
 	}
 	g := all[len(all)-1]
-	raw, err := ReadFile(cfg.Dir, rootName(g))
+	f, err := readRoot(cfg.Dir, g)
 	if err != nil {
 		return nil, err
-	}
-	var f rootFile
-	if err := wire.Decode(raw, &f); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrOpen, rootName(g), err)
-	}
-	if f.Format != format || f.Generation != g {
-		return nil, fmt.Errorf("%w: %s says format %d, generation %d", ErrOpen, rootName(g), f.Format, f.Generation)
 	}
 	plain, err := cfg.Device.Open(hsmLabel(g), f.Blob, rootAAD(cfg, f.Epoch, g))
 	switch {

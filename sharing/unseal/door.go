@@ -47,17 +47,21 @@ func suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 // NewDoor opens an attempt. Its id is drawn from rand; crypto/hpke draws its key
 // from the system.
 func NewDoor(rand io.Reader, s Seal) (*Door, error) {
-	d := &Door{seal: s}
-	if _, err := io.ReadFull(rand, d.attempt[:]); err != nil {
+	var a Attempt
+	if _, err := io.ReadFull(rand, a[:]); err != nil {
 		return nil, fmt.Errorf("draw an attempt: %w", err)
 	}
+	return NewDoorOf(s, a)
+}
+
+// NewDoorOf opens an attempt whose id says what it is for. No id is used twice.
+func NewDoorOf(s Seal, a Attempt) (*Door, error) {
 	kem, _, _ := suite()
 	key, err := kem.GenerateKey()
 	if err != nil {
 		return nil, fmt.Errorf("make the key of an attempt: %w", err)
 	}
-	d.key = key
-	return d, nil
+	return &Door{seal: s, attempt: a, key: key}, nil
 }
 
 // Attempt is the attempt's id.
