@@ -2840,8 +2840,45 @@ var promises = []promise{
 			{"node/ceremony", []string{"TestALargeStateRestsUnderTheToken"}},
 			{"backup", []string{"TestABackupHasWhatMayBeCopiedAndNothingElse", "TestABackupThatIsNotWholeIsRefused"}},
 			{"node", []string{"TestBackupsOfAllNodesOpenNothing", "TestATokenOpensTheBackupOfItsNode", "TestAShareMovesOnceFromABackup", "TestRestoresThatAreRefused", "TestARestoreThatIsCutShortIsEndedByTheNext", "TestABackupFromBeforeAnErasureIsDead", "TestABackupUnderCustodiansIsNotOpened", "TestWhatABackupIsRefusedFor"}},
+			{"node", []string{"TestCustodiansOpenTheSealsForARestore", "TestARestoreWithoutEnoughCustodiansMovesNothing", "TestPiecesThatAreRefused", "TestWhatARestoreAsksForIsVerified", "TestCustodiansAreNotAskedInVain"}},
+			{"authority", []string{"TestAnAttemptIsForOneRestore", "TestALockIsKeptWithWhoOpensIt"}},
 		},
 		faults: []fault{
+			{
+				name: "a piece that was handed over for another restore opens this one's seal",
+				file: "authority/restore.go", old: "hash := tag.Hash(tag.RestoreAttempt, wire.Encode(said))", new: "hash := tag.Hash(tag.RestoreAttempt, said.Nonce)",
+				room: "node", test: "TestPiecesThatAreRefused", says: "refused 8 of 9",
+			},
+			{
+				name: "custodians hand over to who has not the key of the node that takes the share",
+				file: "authority/restore.go", old: "if err := s.To.Verify(v.Node.Key, tag.RestoreOffer, s.Body); err != nil {", new: "if err := s.To.Verify(v.Node.Key, tag.RestoreOffer, s.Body); err != nil && v.Node == nil {",
+				room: "node", test: "TestWhatARestoreAsksForIsVerified", says: "it is believed: <nil>",
+			},
+			{
+				name: "custodians hand over to who has not the token of the lost node",
+				file: "authority/restore.go", old: "if err := s.From.Verify(from.Key, tag.RestoreOffer, s.Body); err != nil {", new: "if err := s.From.Verify(from.Key, tag.RestoreOffer, s.Body); err != nil && from == nil {",
+				room: "node", test: "TestWhatARestoreAsksForIsVerified", says: "it is believed: <nil>",
+			},
+			{
+				name: "custodians hand over to any node of the new cluster",
+				file: "authority/restore.go", old: "if index == 0 || a.Takers[index-1] != v.To {", new: "if index == 0 {",
+				room: "node", test: "TestWhatARestoreAsksForIsVerified", says: "it is believed: <nil>",
+			},
+			{
+				name: "custodians hand over to a node of a cluster that they do not know",
+				file: "authority/restore.go", old: "if document.Hash() != genesis {", new: "if document.Hash() != genesis && err != nil {",
+				room: "node", test: "TestWhatARestoreAsksForIsVerified", says: "for another cluster: <nil>",
+			},
+			{
+				name: "custodians are asked for a backup that is of no use",
+				file: "node/restoring.go", old: "case errors.Is(err, hsm.ErrNoKey):\n\t\treturn nil, nil", new: "case errors.Is(err, hsm.ErrNoKey):",
+				room: "node", test: "TestCustodiansAreNotAskedInVain", says: "a dead backup:",
+			},
+			{
+				name: "the lock of a seal is not kept beside it",
+				file: "node/keyring/keyring.go", old: "Locked: locked, Lock: cfg.Lock})", new: "Locked: locked})",
+				room: "node/keyring", test: "TestEachGenerationHasALockOfItsOwn", says: "lock \"\"",
+			},
 			{
 				name: "a seal is written beside one that custodians open meanwhile",
 				file: "node/secrets.go", old: "if s.hasOpened(root.Session) {", new: "if s.hasOpened(root.Session) && s.lock == nil {",

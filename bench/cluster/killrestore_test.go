@@ -18,6 +18,7 @@ import (
 	"warifu.dev/api"
 	"warifu.dev/authority"
 	"warifu.dev/backup"
+	"warifu.dev/client"
 	"warifu.dev/hsm/soft"
 	"warifu.dev/internal/wire"
 	"warifu.dev/node"
@@ -25,6 +26,9 @@ import (
 	"warifu.dev/sharing"
 	"warifu.dev/sharing/group"
 	"warifu.dev/sharing/tdh2"
+	"warifu.dev/sharing/unseal"
+
+	"filippo.io/age"
 )
 
 // moving is what is left of a lost cluster, and a node of another one, of the same
@@ -35,7 +39,19 @@ type moving struct {
 	key   api.KeyID
 	yi    []byte
 	store keyring.Config // of the node that takes the share
+
+	keepers []keeper   // who open the seals of both
+	genesis api.Digest // of the cluster that takes the share
+	runs    int
 }
+
+// keeper is a custodian who opens seals.
+type keeper struct {
+	name string
+	open *age.X25519Identity
+}
+
+func (k keeper) key() authority.Fingerprint { return authority.FingerprintOf([]byte(k.name)) }
 
 func (m *moving) must(err error) {
 	m.Helper()
@@ -94,10 +110,19 @@ func (m *moving) cluster(dir string, custodian *authority.Signer) (*authority.Ve
 	return verified, others
 }
 
-// ring is the new keyring of a node, with its root share.
+// ring is the new keyring of a node, with its root share, which custodians open.
 func (m *moving) ring(dir string, g *authority.VerifiedGenesis) (keyring.Config, *keyring.Keyring) {
 	m.Helper()
 	cfg := keyring.Config{Dir: filepath.Join(dir, "seal"), Cluster: g.Cluster, Node: "n1", Device: m.token(dir), Rand: rand.Reader}
+	var known authority.Genesis
+	var recipients []string
+	for _, k := range m.keepers {
+		known.Custodians = append(known.Custodians, authority.Custodian{Name: k.name, Sign: []byte(k.name)})
+		recipients = append(recipients, k.open.Recipient().String())
+	}
+	u, l, err := unseal.Split(rand.Reader, unseal.Seal{Cluster: g.Cluster, Node: "n1", Generation: 1}, recipients, 2)
+	m.must(err)
+	cfg.Unseal, cfg.Lock = u, authority.KeepLock(&known, wire.Encode(l))
 	ring, err := keyring.Create(cfg, keyring.Root{Session: api.Digest{1}, Epoch: 1, Index: 1, Share: group.SmallScalar(7)})
 	m.must(err)
 	return cfg, ring
@@ -107,8 +132,14 @@ func newMoving(t *testing.T) *moving {
 	t.Helper()
 	m := &moving{T: t, dir: t.TempDir()}
 	custodian := m.signer()
+	for _, name := range []string{"alice", "bob", "carol"} {
+		id, err := age.GenerateX25519Identity()
+		m.must(err)
+		m.keepers = append(m.keepers, keeper{name, id})
+	}
 	lost, holders := m.cluster(filepath.Join(m.dir, "old"), custodian)
 	g, _ := m.cluster(filepath.Join(m.dir, "new"), custodian)
+	m.genesis = g.Hash()
 
 	order := authority.NewChange(authority.Change{Cluster: lost.Cluster, Kind: authority.KindKey, NotAfter: 1 << 50, Body: wire.Encode(authority.Order{
 		Cluster: lost.Cluster, Purpose: authority.PurposeUnwrap, Name: "photos", T: 2, F: 1, Holders: []string{"n1", "n2", "n3"}, PhaseSeconds: 60,
@@ -152,15 +183,49 @@ func newMoving(t *testing.T) *moving {
 	return m
 }
 
+// handOver does what custodians do when there is an offer: two of them hand over. It ends
+// when it has, or when the restore has.
+func (m *moving) handOver(pieces string, over <-chan struct{}) error {
+	for {
+		b, err := os.ReadFile(filepath.Join(pieces, "offer"))
+		if err == nil {
+			o, err := client.ParseRestoreOffer(b, m.genesis)
+			if err != nil {
+				return err
+			}
+			for _, k := range m.keepers[1:] {
+				b, err := o.HandOver(k.key(), k.open)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(pieces, k.name+".piece"), b, 0o600)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		select {
+		case <-over:
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // restore runs the command, armed to die at a step or not.
 func (m *moving) restore(armed string) (string, error) {
 	m.Helper()
-	old := filepath.Join(m.dir, "old")
-	cmd := exec.Command(filepath.Join(faultyBin(m.T), "warifud"), "restore", filepath.Join(m.dir, "new"), filepath.Join(m.dir, "backup"), filepath.Join(m.dir, "adoption"), "--old", old)
+	m.runs++
+	old, pieces := filepath.Join(m.dir, "old"), filepath.Join(m.dir, fmt.Sprintf("pieces-%d", m.runs))
+	over, handed := make(chan struct{}), make(chan error)
+	go func() { handed <- m.handOver(pieces, over) }()
+	cmd := exec.Command(filepath.Join(faultyBin(m.T), "warifud"), "restore", filepath.Join(m.dir, "new"), filepath.Join(m.dir, "backup"), filepath.Join(m.dir, "adoption"), "--old", old, "--pieces", pieces)
 	file := filepath.Join(m.dir, "armed")
 	m.must(os.WriteFile(file, []byte(armed), 0o600))
 	cmd.Env = append(os.Environ(), "WARIFU_FAILPOINT="+file)
 	out, err := cmd.CombinedOutput()
+	close(over)
+	m.must(<-handed)
 	return string(out), err
 }
 

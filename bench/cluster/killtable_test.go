@@ -186,6 +186,7 @@ var moves = slices.Concat(
 
 // restores are the steps by which a share of a lost cluster moves to a node of another one.
 var restores = []row{
+	{step: "node/offer-restore", hit: 1, what: "two seals", stage: whenRestored},
 	{step: "keyring/write-shares", hit: 1, what: "of a lost cluster", stage: whenRestored},
 	{step: "keyring/bury", hit: 1, stage: whenRestored},
 }

@@ -52,6 +52,7 @@ func readRestoreOffer(name, hash string) (*client.RestoreOffer, error) {
 type restoreView struct {
 	Node    string          `json:"node"` // that asks, and takes the shares
 	Region  string          `json:"region"`
+	Address string          `json:"address"` // for clients, as its first claim has it
 	Cluster api.ClusterID   `json:"cluster"`
 	Lost    api.ClusterID   `json:"lost_cluster"`
 	From    string          `json:"from_node"`
@@ -79,7 +80,7 @@ type restoredSeal struct {
 
 func viewRestore(o *client.RestoreOffer) restoreView {
 	v := restoreView{
-		Node: o.To, Region: o.Node.Region, Cluster: o.Takes.Cluster, Lost: o.Gone.Cluster, From: o.From, Token: o.Token, Leave: o.Leave,
+		Node: o.To, Region: o.Node.Region, Address: o.Node.Claim.Client, Cluster: o.Takes.Cluster, Lost: o.Gone.Cluster, From: o.From, Token: o.Token, Leave: o.Leave,
 	}
 	for _, s := range o.Shares {
 		v.Shares = append(v.Shares, restoredShare{s.Record.Key, s.Record.Order().Name, s.Record.Version, s.Record.Epoch, s.Index})
@@ -96,7 +97,7 @@ func viewRestore(o *client.RestoreOffer) restoreView {
 
 func (v *restoreView) words(a *app, w io.Writer) {
 	fmt.Fprintln(w, a.loud("A node asks custodians to open seals, to move a lost cluster's shares into its keyring:"))
-	facts(w, "  asks", oneLine(fmt.Sprintf("%s in %s, of the cluster %s", v.Node, v.Region, v.Cluster)),
+	facts(w, "  asks", oneLine(fmt.Sprintf("%s in %s, at %s, of the cluster %s", v.Node, v.Region, v.Address, v.Cluster)),
 		"  for shares of", oneLine(fmt.Sprintf("%s, of the lost cluster %s", v.From, v.Lost)),
 		"  out of", oneLine(fmt.Sprintf("a backup, with the token %s, which is in its machine", v.Token)))
 	for _, s := range v.Shares {
