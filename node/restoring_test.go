@@ -118,7 +118,6 @@ type lockedHeir struct {
 	*heir
 	*desk
 	old, now []*opener // of the lost cluster, and of the new one: alice is both
-	unlocked keyring.Config
 }
 
 func newLockedHeir(t *testing.T) *lockedHeir {
