@@ -135,7 +135,7 @@ func firstOf[A any](ctx context.Context, c *Client, doing string, get func(conte
 		err    error
 	}
 	links := c.links()
-	queue := c.nearest(ctx, links, 1)
+	queue := c.nearest(func() context.Context { return ctx }, links, 1)
 	outcomes := make(chan outcome, len(queue))
 	var asked sync.WaitGroup
 	defer asked.Wait()

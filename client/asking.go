@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,34 +14,25 @@ import (
 	"warifu.dev/sharing/tprf"
 )
 
-// question asks one holder of a symmetric key for some of its sets.
-type question struct {
-	holder  *link
-	sets    []tprf.Set
-	items   []*pending
-	address string // where the holder was asked
-	late    bool   // others were asked in its place, and its answer is welcome still
-	over    bool   // it has answered, or will not
-}
-
-// work is what an [asking] is for. due says what is to be asked now, none of it twice;
-// took reads an answer, and settles the items that it can.
+// work is what an [asking] is for. due says what is to be asked now, none of it twice, and
+// form says how; took reads an answer, and settles the items that it can.
 type work interface {
 	due() []*question
-	took(ctx context.Context, q *question, answer *api.UnwrapAnswer)
-	send(ctx context.Context, q *question) (*api.UnwrapAnswer, error)
+	form(q *question)
+	took(q *question, answer *api.UnwrapAnswer)
 }
 
 // asking asks holders of a symmetric key until the items of one request are settled. One
-// goroutine owns it; those that ask nodes only send answers. Whoever refuses one item, is
-// down, slow or false is asked for nothing more.
+// goroutine owns it. Whoever refuses one item, is down, slow or false is asked for nothing
+// more.
 type asking struct {
 	*gathering
 	unfit map[string]bool // by node
 }
 
-func (c *Client) asking(key *Key, items []*pending, id api.RequestID, reason string, asked *atomic.Int64) *asking {
-	return &asking{gathering: c.gathering(key, items, id, reason, asked), unfit: map[string]bool{}}
+func (c *Client) asking(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) *asking {
+	x := newExchange(outer, time.Now().Add(c.conf.Timeout), new(atomic.Int64))
+	return &asking{gathering: c.gathering(x, key, items, id, reason), unfit: map[string]bool{}}
 }
 
 // place is the index of a holder, from the order.
@@ -82,48 +72,18 @@ func (a *asking) shared(n, copies int) (first []*question) {
 }
 
 // run asks until the items are settled, or nobody is left to ask.
-func (a *asking) run(outer context.Context, w work, enough int) {
-	ctx, cancel := context.WithCancel(outer)
-	for _, h := range a.key.record.Order().Holders {
-		if l, err := a.client.link(h); err == nil {
-			a.holders = append(a.holders, l)
-		} else {
-			a.strange = append(a.strange, h)
-		}
-	}
-	a.queue = a.client.nearest(ctx, a.holders, enough)
-	type heard struct {
-		*question
-		answer *api.UnwrapAnswer
-		err    error
-	}
-	answers := make(chan heard)
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	hedge := time.NewTimer(time.Hour)
-	defer hedge.Stop()
-	under := map[*question]bool{}
-	ask := func(q *question) {
-		q.items, q.address = a.open(), q.holder.address()
-		under[q] = true
-		a.slow = max(a.slow, q.holder.standing().rtt)
-		all.Go(func() {
-			answer, err := w.send(ctx, q)
-			select {
-			case answers <- heard{q, answer, err}:
-			case <-ctx.Done():
-			}
-		})
-		hedge.Reset(a.patience())
-	}
-	for len(a.open()) > 0 {
+func (a *asking) run(w work, enough int) {
+	defer a.leave()
+	a.begin(enough)
+	for open := a.open(); len(open) > 0; open = a.open() {
 		for _, q := range w.due() {
-			ask(q)
+			q.items = open
+			w.form(q)
+			a.ask(q)
 		}
-		if len(under) == 0 {
+		if len(a.under) == 0 {
 			before := len(a.queue)
-			if a.meet(ctx) || a.follow(ctx) {
+			if a.meet() || a.follow() {
 				for _, l := range a.queue[before:] {
 					delete(a.unfit, l.node.ID)
 				}
@@ -131,57 +91,75 @@ func (a *asking) run(outer context.Context, w work, enough int) {
 			}
 			return
 		}
-		select {
-		case h := <-answers:
-			delete(under, h.question)
+		came, why := a.await(a.awaited())
+		for _, h := range came {
 			h.over = true
-			a.hear(ctx, w, h.question, h.answer, h.err)
-		case <-hedge.C:
-			for q := range under {
-				q.holder.markLate()
-			}
-			if a.spares(under) && a.client.hedges.spend() {
-				for q := range under {
-					q.late, a.unfit[q.holder.node.ID] = true, true
-				}
-			}
-			hedge.Reset(a.patience())
-		case <-ctx.Done():
-			for q := range under {
-				a.refuse(a.open(), reasonOf(q.holder.node.ID, ctx.Err()))
+			a.hear(w, h)
+		}
+		switch why {
+		case tooSlow:
+			a.hedge()
+		case timeOver:
+			for _, q := range a.under {
+				a.refuse(a.open(), reasonOf(q.holder.node.ID, a.timeIsOver()))
 			}
 			return
 		}
 	}
 }
 
+// awaited is how many answers are worth to be woken for: all, since each has something of
+// its own; any one, when others were asked in the place of who is slow.
+func (a *asking) awaited() int {
+	if slices.ContainsFunc(a.under, func(q *question) bool { return q.late }) {
+		return 1
+	}
+	return len(a.under)
+}
+
+// hedge has others asked in the place of those who are slow.
+func (a *asking) hedge() {
+	if len(a.under) == 0 { // all have answered by now
+		return
+	}
+	for _, q := range a.under {
+		q.holder.markLate()
+	}
+	if a.spares() && a.client.hedges.spend() {
+		for _, q := range a.under {
+			q.late, a.unfit[q.holder.node.ID] = true, true
+		}
+	}
+	a.bear()
+}
+
 // spares says whether somebody could be asked in the place of those who are slow.
-func (a *asking) spares(under map[*question]bool) bool {
+func (a *asking) spares() bool {
 	slow := map[*link]bool{}
-	for q := range under {
+	for _, q := range a.under {
 		slow[q.holder] = !q.late
 	}
 	return slices.ContainsFunc(a.queue, func(l *link) bool { return !a.unfit[l.node.ID] && !slow[l] })
 }
 
 // hear takes one holder's answer, or that there is none.
-func (a *asking) hear(ctx context.Context, w work, q *question, answer *api.UnwrapAnswer, err error) {
-	node := q.holder.node.ID
-	if err == nil && len(answer.Items) != len(q.items) {
-		err = fmt.Errorf("%w: %d answers for %d items", ErrAnswer, len(answer.Items), len(q.items))
+func (a *asking) hear(w work, h heard) {
+	node, err := h.holder.node.ID, h.err
+	if err == nil && len(h.answer.Items) != len(h.items) {
+		err = h.wrongCount()
 	}
 	if err != nil {
 		a.unfit[node] = true
 		r := reasonOf(node, err)
-		a.refuse(q.items, r)
+		a.refuse(h.items, r)
 		if r.Code == api.CodeUnreachable {
-			a.missed = append(a.missed, missed{q.holder, q.address})
+			a.missed = append(a.missed, missed{h.holder, h.address})
 		}
 		return
 	}
 	a.client.hedges.answered()
-	a.client.hearHistory(ctx, node, answer.Header)
-	w.took(ctx, q, answer)
+	a.client.hearHistory(a.outer, node, h.answer.Header)
+	w.took(h.question, h.answer)
 }
 
 // read is what a holder gave for an item, of this length, or nil: it refused, or answered
@@ -230,23 +208,25 @@ func wired(sets []tprf.Set) []uint16 {
 	return out
 }
 
-// unwrap asks for what opens some items: the XOR of the values of these sets, or each.
-func (a *asking) unwrap(ctx context.Context, l *link, sets []tprf.Set, items []*pending, each bool) (*api.UnwrapAnswer, error) {
-	a.asked.Add(1)
-	request := api.UnwrapRequest{RequestID: a.id, Reason: a.reason, Region: a.client.conf.Region, Sets: wired(sets)}
-	for _, p := range items {
+// body asks for what opens some items: the XOR of the values of these sets, or each.
+func (a *asking) body(sets []tprf.Set, items []*pending, each bool) []byte {
+	request := api.UnwrapRequest{
+		RequestID: a.id, Reason: a.reason, Region: a.client.conf.Region, Sets: wired(sets),
+		Items: make([]api.UnwrapItem, len(items)),
+	}
+	for i, p := range items {
 		it := p.wire
 		it.Prove, it.Epoch = each, a.key.Epoch()
-		request.Items = append(request.Items, it)
+		request.Items[i] = it
 	}
-	return answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, wire.Encode(request), func() { a.asked.Add(1) }))
+	return wire.Encode(&request)
 }
 
 // lacking says in the results of the items that are left why they are not settled.
-func (a *asking) lacking(outer context.Context, doing string, need int) {
+func (a *asking) lacking(doing string, need int) {
 	for _, p := range a.open() {
-		if errors.Is(outer.Err(), context.Canceled) {
-			p.result.Err = fmt.Errorf("%s: %w", doing, outer.Err())
+		if errors.Is(a.outer.Err(), context.Canceled) {
+			p.result.Err = fmt.Errorf("%s: %w", doing, a.outer.Err())
 			continue
 		}
 		p.result.Err = a.tooFew(p, need)

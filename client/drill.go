@@ -20,7 +20,7 @@ func (c *Client) Drill(ctx context.Context, s *authority.Signer, opens age.Ident
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	failure := &NodesError{Doing: "drill", Nodes: len(c.links())}
-	for _, l := range c.nearest(ctx, c.links(), 1) {
+	for _, l := range c.nearest(func() context.Context { return ctx }, c.links(), 1) {
 		a, err := c.drillWith(ctx, l, s, opens)
 		if err == nil {
 			return l.node.ID, *a, nil

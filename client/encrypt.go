@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"warifu.dev/api"
 	"warifu.dev/internal/secret"
@@ -101,13 +100,10 @@ type encryption struct {
 // encryptSome encrypts the items, or says in each result why not. It returns within the
 // client's timeout.
 func (c *Client) encryptSome(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
-	ctx, cancel := c.bounded(outer)
-	defer cancel()
-	var asked atomic.Int64
-	e := &encryption{asking: c.asking(key, items, id, reason, &asked)}
+	e := &encryption{asking: c.asking(outer, key, items, id, reason)}
 	enough := key.Threshold() + key.Copies() - 1
-	e.run(ctx, e, enough)
-	e.lacking(outer, "encrypt", enough)
+	e.run(e, enough)
+	e.lacking("encrypt", enough)
 	for _, p := range e.open() {
 		if err := e.disagreement(p); err != nil && !errors.Is(outer.Err(), context.Canceled) {
 			p.result.Err = fmt.Errorf("%w\n%w", err, p.result.Err)
@@ -174,19 +170,18 @@ func (e *encryption) wasAsked(l *link, s tprf.Set) bool {
 	return slices.ContainsFunc(e.questions, func(q *question) bool { return q.holder == l && slices.Contains(q.sets, s) })
 }
 
-func (e *encryption) send(ctx context.Context, q *question) (*api.UnwrapAnswer, error) {
-	e.asked.Add(1)
+func (e *encryption) form(q *question) {
 	request := api.EncryptRequest{RequestID: e.id, Reason: e.reason, Region: e.client.conf.Region, Sets: wired(q.sets)}
 	for _, p := range q.items {
 		request.Items = append(request.Items, api.EncryptItem{
 			Key: e.key.ID(), Version: e.key.Version(), Context: p.wire.Context, Commitment: p.sealing.Commitment(), Use: p.wire.Use,
 		})
 	}
-	return answered[api.UnwrapAnswer](q.holder.repeat(ctx, api.MethodEncrypt, wire.Encode(request), func() { e.asked.Add(1) }))
+	q.method, q.body = api.MethodEncrypt, wire.Encode(&request)
 }
 
 // took reads the values that a holder gave, and encrypts with those that enough agree on.
-func (e *encryption) took(_ context.Context, q *question, answer *api.UnwrapAnswer) {
+func (e *encryption) took(q *question, answer *api.UnwrapAnswer) {
 	for i, it := range q.items {
 		if it.done {
 			continue

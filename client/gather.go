@@ -58,8 +58,9 @@ type pending struct {
 }
 
 // gathering collects the partials of one request's items, all of one key in one epoch.
-// One goroutine owns it; those that ask nodes only send answers.
+// One goroutine owns it.
 type gathering struct {
+	*exchange
 	client    *Client
 	key       *Key
 	id        api.RequestID
@@ -68,14 +69,11 @@ type gathering struct {
 	holders   []*link         // those that the record names and that are known
 	strange   []string        // those that are not
 	queue     []*link         // holders not asked yet, the nearest first
-	asking    map[string]bool // holders asked, and not answered yet
-	falsified map[string]bool // holders that gave a false partial
+	falsified map[string]bool // holders that gave a false partial; nil while nobody did
 	missed    []missed        // holders that were not there
 	followed  bool            // those that were not there have been looked for elsewhere
-	slow      time.Duration   // the slowest distance of those asked
 	ahead     uint64          // an epoch that a holder names, above the one of the record at hand
 	looked    bool            // a newer record has been asked for
-	asked     *atomic.Int64   // questions to holders, of all epochs
 }
 
 // maxEpochs bounds how many epochs one request goes through: a refresh takes longer
@@ -88,29 +86,19 @@ type missed struct {
 	address string
 }
 
-// holderAnswer is what one holder said, or that it did not.
-type holderAnswer struct {
-	link    *link
-	address string // where it was asked
-	items   []*pending
-	answer  *api.UnwrapAnswer
-	err     error
-}
-
 // gather opens the items, or says in each result why not. It returns within the
 // client's timeout. When the key turns out to have another epoch, it begins again with
 // the newer record.
 func (c *Client) gather(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
-	ctx, cancel := c.bounded(outer)
-	defer cancel()
+	deadline := time.Now().Add(c.conf.Timeout)
 	var asked atomic.Int64
-	g := c.gathering(key, items, id, reason, &asked)
+	g := c.gathering(newExchange(outer, deadline, &asked), key, items, id, reason)
 	for range maxEpochs {
-		newer := g.run(ctx)
+		newer := g.run()
 		if newer == nil {
 			break
 		}
-		g = c.gathering(newer, items, id, reason, &asked)
+		g = c.gathering(newExchange(outer, deadline, &asked), newer, items, id, reason)
 		for _, p := range g.open() {
 			p.partials, p.reasons = map[string]partial{}, nil
 		}
@@ -133,95 +121,89 @@ func (c *Client) gather(outer context.Context, key *Key, items []*pending, id ap
 	}
 }
 
-func (c *Client) gathering(key *Key, items []*pending, id api.RequestID, reason string, asked *atomic.Int64) *gathering {
-	return &gathering{
-		client: c, key: key, id: id, reason: reason, items: items, asked: asked,
-		asking: map[string]bool{}, falsified: map[string]bool{},
-	}
+func (c *Client) gathering(x *exchange, key *Key, items []*pending, id api.RequestID, reason string) *gathering {
+	return &gathering{exchange: x, client: c, key: key, id: id, reason: reason, items: items}
 }
 
-// run asks the holders that the record names until the items are open or nobody is
-// left to ask. If the key has a newer record it returns that, and leaves the rest.
-func (g *gathering) run(outer context.Context) (newer *Key) {
-	ctx, cancel := context.WithCancel(outer)
-	c, key := g.client, g.key
-	for _, h := range key.record.Order().Holders {
-		if l, err := c.link(h); err == nil {
+// begin finds the holders that the record names, and how near they are.
+func (g *gathering) begin(enough int) {
+	holders := g.key.record.Order().Holders
+	g.holders = make([]*link, 0, len(holders))
+	for _, h := range holders {
+		if l, err := g.client.link(h); err == nil {
 			g.holders = append(g.holders, l)
 		} else {
 			g.strange = append(g.strange, h)
 		}
 	}
-	g.queue = c.nearest(ctx, g.holders, key.Threshold())
-	answers := make(chan holderAnswer, 2*len(key.Holders())) // each may be asked again elsewhere
-	var asked sync.WaitGroup
-	defer asked.Wait()
-	defer cancel()
+	g.queue = g.client.nearest(g.context, g.holders, enough)
+}
 
-	hedge := time.NewTimer(time.Hour)
-	defer hedge.Stop()
-	ask := func() {
-		l, open := g.queue[0], g.open()
-		g.queue = g.queue[1:]
-		g.asking[l.node.ID] = true
-		g.slow = max(g.slow, l.standing().rtt)
-		asked.Go(func() {
-			address := l.address()
-			answer, err := g.ask(ctx, l, open, false)
-			answers <- holderAnswer{l, address, open, answer, err}
-		})
-		hedge.Reset(g.patience())
-	}
+// run asks the holders that the record names until the items are open or nobody is
+// left to ask. If the key has a newer record it returns that, and leaves the rest.
+func (g *gathering) run() (newer *Key) {
+	defer g.leave()
+	g.begin(g.key.Threshold())
 	for {
-		for len(g.queue) > 0 && g.missing() > len(g.asking) {
-			ask()
-		}
-		if len(g.open()) == 0 {
+		open := g.open()
+		if len(open) == 0 {
 			break
 		}
-		if g.ahead > key.Epoch() || len(g.asking) == 0 && g.outdated() {
-			if newer := g.look(ctx); newer != nil {
+		missing := g.missing(open)
+		for len(g.queue) > 0 && missing > len(g.under) {
+			g.askNext(open)
+		}
+		if g.ahead > g.key.Epoch() || len(g.under) == 0 && g.outdated() {
+			if newer := g.look(); newer != nil {
 				return newer
 			}
 		}
-		if len(g.asking) == 0 {
-			if g.meet(ctx) || g.follow(ctx) {
+		if len(g.under) == 0 {
+			if g.meet() || g.follow() {
 				continue
 			}
 			break
 		}
-		select {
-		case a := <-answers:
-			delete(g.asking, a.link.node.ID)
-			g.take(ctx, a)
-		case <-hedge.C:
-			for _, l := range g.holders {
-				if g.asking[l.node.ID] {
-					l.markLate()
-				}
+		came, why := g.await(min(missing, len(g.under)))
+		for _, h := range came {
+			g.take(h)
+		}
+		switch why {
+		case tooSlow:
+			g.hedge()
+		case timeOver:
+			for _, q := range g.under {
+				g.refuse(g.open(), reasonOf(q.holder.node.ID, g.timeIsOver()))
+				q.begun.Withdraw()
 			}
-			switch {
-			case len(g.queue) == 0:
-			case c.hedges.spend():
-				ask()
-			default:
-				hedge.Reset(g.patience())
-			}
-		case <-ctx.Done():
-			for _, l := range g.holders {
-				if g.asking[l.node.ID] {
-					g.refuse(g.open(), reasonOf(l.node.ID, ctx.Err()))
-				}
-			}
-			clear(g.asking)
-			g.queue = nil
+			g.under, g.queue = nil, nil
 		}
 	}
 	return nil
 }
 
-// patience is how long those who were asked may take until another is asked too.
-func (g *gathering) patience() time.Duration { return min(max(3*g.slow, minHedge), maxHedge) }
+// askNext asks the nearest holder that was not asked yet.
+func (g *gathering) askNext(open []*pending) {
+	l := g.queue[0]
+	g.queue = g.queue[1:]
+	g.ask(&question{holder: l, items: open, method: api.MethodUnwrap, body: g.body(l, open, false)})
+}
+
+// hedge asks one holder more than there have to be, since others are slow.
+func (g *gathering) hedge() {
+	for _, q := range g.under {
+		q.holder.markLate()
+	}
+	switch open := g.open(); {
+	case len(g.under) == 0: // all have answered by now
+	case len(g.queue) == 0 || len(open) == 0:
+		g.rest()
+	case g.client.hedges.spend():
+		g.askNext(open)
+	default:
+		g.bear()
+	}
+}
 
 // outdated says whether a newer record could help: a holder that the one at hand names
 // is not there, or holds no share any more.
@@ -237,8 +219,9 @@ func (g *gathering) outdated() bool {
 }
 
 // look asks once for a newer record of the key.
-func (g *gathering) look(ctx context.Context) *Key {
+func (g *gathering) look() *Key {
 	g.ahead = 0
+	ctx := g.context()
 	if g.looked || ctx.Err() != nil {
 		return nil
 	}
@@ -267,37 +250,36 @@ func (g *gathering) open() []*pending {
 }
 
 // missing is how many more partials the item needs that has fewest.
-func (g *gathering) missing() int {
+func (g *gathering) missing(open []*pending) int {
 	n := 0
-	for _, p := range g.open() {
+	for _, p := range open {
 		n = max(n, g.key.Threshold()-len(p.partials))
 	}
 	return n
 }
 
-// ask asks one holder for its partials of some items.
-func (g *gathering) ask(ctx context.Context, l *link, items []*pending, prove bool) (*api.UnwrapAnswer, error) {
-	g.asked.Add(1)
-	request := api.UnwrapRequest{RequestID: g.id, Reason: g.reason, Region: l.client.conf.Region}
-	for _, p := range items {
+// body asks one holder for its partials of some items.
+func (g *gathering) body(l *link, items []*pending, prove bool) []byte {
+	request := api.UnwrapRequest{
+		RequestID: g.id, Reason: g.reason, Region: g.client.conf.Region,
+		Items: make([]api.UnwrapItem, len(items)),
+	}
+	for i, p := range items {
 		it := p.wire
 		it.Prove, it.Epoch, it.Endorsement = prove, g.key.Epoch(), p.endorsed.of(l.node.ID, g.key.Epoch())
-		request.Items = append(request.Items, it)
+		request.Items[i] = it
 	}
-	answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, wire.Encode(request), func() { g.asked.Add(1) }))
-	if err != nil {
-		return nil, err
-	}
-	if len(answer.Items) != len(items) {
-		return nil, fmt.Errorf("%w: %d answers for %d items", ErrAnswer, len(answer.Items), len(items))
-	}
-	return answer, nil
+	return wire.Encode(&request)
 }
 
 // meet looks, before there are too few, for the holders that are not on the roster which
 // this client knows: they have come since. It says whether there are any now.
-func (g *gathering) meet(ctx context.Context) bool {
-	if len(g.strange) == 0 || ctx.Err() != nil {
+func (g *gathering) meet() bool {
+	if len(g.strange) == 0 {
+		return false
+	}
+	ctx := g.context()
+	if ctx.Err() != nil {
 		return false
 	}
 	g.client.meet(ctx, g.key.record.RosterVersion)
@@ -315,8 +297,12 @@ func (g *gathering) meet(ctx context.Context) bool {
 
 // follow looks once, before there are too few, whether holders that were not there
 // have moved: they are asked again then. It says whether there are any.
-func (g *gathering) follow(ctx context.Context) bool {
-	if g.followed || len(g.missed) == 0 || ctx.Err() != nil {
+func (g *gathering) follow() bool {
+	if g.followed || len(g.missed) == 0 {
+		return false
+	}
+	ctx := g.context()
+	if ctx.Err() != nil {
 		return false
 	}
 	g.followed = true
@@ -340,18 +326,21 @@ func (g *gathering) refuse(items []*pending, r NodeReason) {
 }
 
 // take takes one holder's answer, and opens what can be opened with it.
-func (g *gathering) take(ctx context.Context, a holderAnswer) {
-	node := a.link.node.ID
+func (g *gathering) take(a heard) {
+	node := a.holder.node.ID
+	if a.err == nil && len(a.answer.Items) != len(a.items) {
+		a.err = a.wrongCount()
+	}
 	if a.err != nil {
 		r := reasonOf(node, a.err)
 		g.refuse(a.items, r)
 		if r.Code == api.CodeUnreachable {
-			g.missed = append(g.missed, missed{a.link, a.address})
+			g.missed = append(g.missed, missed{a.holder, a.address})
 		}
 		return
 	}
 	g.client.hedges.answered()
-	g.client.hearHistory(ctx, node, a.answer.Header)
+	g.client.hearHistory(g.outer, node, a.answer.Header)
 	for i, p := range a.items {
 		if p.done {
 			continue
@@ -374,12 +363,12 @@ func (g *gathering) take(ctx context.Context, a holderAnswer) {
 		}
 		got, err := g.read(node, it)
 		if err != nil {
-			g.blame(a.link, p, err)
+			g.blame(a.holder, p, err)
 			continue
 		}
 		p.partials[node] = got
 		if len(p.partials) == g.key.Threshold() {
-			g.try(ctx, p)
+			g.try(p)
 		}
 	}
 }
@@ -408,6 +397,9 @@ func (g *gathering) read(node string, it api.ItemAnswer) (partial, error) {
 // of the list of those to ask.
 func (g *gathering) blame(l *link, p *pending, err error) {
 	node := l.node.ID
+	if g.falsified == nil {
+		g.falsified = map[string]bool{}
+	}
 	g.falsified[node] = true
 	l.markFalse()
 	g.client.conf.Log.Warn("a node gave a false partial", "node", node, "key", g.key.ID().String(), "request", g.id.String(), "error", err)
@@ -424,8 +416,8 @@ func (g *gathering) blame(l *link, p *pending, err error) {
 }
 
 // try opens an item with t partials, and finds out who is to blame if that fails.
-func (g *gathering) try(ctx context.Context, p *pending) {
-	points := map[sharing.Index]*group.Point{}
+func (g *gathering) try(p *pending) {
+	points := make(map[sharing.Index]*group.Point, len(p.partials))
 	for _, got := range p.partials {
 		points[got.index] = got.point
 	}
@@ -435,7 +427,7 @@ func (g *gathering) try(ctx context.Context, p *pending) {
 		p.done, p.result.DEK = true, dek
 		g.client.endorsed.keep(p, g.key.Epoch())
 	case errors.Is(err, tdh2.ErrNotOpened):
-		g.settle(ctx, p)
+		g.settle(p)
 	default:
 		p.done, p.result.Err = true, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
@@ -456,10 +448,11 @@ func (g *gathering) verify(p *pending) {
 // settle asks for the proof of each of the t partials that did not open the
 // envelope. A holder that proves another partial, proves nothing, or does not
 // answer in time, is set aside. If all t are proven the envelope is corrupt.
-func (g *gathering) settle(ctx context.Context, p *pending) {
+func (g *gathering) settle(p *pending) {
 	if g.verify(p); p.done {
 		return
 	}
+	ctx := g.context()
 	proof, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
 	type proven struct {
@@ -510,7 +503,11 @@ func (g *gathering) settle(ctx context.Context, p *pending) {
 
 // prove asks one holder for the proof of the partial it gave first.
 func (g *gathering) prove(ctx context.Context, l *link, p *pending, first partial) (tdh2.VerifiedPartial, error) {
-	answer, err := g.ask(ctx, l, []*pending{p}, true)
+	g.asked.Add(1)
+	answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, g.body(l, []*pending{p}, true), func() { g.asked.Add(1) }))
+	if err == nil && len(answer.Items) != 1 {
+		err = fmt.Errorf("%w: %d answers for one item", ErrAnswer, len(answer.Items))
+	}
 	if err != nil {
 		return tdh2.VerifiedPartial{}, fmt.Errorf("%w: it gave no proof: %w", errFalse, refusalOf(err))
 	}

@@ -177,22 +177,46 @@ func (l *link) repeat(ctx context.Context, method uint16, body []byte, again fun
 		}
 		began := time.Now()
 		answer, err := conn.Call(ctx, method, body)
-		var refused *transport.Refusal
+		err = l.heard(began, len(body), err)
 		switch {
-		case err == nil:
-			l.measured(time.Since(began), len(body))
-			return answer, nil
-		case errors.As(err, &refused):
-			l.measured(time.Since(began), len(body))
-			return nil, refusalOf(err)
 		case errors.Is(err, transport.ErrClosed) && !fresh:
 			again()
 			continue
 		case errors.Is(err, transport.ErrClosed):
 			l.fail(err)
 		}
-		return nil, err
+		return answer, err
 	}
+}
+
+// begin asks the node and waits for nothing, if it is connected and there is room on the
+// connection: see [transport.Conn.Begin]. then is told what call would return, but that the
+// connection turns out to have died, which is [transport.ErrClosed].
+func (l *link) begin(method uint16, body []byte, left time.Duration, then func([]byte, error)) (transport.Begun, bool) {
+	l.mu.Lock()
+	o := l.open
+	l.mu.Unlock()
+	if o == nil {
+		return transport.Begun{}, false
+	}
+	began := time.Now()
+	return o.conn.Begin(method, body, left, func(answer []byte, err error) {
+		then(answer, l.heard(began, len(body), err))
+	})
+}
+
+// heard learns from how long an answer took, if there is one, and returns its error.
+func (l *link) heard(began time.Time, size int, err error) error {
+	if err == nil {
+		l.measured(time.Since(began), size)
+		return nil
+	}
+	var refused *transport.Refusal
+	if errors.As(err, &refused) {
+		l.measured(time.Since(began), size)
+		return refusalOf(err)
+	}
+	return err
 }
 
 // fail notes that the node could not be talked to.
@@ -230,14 +254,16 @@ type standing struct {
 	region   bool // the client's own
 }
 
-func (l *link) standing() standing {
+func (l *link) standing() standing { return l.standingAt(time.Now()) }
+
+func (l *link) standingAt(now time.Time) standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ended := l.open != nil && l.open.conn.Err() != nil
 	return standing{
 		rtt:      l.rtt,
-		shunned:  ended || l.failure != nil && time.Since(l.failed) < shunFor,
-		late:     time.Since(l.late) < lateFor,
+		shunned:  ended || l.failure != nil && now.Sub(l.failed) < shunFor,
+		late:     now.Sub(l.late) < lateFor,
 		distrust: l.distrust,
 		region:   l.client.conf.Region != "" && l.node.Region == l.client.conf.Region,
 	}

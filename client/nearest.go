@@ -10,22 +10,19 @@ import (
 // nearest returns the links in the order in which to ask them, once the distance
 // of at least enough of them is known. Nodes never measured are connected to, in
 // parallel; those that have not answered by then come later, those that failed
-// lately after them, and those that gave false partials last.
-func (c *Client) nearest(ctx context.Context, links []*link, enough int) []*link {
-	known, probes := 0, []*link{}
-	for _, l := range links {
-		switch s := l.standing(); {
-		case s.distrust:
-		case s.rtt > 0 && !s.shunned:
-			known++
-		default:
-			probes = append(probes, l)
-		}
+// lately after them, and those that gave false partials last. The context is asked for
+// if there is somebody to connect to.
+func (c *Client) nearest(within func() context.Context, links []*link, enough int) []*link {
+	order, known, probes := byDistance(links)
+	if known >= enough {
+		return order
 	}
-	if known < enough && c.probe(ctx, probes, enough-known) < enough-known && c.askAddresses(ctx) {
+	ctx := within()
+	if c.probe(ctx, probes, enough-known) < enough-known && c.askAddresses(ctx) {
 		c.probe(ctx, probes, enough-known)
 	}
-	return byDistance(links)
+	order, _, _ = byDistance(links)
+	return order
 }
 
 // probe connects to all of the links, and returns when enough of them answer or
@@ -60,15 +57,25 @@ func (c *Client) probe(ctx context.Context, links []*link, enough int) int {
 	return answering
 }
 
-// byDistance sorts by what is known now; the roster's order decides ties.
-func byDistance(links []*link) []*link {
+// byDistance sorts by what is known now; the roster's order decides ties. It says of how
+// many the distance is known, and of whom it is not.
+func byDistance(links []*link) (order []*link, known int, unknown []*link) {
 	type placed struct {
 		l *link
 		s standing
 	}
 	places := make([]placed, len(links))
+	now := time.Now()
 	for i, l := range links {
-		places[i] = placed{l, l.standing()}
+		s := l.standingAt(now)
+		places[i] = placed{l, s}
+		switch {
+		case s.distrust:
+		case s.rtt > 0 && !s.shunned:
+			known++
+		default:
+			unknown = append(unknown, l)
+		}
 	}
 	last := func(b bool) int {
 		if b {
@@ -86,9 +93,9 @@ func byDistance(links []*link) []*link {
 			last(!a.s.region)-last(!b.s.region),
 		)
 	})
-	out := make([]*link, len(places))
+	order = make([]*link, len(places))
 	for i, p := range places {
-		out[i] = p.l
+		order[i] = p.l
 	}
-	return out
+	return order, known, unknown
 }

@@ -31,7 +31,11 @@ func TestTheOrderInWhichNodesAreAsked(t *testing.T) {
 		}),
 	}
 	var got []string
-	for _, l := range byDistance(links) {
+	order, known, unknown := byDistance(links)
+	if known != 4 || len(unknown) != 3 {
+		t.Errorf("the distance of %d is known, of %d it is not", known, len(unknown))
+	}
+	for _, l := range order {
 		got = append(got, l.node.ID)
 	}
 	want := []string{

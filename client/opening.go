@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"warifu.dev/api"
 	"warifu.dev/sharing"
@@ -52,15 +51,12 @@ type opening struct {
 // openSymmetric opens the items, or says in each result why not. It returns within the
 // client's timeout.
 func (c *Client) openSymmetric(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
-	ctx, cancel := c.bounded(outer)
-	defer cancel()
-	var asked atomic.Int64
-	o := &opening{asking: c.asking(key, items, id, reason, &asked), of: map[*question]*part{}}
-	o.run(ctx, o, key.Threshold())
+	o := &opening{asking: c.asking(outer, key, items, id, reason), of: map[*question]*part{}}
+	o.run(o, key.Threshold())
 	for _, p := range items {
-		p.result.Retries = max(0, int(asked.Load())-key.Threshold())
+		p.result.Retries = max(0, int(o.asked.Load())-key.Threshold())
 	}
-	o.lacking(outer, "unwrap", key.Threshold())
+	o.lacking("unwrap", key.Threshold())
 }
 
 func (o *opening) due() (due []*question) {
@@ -114,12 +110,12 @@ func (o *opening) replaced(p *part) (due []*question) {
 	return due
 }
 
-func (o *opening) send(ctx context.Context, q *question) (*api.UnwrapAnswer, error) {
-	return o.unwrap(ctx, q.holder, q.sets, q.items, false)
+func (o *opening) form(q *question) {
+	q.method, q.body = api.MethodUnwrap, o.body(q.sets, q.items, false)
 }
 
 // took reads the sums that a holder gave, and opens what can be opened with them.
-func (o *opening) took(ctx context.Context, q *question, answer *api.UnwrapAnswer) {
+func (o *opening) took(q *question, answer *api.UnwrapAnswer) {
 	for i, it := range q.items {
 		if it.done {
 			continue
@@ -131,19 +127,19 @@ func (o *opening) took(ctx context.Context, q *question, answer *api.UnwrapAnswe
 		it.gave[q.holder.node.ID] = true
 		o.of[q].sums[it] = tprf.Value(b)
 		if f, ok := sumOf(o.parts, it); ok {
-			o.try(ctx, it, f)
+			o.try(it, f)
 		}
 	}
 }
 
 // try opens an item with the value of the function, as holders gave it.
-func (o *opening) try(ctx context.Context, it *pending, f tprf.Value) {
+func (o *opening) try(it *pending, f tprf.Value) {
 	dek, err := it.ciphertext.Open(f)
 	switch {
 	case err == nil:
 		it.done, it.result.DEK = true, dek
 	case errors.Is(err, tprf.ErrNotOpened):
-		o.settle(ctx, it)
+		o.settle(it)
 	default: // whoever made it did not make it as it should be
 		it.done, it.result.Err = true, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
@@ -152,7 +148,8 @@ func (o *opening) try(ctx context.Context, it *pending, f tprf.Value) {
 // settle asks every holder for the value of each of its sets, and tries what any t of them
 // gave. Only what has opened, and is what was committed to, shows who gave something else:
 // those are set aside. If nothing opens nobody is blamed.
-func (o *opening) settle(ctx context.Context, it *pending) {
+func (o *opening) settle(it *pending) {
+	ctx := o.context()
 	answers, opened := o.each(ctx, it)
 	if ctx.Err() != nil && opened == nil { // the whole request ran out of time: that is nobody's lie
 		return
@@ -212,7 +209,8 @@ func (o *opening) each(outer context.Context, it *pending) (answers tprf.Answers
 		asked++
 		all.Go(func() {
 			sets := tprf.Held(o.key.params(), o.place(l))
-			answer, err := o.unwrap(ctx, l, sets, []*pending{it}, true)
+			o.asked.Add(1)
+			answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, o.body(sets, []*pending{it}, true), func() { o.asked.Add(1) }))
 			gave <- heard{l, sets, answer, err}
 		})
 	}

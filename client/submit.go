@@ -36,7 +36,7 @@ func (c *Client) Submit(ctx context.Context, entry []byte) (api.SubmitAnswer, er
 	for round := 1; ; round++ {
 		failure := &NodesError{Doing: "submit the entry " + id.String(), Nodes: len(c.links())}
 		again := false
-		for _, l := range c.nearest(ctx, c.links(), 1) {
+		for _, l := range c.nearest(func() context.Context { return ctx }, c.links(), 1) {
 			try, cancel := context.WithTimeout(ctx, submitTry)
 			answer, err := ask[api.SubmitAnswer](try, l, api.MethodSubmit, body)
 			cancel()

@@ -800,8 +800,8 @@ var promises = []promise{
 			{
 				name: "holders are blamed before anything has opened",
 				file: "client/opening.go",
-				old:  "\tcase errors.Is(err, tprf.ErrNotOpened):\n\t\to.settle(ctx, it)",
-				new:  "\tcase errors.Is(err, tprf.ErrNotOpened):\n\t\to.settle(ctx, it)\n\t\tfor q := range o.of {\n\t\t\to.blame(q.holder, it, err)\n\t\t}",
+				old:  "\tcase errors.Is(err, tprf.ErrNotOpened):\n\t\to.settle(it)",
+				new:  "\tcase errors.Is(err, tprf.ErrNotOpened):\n\t\to.settle(it)\n\t\tfor q := range o.of {\n\t\t\to.blame(q.holder, it, err)\n\t\t}",
 				room: "client", test: "TestNobodyIsBlamedBeforeSomethingOpens", says: "somebody is blamed",
 			},
 			{

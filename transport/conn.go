@@ -28,12 +28,12 @@ type Conn struct {
 	silence time.Duration
 
 	mu      sync.Mutex
-	nextID  uint64                  // guarded by mu
-	pending map[uint64]chan *answer // guarded by mu; nil once the connection has ended
-	err     error                   // guarded by mu; set when the connection has ended
-	heard   uint64                  // guarded by mu; packets that had come before the last request
-	unheard time.Time               // guarded by mu; when the first request after them was sent
-	listen  *time.Timer             // guarded by mu; runs listened; nil while no request is unheard
+	nextID  uint64                         // guarded by mu
+	pending map[uint64]func([]byte, error) // guarded by mu; who is told of each answer; nil once the connection has ended
+	err     error                          // guarded by mu; set when the connection has ended
+	heard   uint64                         // guarded by mu; packets that had come before the last request
+	unheard time.Time                      // guarded by mu; when the first request after them was sent
+	listen  *time.Timer                    // guarded by mu; runs listened; nil while no request is unheard
 }
 
 // newConn opens the stream of calls on qc, which it then owns.
@@ -50,7 +50,7 @@ func newConn(ctx context.Context, qc *quic.Conn, limits Limits, silence time.Dur
 		// Half: the server frees a place only when its answer is on its way, so
 		// one who fills them all would be refused now and then.
 		places:  make(chan struct{}, max(1, limits.InFlight/2)),
-		pending: make(map[uint64]chan *answer),
+		pending: make(map[uint64]func([]byte, error)),
 		silence: silence,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -67,7 +67,7 @@ func newConn(ctx context.Context, qc *quic.Conn, limits Limits, silence time.Dur
 // when ctx ends first, the server may still act on the request. Errors: a
 // *[Refusal] as the server gave it, [ErrTooLarge], [ErrClosed], or the context's.
 func (c *Conn) Call(ctx context.Context, method uint16, body []byte) ([]byte, error) {
-	if len(body)+frameOverhead > c.limits.MaxRequest {
+	if !c.fits(body) {
 		return nil, fmt.Errorf("call method %d: %w: %d bytes, at most %d are sent", method, ErrTooLarge, len(body), c.limits.MaxRequest-frameOverhead)
 	}
 	timeout, err := timeoutMS(ctx)
@@ -76,13 +76,17 @@ func (c *Conn) Call(ctx context.Context, method uint16, body []byte) ([]byte, er
 	}
 	select {
 	case c.places <- struct{}{}:
-		defer func() { <-c.places }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("call method %d: %w", method, ctx.Err())
 	case <-c.ctx.Done():
 		return nil, c.Err()
 	}
-	id, got, err := c.register()
+	type told struct {
+		body []byte
+		err  error
+	}
+	got := make(chan told, 1)
+	id, err := c.register(func(body []byte, err error) { got <- told{body, err} })
 	if err != nil {
 		return nil, err
 	}
@@ -95,19 +99,52 @@ func (c *Conn) Call(ctx context.Context, method uint16, body []byte) ([]byte, er
 		return nil, c.Err()
 	}
 	select {
-	case a := <-got:
-		return a.open()
+	case a := <-got: // or that the connection has ended
+		return a.body, a.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("call method %d: %w", method, ctx.Err())
-	case <-c.ctx.Done():
-		select {
-		case a := <-got: // it came before the end
-			return a.open()
-		default:
-			return nil, c.Err()
-		}
 	}
 }
+
+// Begun is a call for whose answer nobody waits. The zero value is none.
+type Begun struct {
+	conn *Conn
+	id   uint64
+}
+
+// Withdraw says that nobody wants the answer any more; it may be there at this moment. The
+// server may still act on the request.
+func (b Begun) Withdraw() {
+	if b.conn != nil {
+		b.conn.forget(b.id)
+	}
+}
+
+// Begin makes a call as [Conn.Call] does, and waits for nothing. What Call would return is
+// told to then, once, by the goroutine that reads the connection or ends it: then does not
+// wait either. left goes along as the time that the caller has, who withdraws the call when
+// it is over. It is false, and nothing was sent, where Call would have waited for a place,
+// or failed.
+//
+// A caller that asks several servers saves with it a goroutine for each, that is begun and
+// woken twice.
+func (c *Conn) Begin(method uint16, body []byte, left time.Duration, then func(body []byte, err error)) (_ Begun, ok bool) {
+	if left <= 0 || !c.fits(body) || !take(c.places) {
+		return Begun{}, false
+	}
+	id, err := c.register(then)
+	if err != nil {
+		return Begun{}, false
+	}
+	select {
+	case c.out.in <- outgoing{frame: (&request{ID: id, Method: method, TimeoutMS: milliseconds(left), Body: body}).frame()}:
+		return Begun{c, id}, true
+	default:
+		return Begun{}, !c.forget(id) // if the connection has ended just now, then was told so
+	}
+}
+
+func (c *Conn) fits(body []byte) bool { return len(body)+frameOverhead <= c.limits.MaxRequest }
 
 // open returns what an answer holds.
 func (a *answer) open() ([]byte, error) {
@@ -131,27 +168,33 @@ func timeoutMS(ctx context.Context) (uint32, error) {
 	if left <= 0 {
 		return 0, context.DeadlineExceeded
 	}
-	ms := (left + time.Millisecond - 1) / time.Millisecond
-	return uint32(min(ms, math.MaxUint32)), nil
+	return milliseconds(left), nil
 }
 
-// register makes a place for the answer to a new id.
-func (c *Conn) register() (uint64, chan *answer, error) {
+// milliseconds rounds a time that is left up.
+func milliseconds(left time.Duration) uint32 {
+	return uint32(min((left+time.Millisecond-1)/time.Millisecond, math.MaxUint32))
+}
+
+// register takes who is to be told of the answer to a new id. Its place, which the caller
+// has, is given back when the answer comes, or is forgotten, or now if the connection has
+// ended.
+func (c *Conn) register(then func([]byte, error)) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pending == nil {
-		return 0, nil, c.err
+		<-c.places
+		return 0, c.err
 	}
 	c.nextID++
-	got := make(chan *answer, 1)
-	c.pending[c.nextID] = got
+	c.pending[c.nextID] = then
 	if n := c.received(); n != c.heard || c.listen == nil {
 		c.heard, c.unheard = n, time.Now()
 	}
 	if c.silence > 0 && c.listen == nil {
 		c.listen = time.AfterFunc(c.silence, c.listened)
 	}
-	return c.nextID, got, nil
+	return c.nextID, nil
 }
 
 // received counts the packets of the other end that came whole.
@@ -173,10 +216,21 @@ func (c *Conn) listened() {
 	}
 }
 
-func (c *Conn) forget(id uint64) {
+// settle returns who is to be told of an answer, if nobody was told yet.
+func (c *Conn) settle(id uint64) (then func([]byte, error), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.pending, id)
+	if then, ok = c.pending[id]; ok {
+		delete(c.pending, id)
+		<-c.places
+	}
+	return then, ok
+}
+
+// forget says whether nobody has been told of an answer; from now on nobody is.
+func (c *Conn) forget(id uint64) bool {
+	_, ok := c.settle(id)
+	return ok
 }
 
 // read takes the answers to those who wait for them, until the stream ends.
@@ -200,12 +254,8 @@ func (c *Conn) read(stream *quic.Stream) {
 			c.end(ended(err), CloseMalformed)
 			return
 		}
-		c.mu.Lock()
-		got := c.pending[a.ID]
-		delete(c.pending, a.ID)
-		c.mu.Unlock()
-		if got != nil { // else its caller has gone
-			got <- &a
+		if then, ok := c.settle(a.ID); ok { // else its caller has gone
+			then(a.open())
 		}
 	}
 }
@@ -213,6 +263,7 @@ func (c *Conn) read(stream *quic.Stream) {
 // end ends the connection, for all who wait, with err. Only the first is heard.
 func (c *Conn) end(err error, code quic.ApplicationErrorCode) {
 	c.mu.Lock()
+	untold := c.pending // nil for all but the first
 	if c.err == nil {
 		c.err = err
 		c.pending = nil
@@ -220,9 +271,13 @@ func (c *Conn) end(err error, code quic.ApplicationErrorCode) {
 			c.listen.Stop()
 		}
 	}
+	err = c.err
 	c.mu.Unlock()
 	c.cancel()
 	_ = c.qc.CloseWithError(code, "")
+	for _, then := range untold {
+		then(nil, err)
+	}
 }
 
 // Err says why the connection has ended, or returns nil: a *[Refusal] if the
