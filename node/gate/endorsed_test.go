@@ -70,7 +70,7 @@ func TestAnEndorsementIsOfThisNodeAndThisEpoch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mac := tdh2.Endorse(tt.key, tt.node, w.public, tt.of.Canonical(), e)
+			mac := tdh2.Endorse(tt.key, tt.node, w.public, tt.of.Canonical(), e).MAC()
 			it.Endorsement = mac[:]
 			a := w.one(t, app, it)
 			altered := bytes.Equal(it.Envelope, bad.Envelope)

@@ -677,7 +677,7 @@ func TestAReleasedEnvelopeIsRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.gate.checked.remember(tdh2.Endorse(w.share.Endorsement, w.gate.cfg.Node, w.public, altered.Context.Canonical(), e))
+	w.gate.checked.remember(tdh2.Endorse(w.share.Endorsement, w.gate.cfg.Node, w.public, altered.Context.Canonical(), e).MAC())
 	if a := w.one(t, app, altered); a.Refusal != nil {
 		t.Fatalf("what is remembered is verified again: %+v", a)
 	}

@@ -99,7 +99,7 @@ func (k *knownAnswer) check() error {
 	if !bytes.Equal(dek.Reveal(), r.read(k.DEK)) {
 		return errors.New("the envelope opens to another secret")
 	}
-	endorsement := Endorse(secret.New(r.read(k.EndorsementKey)), k.Node, pk, context, e)
+	endorsement := Endorse(secret.New(r.read(k.EndorsementKey)), k.Node, pk, context, e).MAC()
 	if !bytes.Equal(endorsement[:], r.read(k.Endorsement)) {
 		return errors.New("the endorsement differs")
 	}

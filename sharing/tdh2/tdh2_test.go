@@ -665,8 +665,8 @@ func TestNoncesWithAStuckGenerator(t *testing.T) {
 func TestEndorsementIsBound(t *testing.T) {
 	f := newFixture(t, "endorse", 3, 5)
 	key := secret.New(bytes.Repeat([]byte{9}, EndorsementKeySize))
-	mac := Endorse(key, "node-1", f.pk, f.context, f.envelope)
-	v, ok := CheckEndorsement(key, "node-1", f.pk, f.context, f.envelope, mac[:])
+	mac := Endorse(key, "node-1", f.pk, f.context, f.envelope).MAC()
+	v, ok := Endorse(key, "node-1", f.pk, f.context, f.envelope).Accept(mac[:])
 	if !ok {
 		t.Fatal("a good endorsement missed")
 	}
@@ -701,14 +701,16 @@ func TestEndorsementIsBound(t *testing.T) {
 		"longer":        {key, "node-1", f.pk, string(f.context), f.envelope, append(mac[:], 0)},
 		"flipped":       {key, "node-1", f.pk, string(f.context), f.envelope, append([]byte{mac[0] ^ 1}, mac[1:]...)},
 	} {
-		if v, ok := CheckEndorsement(tc.key, tc.node, tc.pk, []byte(tc.context), tc.e, tc.mac); ok || v != nil {
+		if v, ok := Endorse(tc.key, tc.node, tc.pk, []byte(tc.context), tc.e).Accept(tc.mac); ok || v != nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 	// An endorsement made under a key that the envelope is not for is still no check.
 	wrong := changed(func(pk *PublicKey) { pk.Version++ })
 	forged := Endorse(key, "node-1", wrong, f.context, f.envelope)
-	if _, ok := CheckEndorsement(key, "node-1", wrong, f.context, f.envelope, forged[:]); ok {
+	if mac := forged.MAC(); forged.of != nil {
+		t.Error("an envelope for another version is of this key")
+	} else if _, ok := forged.Accept(mac[:]); ok {
 		t.Error("an envelope for another version was taken")
 	}
 	defer func() {
@@ -782,12 +784,12 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-func BenchmarkCheckEndorsement(b *testing.B) {
+func BenchmarkEndorse(b *testing.B) {
 	f := newFixture(b, "bench", 3, 5)
 	key := secret.New(make([]byte, EndorsementKeySize))
-	mac := Endorse(key, "node-1", f.pk, f.context, f.envelope)
+	mac := Endorse(key, "node-1", f.pk, f.context, f.envelope).MAC()
 	for b.Loop() {
-		if _, ok := CheckEndorsement(key, "node-1", f.pk, f.context, f.envelope, mac[:]); !ok {
+		if _, ok := Endorse(key, "node-1", f.pk, f.context, f.envelope).Accept(mac[:]); !ok {
 			b.Fatal("missed")
 		}
 	}

@@ -206,7 +206,7 @@ func checkVector(t *testing.T, v vector) {
 		}
 	}
 	key := secret.New(unhex(t, v.EndorsementKey))
-	if _, ok := CheckEndorsement(key, v.Node, pk, context, e, unhex(t, v.Endorsement)); !ok {
+	if _, ok := Endorse(key, v.Node, pk, context, e).Accept(unhex(t, v.Endorsement)); !ok {
 		t.Error("the endorsement missed")
 	}
 	if _, err := pk.Verify(e, fmt.Append(context, "x")); err == nil {

@@ -29,7 +29,7 @@ type AddressedEnvelope struct {
 }
 
 // VerifiedEnvelope is an envelope whose proof holds for one key and one context.
-// Only [PublicKey.Verify] and [CheckEndorsement] make one.
+// Only [PublicKey.Verify] and [Endorsement.Accept] make one.
 type VerifiedEnvelope struct {
 	AddressedEnvelope
 }
