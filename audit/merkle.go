@@ -15,15 +15,17 @@ type frontier struct {
 
 // add appends the leaf hash of the next record.
 func (f *frontier) add(leaf tlog.Hash) {
-	hashes, err := tlog.StoredHashesForRecordHash(f.size, leaf, f)
-	if err != nil {
-		panic(err) // our ReadHashes knows every hash asked for
-	}
-	for level, h := range hashes {
+	h := leaf
+	for level := 0; ; level++ {
 		if level == len(f.levels) {
 			f.levels = append(f.levels, h)
 		}
+		left := f.levels[level]
 		f.levels[level] = h
+		if f.size>>level&1 == 0 { // it is a left one, and waits for its right
+			break
+		}
+		h = tlog.NodeHash(left, h)
 	}
 	f.size++
 }
