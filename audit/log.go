@@ -288,9 +288,9 @@ func (l *Log) Append(ctx context.Context, records ...Record) (uint64, error) {
 		return 0, err
 	}
 	last := records[len(records)-1]
-	r := &request{time: last.Time, node: last.Node, answer: make(chan answer, 1)}
-	for _, record := range records {
-		body, err := EncodeRecord(record)
+	r := &request{time: last.Time, node: last.Node, answer: make(chan answer, 1), bodies: make([][]byte, 0, len(records))}
+	for i := range records {
+		body, err := EncodeRecord(records[i])
 		if err != nil {
 			return 0, err
 		}

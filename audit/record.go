@@ -114,6 +114,9 @@ type Indexed struct {
 	Record
 }
 
+// recordRoom is enough for the record of a release.
+const recordRoom = 640
+
 // EncodeRecord bounds r's texts, checks it and returns its canonical encoding,
 // the bytes that are hashed. Failures wrap [ErrBadRecord].
 func EncodeRecord(r Record) ([]byte, error) {
@@ -137,7 +140,7 @@ func EncodeRecord(r Record) ([]byte, error) {
 		}
 		r.Rules = rules
 	}
-	return wire.Encode(&r), nil
+	return r.AppendWire(make([]byte, 0, recordRoom)), nil
 }
 
 // DecodeRecord reads the canonical encoding of a record and refuses anything
@@ -177,8 +180,8 @@ type boundedText struct {
 	max  int
 }
 
-func (r *Record) texts() []boundedText {
-	return []boundedText{
+func (r *Record) texts() [10]boundedText {
+	return [...]boundedText{
 		{"node", &r.Node, MaxNode},
 		{"principal", &r.Principal, MaxPrincipal},
 		{"source", &r.Source, MaxSource},
@@ -225,6 +228,10 @@ func printable(s string, max int) string {
 
 func isPrintable(s string) bool {
 	for i := 0; i < len(s); {
+		if ' ' <= s[i] && s[i] <= '~' { // as nearly all of them are
+			i++
+			continue
+		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
 			return false

@@ -89,7 +89,11 @@ func (l *Log) store(batch []*request) (uint64, error) {
 		}
 	}
 	first := uint64(l.tree.size)
-	var bodies [][]byte
+	n := 0
+	for _, r := range batch {
+		n += len(r.bodies)
+	}
+	bodies := make([][]byte, 0, n)
 	for _, r := range batch {
 		bodies = append(bodies, r.bodies...)
 	}

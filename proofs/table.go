@@ -2529,8 +2529,8 @@ var promises = []promise{
 			{
 				name: "which commit a record is of is under no hash",
 				file: "audit/frame.go",
-				old:  "append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), first), body...)",
-				new:  "append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), first&0), body...)",
+				old:  "append(binary.BigEndian.AppendUint64(b, first), body...)",
+				new:  "append(binary.BigEndian.AppendUint64(b, first&0), body...)",
 				room: "audit", test: "TestEachDamageIsNamedByIndex", says: "joined to the one before",
 			},
 			{

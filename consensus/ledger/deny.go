@@ -51,15 +51,21 @@ func (v *revoked) digest() api.Digest { return digestOf(v) }
 
 func revokedPath(s authority.Subject) string { return pathRevoked + s.Kind + "/" + s.Name }
 
+func appendRevokedPath(b []byte, s *authority.Subject) []byte {
+	return append(append(append(append(b, pathRevoked...), s.Kind...), '/'), s.Name...)
+}
+
 // Revoked returns the id of a change that denies one of these subjects, if there
 // is one.
 func (s *State) Revoked(subjects ...authority.Subject) (by api.Digest, is bool) {
-	for _, sub := range subjects {
-		if r := get[*revoked](s, revokedPath(sub)); r != nil && len(r.By) > 0 {
+	var few [pathRoom]byte
+	for i := range subjects {
+		sub := &subjects[i]
+		if r := find[*revoked](s, appendRevokedPath(few[:0], sub)); r != nil && len(r.By) > 0 {
 			return r.By[0], true
 		}
 		if s.beside != nil {
-			if by, is := s.beside.denies[sub]; is {
+			if by, is := s.beside.denies[*sub]; is {
 				return by, true
 			}
 		}

@@ -88,15 +88,22 @@ func (k *Key) Public(cluster api.ClusterID, e *Epoch) (*tdh2.PublicKey, error) {
 
 func keyPath(id api.KeyID, version uint32) string { return versionPath(pathKey, id, version) }
 
-// versionPath is prefix, the key's id and ten digits of the version. It is made several
-// times with each request, and so without a format.
+// pathRoom is enough for most paths. Those that are made several times with each request
+// are made in it, and without a format.
+const pathRoom = 160
+
 func versionPath(prefix string, id api.KeyID, version uint32) string {
-	var few [128]byte
-	b := append(hex.AppendEncode(append(few[:0], prefix...), id[:]), '/')
+	var few [pathRoom]byte
+	return string(appendVersionPath(few[:0], prefix, id, version))
+}
+
+// appendVersionPath appends prefix, the key's id and ten digits of the version.
+func appendVersionPath(b []byte, prefix string, id api.KeyID, version uint32) []byte {
+	b = append(hex.AppendEncode(append(b, prefix...), id[:]), '/')
 	for d := uint32(1e9); d > 0; d /= 10 {
 		b = append(b, '0'+byte(version/d%10))
 	}
-	return string(b)
+	return b
 }
 
 // Key returns the newest version of a key that was born, or nil.
@@ -110,7 +117,8 @@ func (s *State) Key(id api.KeyID) *Key {
 
 // KeyVersion returns one version of a key, or nil.
 func (s *State) KeyVersion(id api.KeyID, version uint32) *Key {
-	return get[*Key](s, keyPath(id, version))
+	var few [pathRoom]byte
+	return find[*Key](s, appendVersionPath(few[:0], pathKey, id, version))
 }
 
 // KeyNamed returns the newest version of the key of this name once it is born, or nil.

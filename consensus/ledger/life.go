@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,17 +50,22 @@ func (v *Life) digest() api.Digest { return digestOf(v) }
 // Life returns where a key stands. Of a key that is not there it says the same as of
 // one that was just born.
 func (s *State) Life(id api.KeyID) *Life {
-	if l := get[*Life](s, pathLife+id.String()); l != nil {
+	if l := s.lifeOf(id); l != nil {
 		return l
 	}
 	return &Life{Key: id, Put: authority.Active}
+}
+
+func (s *State) lifeOf(id api.KeyID) *Life {
+	var few [pathRoom]byte
+	return find[*Life](s, hex.AppendEncode(append(few[:0], pathLife...), id[:]))
 }
 
 // KeyState is the state of a key when the asking node's clock says now, in Unix
 // milliseconds: neither that clock alone nor ledger time alone activates a key, and
 // each of them deactivates one.
 func (s *State) KeyState(id api.KeyID, now int64) authority.KeyState {
-	l := get[*Life](s, pathLife+id.String())
+	l := s.lifeOf(id)
 	if l == nil {
 		return authority.Active
 	}

@@ -207,8 +207,11 @@ func (s *State) Expired(ses *Session) bool {
 }
 
 // get is what is left of the value at path, or none.
-func get[V value](s *State, path string) (none V) {
-	v, ok := s.values.Get([]byte(path))
+func get[V value](s *State, path string) V { return find[V](s, []byte(path)) }
+
+// find is get, for who has made the path in a place of its own.
+func find[V value](s *State, path []byte) (none V) {
+	v, ok := s.values.Get(path)
 	if _, is := v.(passing); is {
 		v = leftOf(v, s.Time())
 	}

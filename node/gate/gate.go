@@ -102,6 +102,7 @@ func denied() *api.Error { return api.Refuse(api.CodeDenied, "the request is not
 // item is one envelope on its way through the gate.
 type item struct {
 	request   api.UnwrapItem   // of an encryption: context, and the use of a grant
+	canonical []byte           // of its context, once somebody has asked
 	encrypt   *api.EncryptItem // or nil
 	symmetric *symmetric       // of an item of a symmetric key, once it is read; or nil
 	envelope  *tdh2.Envelope
@@ -317,11 +318,11 @@ func (it *item) read(cluster api.ClusterID, caller *Caller) *api.Error {
 		return api.Refuse(api.CodeMalformed, "%v", err)
 	}
 	if it.encrypt != nil {
-		it.symmetric = encrypting(cluster, it.encrypt, caller)
+		it.symmetric = encrypting(cluster, it.encrypt, it.context(), caller)
 		return nil
 	}
 	if c, err := tprf.Parse(it.request.Envelope); err == nil {
-		it.symmetric = opening(c, it.request)
+		it.symmetric = opening(c, it.context(), it.request.Prove)
 		return nil
 	}
 	e, err := tdh2.Parse(it.request.Envelope)
@@ -338,6 +339,14 @@ func (it *item) names() (api.KeyID, uint32) {
 		return it.symmetric.key.ID, it.symmetric.key.Version
 	}
 	return it.envelope.KeyID(), it.envelope.Version()
+}
+
+// context is the canonical encoding of the item's context.
+func (it *item) context() []byte {
+	if it.canonical == nil {
+		it.canonical = it.request.Context.Canonical()
+	}
+	return it.canonical
 }
 
 // purpose is what the key must be for.
@@ -502,7 +511,7 @@ func (g *Gate) checkEnvelope(a *asked, it *item) *api.Error {
 		return api.Refuse(api.CodeInternal, "the key's record is not usable")
 	}
 	it.public = pk
-	canonical := it.request.Context.Canonical()
+	canonical := it.context()
 	own := tdh2.Endorse(it.share.Endorsement, g.cfg.Node, pk, canonical, it.envelope)
 	it.endorsed = own.MAC()
 	given := it.request.Endorsement
@@ -542,7 +551,7 @@ func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error
 
 // record appends one record for each item, and returns when they are durable.
 func (g *Gate) record(ctx context.Context, caller *Caller, req *question, items []*item, s *ledger.State) error {
-	var records []audit.Record
+	records := make([]audit.Record, 0, len(items))
 	for _, it := range items {
 		if it.refusal != nil && !g.cfg.Cap.Allow(caller.Principal, g.cfg.Now()) {
 			continue
@@ -572,7 +581,7 @@ func (g *Gate) describe(caller *Caller, req *question, it *item, s *ledger.State
 		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
 		RequestID: req.RequestID, Principal: caller.Principal, Action: req.action,
 		Reason: req.Reason, Region: req.Region, Rules: it.rules, LedgerIndex: at.Index,
-		Context: tag.Hash(tag.AuditContext, it.request.Context.Canonical()),
+		Context: tag.Hash(tag.AuditContext, it.context()),
 	}
 	if caller.Source.IsValid() {
 		r.Source = caller.Source.String()

@@ -63,14 +63,14 @@ func (req *question) name(sets []uint16) error {
 
 // encrypting is what is asked for by an encryption. Whose it is the connection has proved,
 // and the request cannot say.
-func encrypting(cluster api.ClusterID, e *api.EncryptItem, caller *Caller) *symmetric {
+func encrypting(cluster api.ClusterID, e *api.EncryptItem, context []byte, caller *Caller) *symmetric {
 	k := tprf.Key{Cluster: cluster, ID: e.Key, Version: e.Version}
-	return &symmetric{key: k, input: tprf.ItemInput(k, e.Context.Canonical(), caller.Principal, e.Commitment), each: true}
+	return &symmetric{key: k, input: tprf.ItemInput(k, context, caller.Principal, e.Commitment), each: true}
 }
 
 // opening is what is asked for to open a ciphertext, under the context that is decided on.
-func opening(c *tprf.Ciphertext, request api.UnwrapItem) *symmetric {
-	return &symmetric{key: c.Key(), input: c.Input(request.Context.Canonical()), each: request.Prove}
+func opening(c *tprf.Ciphertext, context []byte, each bool) *symmetric {
+	return &symmetric{key: c.Key(), input: c.Input(context), each: each}
 }
 
 // checkSets holds what is asked of this node against the key and its holders: it is asked
