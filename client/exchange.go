@@ -49,7 +49,7 @@ func (h heard) given() bool {
 // where a connection is not there, or full, a goroutine waits for a question.
 type exchange struct {
 	outer    context.Context // of the caller
-	deadline time.Time       // of the client
+	deadline time.Time       // of the client, or of the caller if that is earlier
 	asked    *atomic.Int64   // questions to holders, of all epochs
 	under    []*question     // asked, and not answered yet
 	slow     time.Duration   // the slowest distance of those asked
@@ -65,6 +65,9 @@ type exchange struct {
 }
 
 func newExchange(outer context.Context, deadline time.Time, asked *atomic.Int64) *exchange {
+	if d, ok := outer.Deadline(); ok && d.Before(deadline) {
+		deadline = d // which goes along to the holders
+	}
 	return &exchange{
 		outer: outer, deadline: deadline, asked: asked,
 		alarm: time.NewTimer(time.Until(deadline)), wake: make(chan struct{}, 1),

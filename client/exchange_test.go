@@ -54,6 +54,8 @@ func denied() *api.Error { return api.Refuse(api.CodeDenied, "no") }
 func TestAnExchangeEnds(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
+	brief, end := context.WithTimeout(t.Context(), time.Millisecond)
+	defer end()
 	for _, c := range []struct {
 		says     string
 		outer    context.Context
@@ -61,6 +63,7 @@ func TestAnExchangeEnds(t *testing.T) {
 		why      error
 	}{
 		{"its time is over", t.Context(), time.Now(), context.DeadlineExceeded},
+		{"its caller has less time", brief, time.Now().Add(time.Minute), context.DeadlineExceeded},
 		{"its caller has gone", gone, time.Now().Add(time.Minute), context.Canceled},
 	} {
 		x := newExchange(c.outer, c.deadline, new(atomic.Int64))

@@ -3,6 +3,8 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -100,5 +102,68 @@ func TestTheEndIsToldToWhatWasBegun(t *testing.T) {
 	}
 	if _, ok := c.Begin(methodEcho, nil, time.Minute, func([]byte, error) { t.Error("told") }); ok {
 		t.Error("a call on a connection that has ended")
+	}
+}
+
+// Of each call that was begun its caller is told once, or it has withdrawn it: whatever
+// else happens on the connection, and also when that ends meanwhile. A call that nobody is
+// told of would leave its caller waiting, and its place taken.
+func TestOfEachCallSomebodyIsTold(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		to := startServer(t, nil)
+		to.Limits.InFlight = 2 * 8 // fewer than there are callers, so that some find no room
+		c := dial(t, to)
+		var callers sync.WaitGroup
+		var heard, withdrawn, none atomic.Int64
+		for i := range 16 {
+			callers.Go(func() {
+				for n := range 200 {
+					body := []byte{byte(i), byte(n)}
+					var times atomic.Int64
+					done := make(chan told, 2)
+					b, ok := c.Begin(methodEcho, body, time.Minute, func(got []byte, err error) {
+						times.Add(1)
+						done <- told{got, err}
+					})
+					if !ok {
+						none.Add(1)
+						if c.Err() != nil {
+							return
+						}
+						continue
+					}
+					if n%5 == i%5 {
+						if b.Withdraw(); times.Load() == 0 {
+							withdrawn.Add(1)
+							continue // or it is being told at this moment, once
+						}
+					}
+					select {
+					case a := <-done:
+						if a.err == nil && !bytes.Equal(a.body, body) || a.err != nil && !errors.Is(a.err, ErrClosed) {
+							t.Errorf("told %x, %v of call %x", a.body, a.err, body)
+						}
+						heard.Add(1)
+					case <-time.After(time.Minute):
+						t.Error("nobody is told")
+						return
+					}
+					if n := times.Load(); n != 1 {
+						t.Errorf("told %d times", n)
+					}
+				}
+			})
+		}
+		if ends {
+			for heard.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			_ = c.Close()
+		}
+		callers.Wait()
+		if n := c.taken(); !ends && n != 0 {
+			t.Errorf("%d places are taken when all is done", n)
+		}
+		t.Logf("%d told, %d withdrawn, %d found no room", heard.Load(), withdrawn.Load(), none.Load())
 	}
 }

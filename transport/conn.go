@@ -140,7 +140,10 @@ func (c *Conn) Begin(method uint16, body []byte, left time.Duration, then func(b
 	case c.out.in <- outgoing{frame: (&request{ID: id, Method: method, TimeoutMS: milliseconds(left), Body: body}).frame()}:
 		return Begun{c, id}, true
 	default:
-		return Begun{}, !c.forget(id) // if the connection has ended just now, then was told so
+		if c.forget(id) {
+			return Begun{}, false
+		}
+		return Begun{c, id}, true // the connection has ended just now, and then was told so
 	}
 }
 
