@@ -19,6 +19,7 @@ func TestCommittedRunsSayWhereTheyComeFrom(t *testing.T) {
 	if len(files) == 0 {
 		t.Error("no run is committed")
 	}
+	sizes := map[[2]int]bool{} // nodes, and cores
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -31,7 +32,7 @@ func TestCommittedRunsSayWhereTheyComeFrom(t *testing.T) {
 		}
 		for what, missing := range map[string]bool{
 			"CPU": r.Machine.CPU == "" || r.Machine.CPU == "unknown", "number of cores": r.Machine.Cores < 1, "commit": len(r.Machine.Commit) < 12,
-			"command": !strings.Contains(r.Machine.Command, "warifu-bench"), "time": r.Began.IsZero(), "measured shapes": len(r.Shapes) == 0,
+			"command": !strings.Contains(r.Machine.Command, "warifu-bench"), "time": r.Began.IsZero(), "measured shapes": len(r.Shapes) == 0 && r.Scale == nil,
 		} {
 			if missing {
 				t.Errorf("%s does not say its %s", f, what)
@@ -39,6 +40,11 @@ func TestCommittedRunsSayWhereTheyComeFrom(t *testing.T) {
 		}
 		if strings.Contains(r.Machine.Commit, "dirty") || strings.Contains(r.Machine.Commit, "changes") {
 			t.Errorf("%s was made of what is not committed: %s", f, r.Machine.Commit)
+		}
+		if r.Scale != nil && len(r.Scale.Costs) > 0 {
+			for _, p := range r.Scale.Points {
+				sizes[[2]int{p.Nodes, p.Cores}] = true
+			}
 		}
 		page, err := os.Open(strings.TrimSuffix(f, ".json") + ".html")
 		if err != nil {
@@ -57,6 +63,13 @@ func TestCommittedRunsSayWhereTheyComeFrom(t *testing.T) {
 		seen, err := png.DecodeConfig(picture)
 		if err := errors.Join(err, picture.Close()); err != nil || seen.Width != 1280 || seen.Height != 800 {
 			t.Errorf("the picture of %s: %d x %d, %v", f, seen.Width, seen.Height, err)
+		}
+	}
+	for _, n := range []int{3, 5, 7, 9} {
+		for _, cores := range []int{1, 2} {
+			if !sizes[[2]int{n, cores}] {
+				t.Errorf("no run of %d nodes on %s is committed, with a model of it", n, inCores(cores))
+			}
 		}
 	}
 }
