@@ -127,7 +127,7 @@ bench: build
 	bin/warifu-bench decrypt --start
 
 bench-goals: build
-	bin/warifu-bench goals --start $(GOALS)
+	bin/warifu-bench goals --start --overload 60s $(GOALS)
 
 bench-page: build
 	@script/bench-page $(RUN)
