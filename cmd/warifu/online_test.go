@@ -281,9 +281,9 @@ func parses(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// settled: every node of the roster that answers has applied what any of them has now. What was
-// taken stands at one node, and a moment later at the others, of which the next
-// command may ask any.
+// settled: every node that runs, and is on the roster, has applied what any of them has
+// now. What was taken stands at one node, and a moment later at the others, of which the
+// next command may ask any: so one that does not answer is waited for as well.
 func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: settled")
@@ -292,6 +292,7 @@ func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		var status struct {
 			Nodes []struct {
+				Node   string
 				Status *struct {
 					Index    uint64
 					Warnings []string
@@ -303,20 +304,25 @@ func (w *world) settled(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(json.Unmarshal(out.Bytes(), &status))
 		}
 		var most, least uint64 = 0, math.MaxUint64
+		silent := slices.DeleteFunc(w.cluster.IDs(), func(id string) bool { return w.cluster.PID(id) == 0 })
 		for _, n := range status.Nodes {
+			if n.Status == nil {
+				continue
+			}
+			silent = slices.DeleteFunc(silent, func(id string) bool { return id == n.Node })
 			// Who has left gets no entries any more, and says so.
-			if n.Status != nil && !slices.Contains(n.Status.Warnings, "this node is not on the roster") {
+			if !slices.Contains(n.Status.Warnings, "this node is not on the roster") {
 				most, least = max(most, n.Status.Index), min(least, n.Status.Index)
 			}
 		}
-		if goal == 0 {
+		if goal == 0 && len(silent) == 0 {
 			goal = most
 		}
-		if goal > 0 && least >= goal && least <= most {
+		if goal > 0 && least >= goal && least <= most && len(silent) == 0 {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("the nodes are at %d to %d, expected is %d: %s", least, most, goal, &errs)
+			ts.Fatalf("the nodes are at %d to %d, expected is %d, and %v say nothing: %s", least, most, goal, silent, &errs)
 		}
 	}
 }
@@ -364,7 +370,8 @@ func (w *world) signed(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // traced REASON KIND COUNT: records of this kind with the caller's words REASON
-// stand in the audit of at least COUNT nodes, all with one request id.
+// stand in the audit of at least COUNT nodes, all with one request id. It is asked soon
+// after: nodes show their last records, and other scripts' requests are among them.
 func (w *world) traced(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: traced REASON KIND COUNT")
@@ -373,7 +380,7 @@ func (w *world) traced(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	requests, found := map[string]bool{}, map[string]bool{}
 	for _, id := range w.cluster.IDs() {
-		ts.Check(ts.Exec("warifu", "audit", "tail", id, "--home", w.path("auditor"), "-n", "1000", "-o", "json"))
+		soon(ts, false, []string{"0", "", "warifu", "audit", "tail", id, "--home", w.path("auditor"), "-n", "1000", "-o", "json"})
 		var records []recordView
 		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &records))
 		for _, r := range records {

@@ -230,9 +230,9 @@ func (a *app) showRenewals(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	waits := func(r api.RenewalSummary) bool { return r.Ended == 0 }
-	if wait > 0 && slices.ContainsFunc(list, waits) {
-		waiting, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for waiting.Err() == nil && slices.ContainsFunc(list, waits) { // others may be ordered meanwhile
 		for _, r := range list {
 			if waits(r) {
 				if _, err := a.waitRenewal(waiting, cluster, r.Order); err != nil {
