@@ -29,7 +29,23 @@ import (
 const dialTimeout = 2 * time.Second
 
 // refusalIn is how long a refusal may take that waits for nodes that are silent.
-const refusalIn = client.DefaultTimeout + dialTimeout
+// It looks for the key first.
+const refusalIn = 2*client.DefaultTimeout + dialTimeout
+
+// within makes a few tries of what takes no time, so that one of them meets no moment at
+// which a busy machine stands still.
+func within(t *testing.T, d time.Duration, what string, try func()) {
+	t.Helper()
+	var took time.Duration
+	for range 4 {
+		began := time.Now()
+		try()
+		if took = time.Since(began); took <= d {
+			return
+		}
+	}
+	t.Errorf("%s took %v, each time", what, took)
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -99,18 +115,14 @@ func TestUnwrapWhileNodesAreDown(t *testing.T) {
 // A process that is gone is known at once, not after a timeout.
 func TestADeadProcessIsKnownAtOnce(t *testing.T) {
 	c := newFakeCluster(t)
-	cl := c.client(t)
 	for _, n := range c.nodes {
 		n.kill()
 	}
-	began := time.Now()
-	_, err := cl.Record(t.Context(), "payroll")
-	if err == nil {
-		t.Fatal("nobody is there")
-	}
-	if took := time.Since(began); took > dialTimeout {
-		t.Errorf("took %v: %v", took, err)
-	}
+	within(t, dialTimeout, "to know of the dead", func() {
+		if _, err := c.client(t).Record(t.Context(), "payroll"); err == nil {
+			t.Fatal("nobody is there")
+		}
+	})
 }
 
 // mute is a socket that can be made to send nothing, as that of a killed process.
@@ -127,10 +139,25 @@ func (m *mute) WriteTo(b []byte, to net.Addr) (int, error) {
 }
 
 // A node that is killed and back at once answers the call that finds its
-// connection lost.
+// connection lost, before silence would have told. A busy machine may stand still
+// for as long: then it is another node's turn.
 func TestANodeThatIsBackAtOnceAnswers(t *testing.T) {
 	c := newFakeCluster(t)
-	n := c.nodes["n1"]
+	cl := c.client(t)
+	for i, id := range []string{"n1", "n2", "n3", "n4"} {
+		took, err := diesAndReturns(t, cl, c.nodes[id], i)
+		if err == nil && took < dialTimeout-200*time.Millisecond {
+			return
+		}
+		t.Logf("%s, after %v: %v", id, took, err)
+	}
+	t.Error("none of four did")
+}
+
+// diesAndReturns kills the i-th node with a connection open, starts it again, and says how
+// long its next answer took.
+func diesAndReturns(t *testing.T, cl *client.Client, n *fakeNode, i int) (time.Duration, error) {
+	t.Helper()
 	n.kill()
 	s, err := net.ListenPacket("udp", n.socket.LocalAddr().String())
 	if err != nil {
@@ -139,10 +166,9 @@ func TestANodeThatIsBackAtOnceAnswers(t *testing.T) {
 	m := &mute{PacketConn: s}
 	n.socket = m
 	n.start(t)
-	cl := c.client(t)
 	for range 20 { // until QUIC has found the path's MTU, and sends nothing else that is long
-		if err := cl.Status(t.Context())[0].Err; err != nil {
-			t.Fatal(err)
+		if err := cl.Status(t.Context())[i].Err; err != nil {
+			return 0, err
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -151,9 +177,8 @@ func TestANodeThatIsBackAtOnceAnswers(t *testing.T) {
 	n.kill()
 	n.restart(t)
 	began := time.Now()
-	if err := cl.Status(t.Context())[0].Err; err != nil || time.Since(began) > dialTimeout-200*time.Millisecond { // when silence would have told
-		t.Fatalf("after %v: %v", time.Since(began), err)
-	}
+	err = cl.Status(t.Context())[i].Err
+	return time.Since(began), err
 }
 
 // What a look at the envelope tells is said before anybody is asked.
@@ -568,13 +593,9 @@ func TestSilentHosts(t *testing.T) {
 	}
 	silence("n1")
 	silence("n2")
-	began := time.Now()
-	opens(t, c.client(t), envelope)
-	if took := time.Since(began); took > dialTimeout {
-		t.Errorf("took %v with three of five there", took)
-	}
+	within(t, dialTimeout, "an unwrap with three of five there", func() { opens(t, c.client(t), envelope) })
 	silence("n3")
-	began = time.Now()
+	began := time.Now()
 	_, err := c.client(t).Unwrap(t.Context(), envelope, testContext, "test")
 	quorumError(t, err)
 	if took := time.Since(began); took > refusalIn {

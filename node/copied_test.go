@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,9 +22,16 @@ func TestADirectoryThatWasPutBackDoesNotStart(t *testing.T) {
 	c := newCluster(t)
 	c.run(func() { c.logged(3, "state=unsealed") })
 	start := func(dir string) error {
-		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute) // if it says nothing
 		defer stop()
-		return Run(ctx, options(dir, openSoft(t, dir), quiet))
+		var log buffer
+		go func() {
+			for ctx.Err() == nil && !strings.Contains(log.String(), "node is up") {
+				time.Sleep(50 * time.Millisecond)
+			}
+			stop() // it has started
+		}()
+		return Run(ctx, options(dir, openSoft(t, dir), slog.New(slog.NewTextHandler(&log, nil))))
 	}
 	without := func(dir string, names ...string) string {
 		t.Helper()

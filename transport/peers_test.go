@@ -131,7 +131,7 @@ func TestStrangerIsNoPeer(t *testing.T) {
 	// A peer that turns us away is not called again at once.
 	_, err = s.Call(t.Context(), "a", methodEcho, nil)
 	wantRefusal(t, err, CodeUnauthenticated)
-	conn, err := s.DialRaft("a", time.Second)
+	conn, err := s.DialRaft("a", patience)
 	if err == nil {
 		_, _ = conn.Write([]byte("x"))
 		_, err = conn.Read(make([]byte, 1))
@@ -145,7 +145,7 @@ func TestStrangerIsNoPeer(t *testing.T) {
 	if _, err := a.Call(t.Context(), "b", methodEcho, nil); !errors.Is(err, ErrPinned) {
 		t.Errorf("got %v, want %v", err, ErrPinned)
 	}
-	if _, err := a.DialRaft("b", time.Second); !errors.Is(err, ErrPinned) {
+	if _, err := a.DialRaft("b", patience); !errors.Is(err, ErrPinned) {
 		t.Errorf("got %v, want %v", err, ErrPinned)
 	}
 }
@@ -165,7 +165,7 @@ func TestRemovedPeer(t *testing.T) {
 	if _, err := b.Call(t.Context(), "a", methodEcho, nil); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := b.DialRaft("a", time.Second)
+	conn, err := b.DialRaft("a", patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,21 +190,21 @@ func TestPeerComesBack(t *testing.T) {
 	a, _ := startPeers(t, r, "a", newKey(t), socket(t))
 	key := newKey(t)
 	_, stop := startPeers(t, r, "b", key, socket(t))
-	call := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	call := func(within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
 		_, err := a.Call(ctx, "b", methodEcho, nil)
 		return err
 	}
-	if err := call(); err != nil {
+	if err := call(patience); err != nil {
 		t.Fatal(err)
 	}
 	stop()
-	if err := call(); err == nil {
+	if err := call(300 * time.Millisecond); err == nil {
 		t.Fatal("a stopped peer answers")
 	}
 	startPeers(t, r, "b", key, socket(t)) // at another address
-	for deadline := time.Now().Add(10 * time.Second); call() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); call(patience) != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the peer is not found again")
 		}
@@ -224,15 +224,24 @@ func TestUnreachablePeerIsRefusedQuickly(t *testing.T) {
 	if _, err := a.Call(ctx, "b", methodEcho, nil); !errors.Is(err, ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v", err, ErrUnreachable)
 	}
-	if since := time.Since(start); since > time.Second {
+	if since := time.Since(start); since > handshakeWait-time.Second/2 {
 		t.Errorf("refused after %v", since)
 	}
 	if _, err := a.Call(t.Context(), "b", methodEcho, nil); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("got %v, want %v", err, ErrUnreachable)
 	}
-	start = time.Now()
-	if _, err := a.Call(t.Context(), "b", methodEcho, nil); !errors.Is(err, ErrUnreachable) || time.Since(start) > 50*time.Millisecond {
-		t.Errorf("a peer that was just not reached: %v after %v", err, time.Since(start))
+	// It is left alone for twice as long each time: at last for longer than a busy machine
+	// stands still.
+	atOnce := false
+	for range 5 {
+		start = time.Now()
+		if _, err := a.Call(t.Context(), "b", methodEcho, nil); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("got %v, want %v", err, ErrUnreachable)
+		}
+		atOnce = atOnce || time.Since(start) < handshakeWait/2
+	}
+	if !atOnce {
+		t.Error("a peer that was just not reached is dialed again at once, each time")
 	}
 }
 
@@ -240,7 +249,7 @@ func TestRaftStreams(t *testing.T) {
 	r := new(roster)
 	a, _ := startPeers(t, r, "a", newKey(t), socket(t))
 	b, stopB := startPeers(t, r, "b", newKey(t), socket(t))
-	conn, err := a.DialRaft("b", time.Second)
+	conn, err := a.DialRaft("b", patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +278,7 @@ func TestRaftStreams(t *testing.T) {
 		t.Errorf("got %v, want a timeout", err)
 	}
 	_ = accepted.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(got); err != io.EOF {
@@ -282,7 +291,7 @@ func TestRaftStreams(t *testing.T) {
 
 	// A stream that is closed leaves: more than may be open at a time go by.
 	for range 3 * raftStreams {
-		conn, err := a.DialRaft("b", time.Second)
+		conn, err := a.DialRaft("b", patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +307,7 @@ func TestRaftStreams(t *testing.T) {
 	}
 
 	// Close ends a Write that nobody reads.
-	conn, err = a.DialRaft("b", time.Second)
+	conn, err = a.DialRaft("b", patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +333,7 @@ func TestRaftStreams(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	if _, err := b.DialRaft("a", time.Second); !errors.Is(err, ErrClosed) {
+	if _, err := b.DialRaft("a", patience); !errors.Is(err, ErrClosed) {
 		t.Errorf("after the end: got %v, want %v", err, ErrClosed)
 	}
 }
@@ -344,7 +353,7 @@ func TestRaftLibrarySpeaksOverIt(t *testing.T) {
 	var transports []*raft.NetworkTransport
 	for _, id := range []string{"a", "b"} {
 		p, _ := startPeers(t, r, id, newKey(t), socket(t))
-		transports = append(transports, raft.NewNetworkTransport(raftLayer{p.RaftListener(), p}, 3, time.Second, io.Discard))
+		transports = append(transports, raft.NewNetworkTransport(raftLayer{p.RaftListener(), p}, 3, patience, io.Discard))
 	}
 	a, b := transports[0], transports[1]
 	served := make(chan struct{})

@@ -211,19 +211,19 @@ func TestRefusalsCross(t *testing.T) {
 func TestDeadlineGoesAlong(t *testing.T) {
 	saw := make(chan time.Duration, 1)
 	c := dial(t, startServer(t, func(conf *ServerConfig) {
-		conf.Limits.Timeout = time.Minute
+		conf.Limits.Timeout = time.Hour
 		conf.Handler = handlerFunc(func(ctx context.Context, _ *Caller, _ uint16, _ []byte) ([]byte, error) {
 			deadline, _ := ctx.Deadline()
 			saw <- time.Until(deadline)
 			return nil, nil
 		})
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, call := range []struct {
 		ctx      context.Context
 		from, to time.Duration
-	}{{ctx, 3 * time.Second, 5 * time.Second}, {t.Context(), 50 * time.Second, time.Minute}} {
+	}{{ctx, time.Minute - patience, time.Minute}, {t.Context(), time.Hour - patience, time.Hour}} {
 		if _, err := c.Call(call.ctx, 0, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -351,7 +351,7 @@ func handshakeAndWait(t *testing.T, conf *tls.Config, to DialConfig) (tls.Connec
 		}
 		return ours(state)
 	}
-	qc, err := quic.DialAddr(t.Context(), to.Addr, conf, &quic.Config{HandshakeIdleTimeout: time.Second})
+	qc, err := quic.DialAddr(t.Context(), to.Addr, conf, &quic.Config{HandshakeIdleTimeout: patience})
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
@@ -426,7 +426,7 @@ func TestBadFramesCloseByName(t *testing.T) {
 			_, _ = stream.Write(c.in) // the server may close before it has read all
 			select {
 			case <-qc.Context().Done():
-			case <-time.After(5 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the connection lives on")
 			}
 			var closed *quic.ApplicationError
@@ -492,7 +492,7 @@ func TestOverloadIsNamed(t *testing.T) {
 					t.Error("overload is not retryable")
 				}
 			}
-			for deadline := time.Now().Add(10 * time.Second); atWork.Load() < 4 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(patience); atWork.Load() < 4 && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond) // the last of them may not have begun
 			}
 			close(release)
@@ -559,7 +559,7 @@ func TestConnectionsAreCapped(t *testing.T) {
 		}
 	}
 	_ = open[0].Close() // its place is given back
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		c, err := Dial(t.Context(), to)
 		if err == nil {
 			_, err = c.Call(t.Context(), methodEcho, nil)
@@ -644,7 +644,7 @@ func TestRetryUnderLoad(t *testing.T) {
 	for _, end := range ends {
 		end()
 	}
-	for deadline := time.Now().Add(5 * time.Second); h.n.Load() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); h.n.Load() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d handshakes are still counted", h.n.Load())
 		}
@@ -694,7 +694,7 @@ func TestOneSourceDoesNotTakeEveryHandshake(t *testing.T) {
 	for _, end := range ends {
 		end()
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		h.mu.Lock()
 		left := len(h.from)
 		h.mu.Unlock()
@@ -733,22 +733,26 @@ func TestHandshakesOfOneSourceAreCounted(t *testing.T) {
 
 	// The real thing: this address may begin two in a second, and hears why not more.
 	to := startServer(t, func(conf *ServerConfig) { conf.Limits.HandshakesPerSource = 2 })
-	busy := 0
-	for range 12 {
-		c, err := Dial(t.Context(), to)
-		switch {
-		case err == nil:
-			_ = c.Close()
-		case errors.Is(err, ErrBusy) && errors.Is(err, ErrUnreachable):
-			busy++
-		default:
-			t.Fatal(err)
-		}
+	var busy atomic.Int64
+	var dials sync.WaitGroup
+	for range 12 { // at once: a slow machine takes its time over each
+		dials.Go(func() {
+			c, err := Dial(t.Context(), to)
+			switch {
+			case err == nil:
+				_ = c.Close()
+			case errors.Is(err, ErrBusy) && errors.Is(err, ErrUnreachable):
+				busy.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
 	}
-	if busy == 0 {
-		t.Error("twelve handshakes in a row are taken")
+	dials.Wait()
+	if busy.Load() == 0 {
+		t.Error("twelve handshakes at once are taken")
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		c, err := Dial(t.Context(), to)
 		if err == nil {
 			_ = c.Close()

@@ -18,11 +18,9 @@ import (
 	"warifu.dev/internal/secret"
 )
 
-// refusedWithin is how long a refusal that names every node's reason may take.
-const refusedWithin = 5 * time.Second
-
-// backWithin is how long a restarted node may take until it makes up a quorum.
-const backWithin = 30 * time.Second
+// refusedWithin is how long a refusal that names every node's reason may take: the look
+// at the key and the question each end by the client's own timeout, on any machine.
+const refusedWithin = 3 * client.DefaultTimeout
 
 // One cluster is broken in one way after the other, and mended.
 func TestWhatBreaks(t *testing.T) {
@@ -179,12 +177,16 @@ func recordsOfAll(t *testing.T, c *cluster.Cluster) uint64 {
 	}
 	defer asks.Close()
 	var n uint64
-	for _, s := range asks.Status(t.Context()) {
-		if s.Err != nil {
-			t.Fatal(s.Err)
+	eventually(t, "all nodes say how many records they have", func() bool {
+		n = 0
+		for _, s := range asks.Status(t.Context()) {
+			if s.Err != nil {
+				return false
+			}
+			n += s.Answer.AuditRecords
 		}
-		n += s.Answer.AuditRecords
-	}
+		return true
+	})
 	return n
 }
 
@@ -217,14 +219,14 @@ func cannotRecord(t *testing.T, c *cluster.Cluster, key *client.Key, says string
 			t.Fatal(err)
 		}
 	}
-	began := time.Now()
-	err := open(t, key, app(t, c))
-	if took := time.Since(began); took > refusedWithin {
-		t.Errorf("the refusal took %v", took)
-	}
-	if got := reasonsOf(t, err); got[victim] != api.CodeAudit {
-		t.Errorf("%s gives the reason %q, want %q", victim, got[victim], api.CodeAudit)
-	}
+	eventually(t, "its reason is that it cannot record", func() bool { // on a busy machine it may be late
+		began := time.Now()
+		err := open(t, key, app(t, c))
+		if took := time.Since(began); took > refusedWithin {
+			t.Errorf("the refusal took %v", took)
+		}
+		return reasonsOf(t, err)[victim] == api.CodeAudit
+	})
 	if err := c.Kill(victim); err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +360,7 @@ func killed(t *testing.T, c *cluster.Cluster, key *client.Key) {
 		if err == nil {
 			break
 		}
-		if time.Since(began) > backWithin {
+		if time.Since(began) > patience {
 			t.Fatalf("%s is back and nothing opens: %v", ids[2], err)
 		}
 		time.Sleep(100 * time.Millisecond)
