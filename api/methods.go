@@ -259,6 +259,7 @@ type GoneEpoch struct {
 	Erased uint32   `cbor:"2,keyasint" json:"erased"`
 	Need   uint32   `cbor:"3,keyasint" json:"need"` // so many must, for fewer than the threshold to be left
 	Await  []string `cbor:"4,keyasint,omitempty" json:"await,omitempty"`
+	From   uint64   `cbor:"5,keyasint,omitempty" json:"from,omitempty"` // the same is so of each epoch from this one on; 0: of this one alone
 }
 
 // RenewalsAnswer lists the refreshes and reshares that are not done, and the last
@@ -376,8 +377,8 @@ type HealthAnswer struct {
 	MemoryLocked  bool           `cbor:"10,keyasint,omitempty" json:"memory_locked"`
 	ReceiveBuffer int64          `cbor:"11,keyasint,omitempty" json:"receive_buffer_bytes"` // of its smaller socket; 0: not known
 	Struck        []StruckHolder `cbor:"12,keyasint,omitempty" json:"struck,omitempty"`     // at most 100
-	// Unerased counts, by node, the epochs that are over and whose shares that node has not
-	// signed to have erased, as the ledger has it.
+	// Unerased counts, by node, the key versions of which epochs are over whose shares that
+	// node has not signed to have erased, as the ledger has it.
 	Unerased map[string]uint32 `cbor:"13,keyasint,omitempty" json:"unerased,omitempty"`
 }
 

@@ -98,14 +98,16 @@ type Repair struct {
 	Seen api.Digest `cbor:"1,keyasint"` // the chain as the author had it: no two repairs are the same statement
 }
 
-// ErasureReceipt is what a node says of old shares of its own: that it has erased
-// them, by destroying what sealed the generation of its keyring that had them last.
+// ErasureReceipt is what a node says of old shares of its own: that it holds none of these
+// epochs, nor of any epoch before them of the same version, since it has destroyed what
+// sealed the generation of its keyring that had the last of them. So the newest says all
+// that those before it said.
 type ErasureReceipt struct {
-	Epochs     []LiveEpoch `cbor:"1,keyasint"`           // sorted, at most [MaxRetired]
 	Generation uint64      `cbor:"2,keyasint"`           // the one that was destroyed
 	Label      string      `cbor:"3,keyasint,omitempty"` // of the token's object that sealed it
 	Serial     string      `cbor:"4,keyasint,omitempty"` // of the token
 	Time       int64       `cbor:"5,keyasint"`           // Unix milliseconds, by the node's clock
+	Through    []LiveEpoch `cbor:"6,keyasint"`           // sorted, no version twice, at most [MaxRetired]
 }
 
 // Check holds the receipt against its bounds. Failures wrap [ErrStatement].
@@ -113,7 +115,19 @@ func (r *ErasureReceipt) Check() error {
 	if len(r.Label) > MaxErasureWord || len(r.Serial) > MaxErasureWord {
 		return fmt.Errorf("%w: a word of an erasure receipt is over %d bytes", ErrStatement, MaxErasureWord)
 	}
-	return CheckEpochs(r.Epochs)
+	for i := 1; i < len(r.Through); i++ {
+		if a, b := r.Through[i-1], r.Through[i]; a.Key == b.Key && a.Version == b.Version {
+			return fmt.Errorf("%w: it names version %d of the key %s twice", ErrStatement, b.Version, b.Key)
+		}
+	}
+	return CheckEpochs(r.Through)
+}
+
+// Covers says whether the receipt is of an epoch.
+func (r *ErasureReceipt) Covers(e LiveEpoch) bool {
+	return slices.ContainsFunc(r.Through, func(t LiveEpoch) bool {
+		return t.Key == e.Key && t.Version == e.Version && t.Epoch >= e.Epoch
+	})
 }
 
 // CheckEpochs says whether a list of epochs is one: sorted, none twice, within its

@@ -13,7 +13,7 @@ import (
 )
 
 // Format names what this program writes, and reads.
-const Format = "warifu erasure certificate 1"
+const Format = "warifu erasure certificate 2"
 
 // MaxFile bounds a certificate, in bytes: [ledger.MaxProofs] proofs of at most 1 MiB, in
 // base64, and as much again for the words.

@@ -33,7 +33,7 @@ func TestACertificateIsVerifiedFromItsFileAlone(t *testing.T) {
 		}
 		s := c.Says
 		switch {
-		case !s.Gone || s.Tolerates != 2 || len(s.Epochs) != 3 || len(s.Receipts) != 10:
+		case !s.Gone || s.Tolerates != 2 || len(s.Epochs) != 3 || len(s.Receipts) != 6:
 			t.Errorf("%+v", s)
 		case s.Name != "payroll" || s.Key != theKey || s.Roster != 3 || s.Genesis != w.genesis.Hash():
 			t.Errorf("of another key: %+v", s)
@@ -41,6 +41,10 @@ func TestACertificateIsVerifiedFromItsFileAlone(t *testing.T) {
 			t.Errorf("%+v", s.Ordered)
 		case !strings.Contains(s.Standard, "SP 800-88 Rev. 2") || s.Wrapped != "wrapping is offline: not known" || !strings.HasPrefix(s.Unwrapped, "not asked"):
 			t.Errorf("%q %q %q", s.Standard, s.Wrapped, s.Unwrapped)
+		case !slices.ContainsFunc(s.Receipts, func(r certificate.Receipt) bool {
+			return r.Node == "n6" && slices.Equal(r.Through, []certificate.Through{{Version: 1, Epoch: 2}, {Version: 2, Epoch: 1}})
+		}):
+			t.Errorf("%+v", s.Receipts)
 		case !strings.Contains(s.Claim, "at most 2"):
 			t.Error(s.Claim)
 		case len(s.Datasets) != 1 || s.Datasets[0].Name != "xrays" || s.Datasets[0].Owner != "spiffe://hospital.example/archive" || s.Datasets[0].Since != created+2:
@@ -61,12 +65,9 @@ func TestACertificateClaimsNoMoreThanItsReceipts(t *testing.T) {
 		tolerates int
 	}{{0, true, 2}, {1, true, 1}, {2, true, 0}, {3, false, -1}, {5, false, -1}} {
 		w := newWorld(t)
-		over := w.erased(2, 1)
+		over := w.past(2)
 		for _, by := range over.By[5-tt.missing:] {
-			old := w.erased(1, 2)
-			old.By = slices.DeleteFunc(old.By, func(b ledger.ErasedBy) bool { return b == by })
-			delete(w.values, "receipt/"+by.Receipt.String())
-			w.erases(by.Node, w.epoch(1, 2)) // of the older epoch alone
+			w.erases(by.Node, w.epoch(1, 2)) // of the older version alone
 		}
 		over.By = over.By[:5-tt.missing]
 		made := w.made()
@@ -90,6 +91,64 @@ func TestACertificateClaimsNoMoreThanItsReceipts(t *testing.T) {
 	}
 }
 
+// Epochs of which all is the same stand together, and no receipt counts for more of them
+// than its node has signed: a holder that signed early, one that was struck from one of
+// them and one that left without a word each lack where they lack.
+func TestManyEpochsAreCountedEachForItself(t *testing.T) {
+	holders := []string{"n1", "n2", "n3", "n4", "n6"}
+	w := newWorld(t)
+	p := w.past(2)
+	p.Shapes = []ledger.Shape{{T: 3, Holders: holders}, {T: 3, Holders: holders, Struck: []string{"n6"}}}
+	p.Runs = []ledger.Run{{Last: 50}, {Last: 51, Shape: 1}, {Last: 100}}
+	p.By = nil
+	w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{2, 100}
+	for _, n := range holders[:4] {
+		w.erases(n, w.epoch(1, 2), w.epoch(2, 100))
+	}
+	w.erases("n6", w.epoch(1, 2), w.epoch(2, 70))
+	w.erases("n4", w.epoch(1, 2), w.epoch(2, 20))
+	check := func(claim string, gone bool, want ...certificate.Epoch) {
+		t.Helper()
+		made := w.made()
+		if _, err := certificate.Verify(made.Encode(), w.genesis.Hash()); err != nil {
+			t.Fatal(err)
+		}
+		s := made.Says
+		if s.Gone != gone || !strings.Contains(s.Claim, claim) || len(s.Epochs) != 2+len(want) {
+			t.Fatalf("gone %v: %s %+v", s.Gone, s.Claim, s.Epochs)
+		}
+		for i, e := range want {
+			if got := s.Epochs[2+i]; got.Number != e.Number || got.Last != e.Last || got.Tolerates != e.Tolerates {
+				t.Errorf("%+v, want %d to %d, %d lies", got, e.Number, e.Last, e.Tolerates)
+			}
+		}
+	}
+	rows := func(lies ...int) (out []certificate.Epoch) {
+		for i, r := range [][2]uint64{{1, 20}, {21, 50}, {51, 0}, {52, 70}, {71, 100}} {
+			out = append(out, certificate.Epoch{Number: r[0], Last: r[1], Tolerates: lies[i]})
+		}
+		return out
+	}
+	check("if every receipt is true", true, rows(2, 1, 0, 1, 0)...)
+	if s := w.made().Says; !slices.Contains(s.Open, "the share of n4, epochs 71 to 100 of version 2: no receipt") || !slices.Contains(s.Open, "n6, epoch 51 of version 2: it never confirmed a share, and signs nothing about it") {
+		t.Errorf("%q", s.Open)
+	}
+	w.erases("n3", w.epoch(1, 2), w.epoch(2, 50))
+	check("of epoch 51 of version 2 there are 2 of at least 3 receipts; of epochs 71 to 100 of version 2 there are 2 of at least 3 receipts for each.", false, rows(2, 1, -1, 0, -1)...)
+	w.erases("n3", w.epoch(1, 2), w.epoch(2, 100))
+	w.erases("n4", w.epoch(1, 2), w.epoch(2, 100))
+	w.erases("n6", w.epoch(1, 2), w.epoch(2, 100))
+	check("at most 1", true, certificate.Epoch{Number: 1, Last: 50, Tolerates: 2}, certificate.Epoch{Number: 51, Tolerates: 1}, certificate.Epoch{Number: 52, Last: 100, Tolerates: 2})
+	e := &ledger.Escrow{
+		By: ledger.Signed{Change: api.Digest{6}, Custody: 3}, Key: theKey, Version: 2, Epoch: 60, T: 3, Open: 2, Holders: holders, Index: 60, Time: created + 3,
+		Sealed: []ledger.SealedBy{{Node: "n1", Index: 1, Time: created + 4}},
+	}
+	w.values[escrowPath()] = e
+	w.values[lifePath()].(*ledger.Life).Escrows = 1
+	check("at most 1", true, certificate.Epoch{Number: 1, Last: 50, Tolerates: 2}, certificate.Epoch{Number: 51, Tolerates: 1},
+		certificate.Epoch{Number: 52, Last: 59, Tolerates: 2}, certificate.Epoch{Number: 60, Tolerates: 1}, certificate.Epoch{Number: 61, Last: 100, Tolerates: 2})
+}
+
 // Of a key that was imported the owner's copy stays open, and the claim says so.
 func TestAnImportedKeyIsNotClaimedWhole(t *testing.T) {
 	w := newWorld(t)
@@ -101,6 +160,50 @@ func TestAnImportedKeyIsNotClaimedWhole(t *testing.T) {
 	s := w.made().Says
 	if !s.Imported || !strings.HasPrefix(s.Open[0], "the key was imported") || !strings.Contains(s.Claim, "not said of the copy") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Of a key that was adopted the epochs are counted from that on in which it came: what the
+// cluster that was lost has of them stays open, and the claim says so. A version that was
+// not adopted has no epoch left out.
+func TestAnAdoptedKeyIsNotClaimedWhole(t *testing.T) {
+	w := newWorld(t)
+	if s := w.made().Says; s.Adopted != nil || slices.ContainsFunc(s.Open, func(l string) bool { return strings.Contains(l, "adopted") }) {
+		t.Errorf("a key that was born here is adopted: %+v", s)
+	}
+	p := w.past(1)
+	delete(w.values, erasedPath(1))
+	p.First, p.Runs = 5, []ledger.Run{{Last: 5}, {Last: 6, Shape: 1}}
+	p.Shapes[0].Struck, p.By = []string{"n4"}, nil
+	w.values[fmt.Sprintf("erased/%s/%010d/%020d", theKey, 1, 5)] = p
+	w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{6, 1}
+	for _, n := range []string{"n1", "n2", "n3", "n4", "n6"} {
+		id := w.receipt(n, n, authority.KindErased, authority.ErasureReceipt{Through: []authority.LiveEpoch{w.epoch(1, 6)}, Generation: 4})
+		p.By = append(p.By, ledger.ErasedBy{Node: n, Receipt: id, Through: 6})
+	}
+	if _, err := certificate.Make(w.evidence(1<<20, "n1", "n2", "n3")); !errors.Is(err, certificate.ErrCertificate) || !strings.Contains(err.Error(), "nothing is shown at") {
+		t.Errorf("a key that was born here lacks its first epochs: got %v", err)
+	}
+	w.values[keyPath(1)].(*ledger.Key).Adopted = &ledger.Adopted{Cluster: api.ClusterID{9}, Epoch: 5}
+	made := w.made()
+	c, err := certificate.Verify(made.Encode(), w.genesis.Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Says
+	switch {
+	case !s.Gone || s.Tolerates != 0 || len(s.Epochs) != 3 || s.Epochs[0].Number != 5 || s.Epochs[1].Number != 6:
+		t.Errorf("%s %+v", s.Claim, s.Epochs)
+	case !slices.Equal(s.Adopted, []certificate.Adopted{{Version: 1, Cluster: api.ClusterID{9}, Epoch: 5}}):
+		t.Errorf("%+v", s.Adopted)
+	case !strings.Contains(s.Claim, "not said of the shares that it had in the cluster that it was adopted from"):
+		t.Error(s.Claim)
+	case !slices.ContainsFunc(s.Open, func(l string) bool {
+		return strings.HasPrefix(l, "version 1 of the key was adopted in its epoch 5 from the cluster 0900")
+	}), !slices.Contains(s.Open, "n4, epoch 5 of version 1: its share was not brought here, and nobody signs about it"):
+		t.Errorf("%q", s.Open)
+	case !strings.Contains(made.Page(), "version 1 of the key was adopted in its epoch 5"):
+		t.Error("the page does not say that it was adopted")
 	}
 }
 
@@ -190,8 +293,8 @@ func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
 // Who was struck from an epoch counts as a holder who has not erased, and is named.
 func TestWhoWasStruckIsNamed(t *testing.T) {
 	w := newWorld(t)
-	over := w.erased(2, 1)
-	over.Struck, over.By = []string{"n6"}, over.By[:4]
+	over := w.past(2)
+	over.Shapes[0].Struck, over.By = []string{"n6"}, over.By[:4]
 	s := w.made().Says
 	if s.Tolerates != 1 || s.Epochs[2].Tolerates != 1 || !slices.Contains(s.Open, "n6, epoch 1 of version 2: it never confirmed a share, and signs nothing about it") {
 		t.Errorf("%+v", s)
@@ -251,35 +354,45 @@ func TestACertificateThatShowsTooLittleIsRefused(t *testing.T) {
 			*e = *w.undone(enough...)
 		}, "the key is not destroyed"},
 		{"a receipt is of another key", func(w *world) {
-			over := w.erased(2, 1)
-			over.By[0].Receipt = w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{{Key: api.KeyID{9}, Version: 2, Epoch: 1}}, Generation: 3})
+			w.past(2).By[0].Receipt = w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Through: []authority.LiveEpoch{{Key: api.KeyID{9}, Version: 2, Epoch: 1}}, Generation: 3})
 		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
-		{"a receipt is of another epoch", func(w *world) {
-			w.erased(2, 1).By[0].Receipt = w.erased(1, 1).By[0].Receipt
+		{"a receipt is of another version", func(w *world) {
+			w.past(2).By[0].Receipt = w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Through: []authority.LiveEpoch{w.epoch(1, 2)}, Generation: 3})
 		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
+		{"a receipt is of no epoch so new", func(w *world) {
+			w.erases("n1", w.epoch(1, 1), w.epoch(2, 1))
+			p := w.past(1)
+			p.By[len(p.By)-1].Through = 2
+		}, nil, "is not of \"n1\" for epoch 2 of version 1"},
 		{"a receipt is of another node", func(w *world) {
-			w.erased(2, 1).By[0].Receipt = w.erased(2, 1).By[1].Receipt
+			w.past(2).By[0].Receipt = w.past(2).By[1].Receipt
 		}, nil, "is not of \"n1\" for epoch 1 of version 2"},
-		{"a receipt counts twice", func(w *world) {
-			over := w.erased(2, 1)
+		{"a receipt counts twice", nil, func(w *world, e *certificate.Evidence) {
+			over := w.past(2)
 			over.By[1] = over.By[0]
-		}, nil, "counts for nothing"},
-		{"a receipt is of who never held a share", func(w *world) { w.erases("n7", w.epoch(2, 1)) }, nil, "counts for nothing"},
+			*e = *w.alone(erasedPath(2), over, enough...)
+		}, "counts for nothing"},
+		{"a receipt is of who never held a share", nil, func(w *world, e *certificate.Evidence) {
+			w.erases("n7", w.epoch(2, 1))
+			*e = *w.alone(erasedPath(2), w.past(2), enough...)
+		}, "counts for nothing"},
 		{"another node has signed a receipt", func(w *world) {
-			w.erased(2, 1).By[0].Receipt = w.receipt("n2", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3})
+			w.past(2).By[0].Receipt = w.receipt("n2", "n1", authority.KindErased, authority.ErasureReceipt{Through: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3})
 		}, nil, "node n1: "},
 		{"another statement stands for a receipt", func(w *world) {
-			w.erased(2, 1).By[0].Receipt = w.receipt("n1", "n1", authority.KindRetire, authority.Retire{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}})
+			w.past(2).By[0].Receipt = w.receipt("n1", "n1", authority.KindRetire, authority.Retire{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}})
 		}, nil, "it is another statement"},
 		{"a stranger has signed a receipt", func(w *world) {
 			w.nodes["n9"] = newSigner(w)
+			w.past(2).Shapes[0].Holders = append(slices.Clone(w.past(2).Shapes[0].Holders), "n9")
 			w.erases("n9", w.epoch(2, 1))
 		}, nil, "was never on the roster"},
 		{"an epoch is missing", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{3, 1} }, nil, "nothing is shown at"},
-		{"there is an epoch that nobody counts", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{1, 1} }, nil, "do not belong to the key"},
+		{"there is an epoch that nobody counts", func(w *world) { w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{1, 1} }, nil, "where 1 to 1 of version 1 should be"},
+		{"the epochs are those of another version", func(w *world) { w.past(2).Version = 1 }, nil, "where 1 to 1 of version 2 should be"},
 		{"a version has no epoch", func(w *world) {
 			w.values[lifePath()].(*ledger.Life).Destroy.Epochs = []uint64{2, 0}
-			delete(w.values, erasedPath(2, 1))
+			delete(w.values, erasedPath(2))
 		}, nil, "version 2 has no epoch"},
 		{"the data sets are left out", func(w *world) { delete(w.values, datasetPath()) }, nil, "nothing is shown at"},
 		{"a data set is left out", func(w *world) { w.values[lifePath()].(*ledger.Life).Datasets = 2 }, nil, "1 data sets, the key has 2"},
@@ -316,20 +429,20 @@ func TestACertificateThatShowsTooLittleIsRefused(t *testing.T) {
 // undone is evidence of a key that is not destroyed, which no ledger proves.
 func (w *world) undone(by ...string) *certificate.Evidence {
 	w.Helper()
-	p, _ := w.state().ProveDestroyed(theKey, "", 1<<20)
 	life := *w.values[lifePath()].(*ledger.Life)
 	over := *life.Destroy
 	over.Begun = 0
 	life.Destroy = &over
-	for i := range p.Values {
-		if p.Values[i].Path == lifePath() {
-			p.Values[i].Value = wire.Encode(&life)
-			p.Values = p.Values[i : i+1]
-			break
-		}
-	}
-	path, value := tag.Hash(tag.StatePath, []byte(p.Values[0].Path)), tag.Hash(tag.StateValue, p.Values[0].Value)
-	p.Values[0].Beside, p.Root = nil, tag.Hash(tag.StateLeaf, path[:], value[:]) // a tree of this one value
+	return w.alone(lifePath(), &life, by...)
+}
+
+// alone is evidence of a tree of this one value, whatever it is.
+func (w *world) alone(path string, v any, by ...string) *certificate.Evidence {
+	w.Helper()
+	p := &ledger.Proof{Index: 200}
+	encoded := wire.Encode(v)
+	place, value := tag.Hash(tag.StatePath, []byte(path)), tag.Hash(tag.StateValue, encoded)
+	p.Values, p.Root = []ledger.Proven{{Path: path, Value: encoded}}, tag.Hash(tag.StateLeaf, place[:], value[:])
 	return &certificate.Evidence{Genesis: w.genesis.Signed().Encode(), Succession: w.chain.Entries(), Key: theKey, Shown: []certificate.Shown{w.shown(p, by...)}}
 }
 
@@ -445,8 +558,8 @@ func TestEvidenceAlteredAnywhereIsRefused(t *testing.T) {
 // The page shows what the certificate says, with what comes from outside as text.
 func TestThePageIsTextFromOutside(t *testing.T) {
 	w := newWorld(t)
-	id := w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Epochs: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3, Label: `<script>alert("1")</script>`, Serial: `" onload="x`})
-	w.erased(2, 1).By[0].Receipt = id
+	id := w.receipt("n1", "n1", authority.KindErased, authority.ErasureReceipt{Through: []authority.LiveEpoch{w.epoch(2, 1)}, Generation: 3, Label: `<script>alert("1")</script>`, Serial: `" onload="x`})
+	w.past(2).By[0].Receipt = id
 	page := w.made().Page()
 	for _, want := range []string{"&lt;script&gt;", "&lt;b&gt;ward 3", "xrays", "SP 800-88 Rev. 2", "wrapping is offline: not known", "payroll", w.genesis.Hash().String(), "has no weight of its own", "What it does not prove", "default-src &#39;none&#39;"} {
 		if !strings.Contains(page, want) && !strings.Contains(page, strings.ReplaceAll(want, "&#39;", "'")) {
@@ -467,7 +580,7 @@ func FuzzVerify(f *testing.F) {
 	file, evidence := w.made().Encode(), w.made().Evidence
 	f.Add(file, true)
 	f.Add(evidence, false)
-	f.Add([]byte(`{"format":"warifu erasure certificate 1","evidence":""}`), true)
+	f.Add([]byte(`{"format":"warifu erasure certificate 2","evidence":""}`), true)
 	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
 		if whole {
 			if c, err := certificate.Verify(b, w.genesis.Hash()); err == nil && string(c.Encode()) != string(b) {

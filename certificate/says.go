@@ -23,6 +23,9 @@ type Says struct {
 	Name    string        `json:"name"`
 	// Imported says that the key was whole before it came here: its owner's copy is open.
 	Imported bool `json:"imported"`
+	// Adopted names the versions that lived in another cluster before: what that one had of
+	// them is open.
+	Adopted []Adopted `json:"adopted,omitempty"`
 
 	Gone      bool   `json:"gone"`      // for every epoch enough holders have signed
 	Claim     string `json:"claim"`     // the same in a sentence
@@ -56,10 +59,12 @@ type Ordered struct {
 	BeganAt int64      `json:"began_at_ledger_time_ms"`
 }
 
-// Epoch is one generation of shares of one version.
+// Epoch is one generation of shares of one version, or several that followed each other
+// and of which all of this is so.
 type Epoch struct {
 	Version   uint32   `json:"version"`
 	Number    uint64   `json:"epoch"`
+	Last      uint64   `json:"last_epoch,omitempty"` // of several; Number is the first
 	T         uint32   `json:"t"`
 	Holders   []string `json:"holders"`
 	Struck    []string `json:"struck,omitempty"` // never confirmed a share
@@ -68,6 +73,14 @@ type Epoch struct {
 	Escrowed  []string `json:"escrowed,omitempty"` // whose shares are sealed to custodians as well: their receipts do not count
 	Need      int      `json:"need"`
 	Tolerates int      `json:"tolerates"` // E-(h-t+1), without those escrowed; -1: too few receipts
+}
+
+// Adopted is a version of the key that was born in another cluster, which was lost, and
+// whose shares were brought from there.
+type Adopted struct {
+	Version uint32        `json:"version"`
+	Cluster api.ClusterID `json:"from_cluster"`
+	Epoch   uint64        `json:"epoch"` // as which they were brought; those before it lived there alone
 }
 
 // Escrow is an order to seal the shares of one epoch to custodians: copies that no erasure
@@ -83,19 +96,30 @@ type Escrow struct {
 	Index      uint64     `json:"ledger_index"`
 }
 
-// Receipt is what one node signed: that it has erased shares, by destroying what sealed
-// the generation of its keyring that had them last.
+// Receipt is what one node signed: that it has erased its shares of the epochs that it
+// names and of those before them, by destroying what sealed the generation of its keyring
+// that had the last of them.
 type Receipt struct {
 	ID         api.Digest `json:"id"`
 	Node       string     `json:"node"`
-	Generation uint64     `json:"generation"`
+	Through    []Through  `json:"through"`    // by version: of each epoch that the node held up to that one
+	Generation uint64     `json:"generation"` // nothing of it, or of one before, opens any more
 	Object     string     `json:"object"`
 	Serial     string     `json:"token_serial"`
 	Time       int64      `json:"time_ms"` // by the node's clock
 	Index      uint64     `json:"ledger_index"`
 
-	epochs []authority.LiveEpoch
+	said authority.ErasureReceipt
 }
+
+// Through is how far a receipt goes in one version of the key.
+type Through struct {
+	Version uint32 `json:"version"`
+	Epoch   uint64 `json:"epoch"`
+}
+
+// String names the epochs in words.
+func (t Through) String() string { return fmt.Sprintf("to %d of version %d", t.Epoch, t.Version) }
 
 // Position is where a proof leads.
 type Position struct {
@@ -144,9 +168,14 @@ func read(e *Evidence) (*Says, error) {
 	if s.Escrows, err = c.escrows(e.Key, d.Escrows); err != nil {
 		return nil, err
 	}
+	for _, k := range d.Versions {
+		if k.Adopted != nil {
+			s.Adopted = append(s.Adopted, Adopted{Version: k.Version, Cluster: k.Adopted.Cluster, Epoch: k.Adopted.Epoch})
+		}
+	}
 	receipts := map[api.Digest]*Receipt{}
 	for _, id := range slices.SortedFunc(maps.Keys(d.Receipts), func(a, b api.Digest) int { return bytes.Compare(a[:], b[:]) }) {
-		if receipts[id], err = c.receipt(id, d.Receipts[id]); err != nil {
+		if receipts[id], err = c.receipt(e.Key, id, d.Receipts[id]); err != nil {
 			return nil, fmt.Errorf("receipt %s: %w", id, err)
 		}
 		s.Receipts = append(s.Receipts, *receipts[id])
@@ -157,11 +186,13 @@ func read(e *Evidence) (*Says, error) {
 			return nil, fmt.Errorf("version %d has no epoch", v+1)
 		}
 		for _, over := range version {
-			epoch, err := epochOf(over, receipts, s.Escrows)
-			if err != nil {
-				return nil, err
+			for _, piece := range cut(over, s.Escrows) {
+				epoch, err := epochOf(piece, receipts, s.Escrows)
+				if err != nil {
+					return nil, err
+				}
+				s.Epochs = append(s.Epochs, *epoch)
 			}
-			s.Epochs = append(s.Epochs, *epoch)
 		}
 	}
 	if e.Counted != nil {
@@ -205,7 +236,7 @@ func (c *cluster) ordered(key api.KeyID, d *ledger.Destruction) (Ordered, error)
 }
 
 // receipt reads what a node signed, which may have left the roster since.
-func (c *cluster) receipt(id api.Digest, kept *ledger.Receipt) (*Receipt, error) {
+func (c *cluster) receipt(key api.KeyID, id api.Digest, kept *ledger.Receipt) (*Receipt, error) {
 	entry, err := authority.ParseEntry(kept.Entry)
 	if err != nil {
 		return nil, err
@@ -224,7 +255,13 @@ func (c *cluster) receipt(id api.Digest, kept *ledger.Receipt) (*Receipt, error)
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	return &Receipt{ID: id, Node: s.Node, Generation: r.Generation, Object: r.Label, Serial: r.Serial, Time: r.Time, Index: kept.Index, epochs: r.Epochs}, nil
+	out := &Receipt{ID: id, Node: s.Node, Through: []Through{}, Generation: r.Generation, Object: r.Label, Serial: r.Serial, Time: r.Time, Index: kept.Index, said: r}
+	for _, e := range r.Through {
+		if e.Key == key {
+			out.Through = append(out.Through, Through{e.Version, e.Epoch})
+		}
+	}
+	return out, nil
 }
 
 // statement verifies what a node signed under the newest roster that has the node.
@@ -256,24 +293,48 @@ func (c *cluster) escrows(key api.KeyID, list []*ledger.Escrow) ([]Escrow, error
 	return out, nil
 }
 
-// epochOf counts the receipts of one epoch: each is of the holder it stands for, speaks
-// of this very epoch, and counts once, unless that share is sealed to custodians as well.
+// cut takes epochs apart where one of them was escrowed, so that all of a piece have that
+// in common as well.
+func cut(e *ledger.Erased, escrows []Escrow) []*ledger.Erased {
+	ends := []uint64{e.Last}
+	for _, o := range escrows {
+		if o.Version == e.Version && o.Epoch >= e.First && o.Epoch <= e.Last {
+			ends = append(ends, o.Epoch-1, o.Epoch)
+		}
+	}
+	slices.Sort(ends)
+	var out []*ledger.Erased
+	first := e.First
+	for _, last := range slices.Compact(ends) {
+		if last < first {
+			continue
+		}
+		piece := *e
+		piece.First, piece.Last = first, last
+		out, first = append(out, &piece), last+1
+	}
+	return out
+}
+
+// epochOf counts the receipts of epochs that have all in common: each receipt is of the
+// holder it stands for and speaks of all these epochs, and counts unless that share is
+// sealed to custodians as well. That it is a holder, and counts once, its form says.
 func epochOf(e *ledger.Erased, receipts map[api.Digest]*Receipt, escrows []Escrow) (*Epoch, error) {
-	this := authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Epoch}
-	out := &Epoch{Version: e.Version, Number: e.Epoch, T: e.T, Holders: e.Holders, Struck: e.Struck, Erased: []string{}, Missing: e.Awaiting(), Need: e.Need(), Tolerates: -1}
+	newest := authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Last}
+	out := &Epoch{Version: e.Version, Number: e.First, T: e.T, Holders: e.Holders, Struck: e.Struck, Erased: []string{}, Missing: e.Awaiting(), Need: e.Need(), Tolerates: -1}
+	if e.Last > e.First {
+		out.Last = e.Last
+	}
 	for _, by := range e.By {
 		r := receipts[by.Receipt]
-		switch {
-		case r.Node != by.Node || !slices.Contains(r.epochs, this):
-			return nil, fmt.Errorf("receipt %s is not of %.64q for epoch %d of version %d", by.Receipt, by.Node, e.Epoch, e.Version)
-		case !slices.Contains(e.Holders, by.Node) || slices.Contains(e.Struck, by.Node) || slices.Contains(out.Erased, by.Node):
-			return nil, fmt.Errorf("receipt %s counts for nothing in epoch %d of version %d", by.Receipt, e.Epoch, e.Version)
+		if r.Node != by.Node || !r.said.Covers(newest) {
+			return nil, fmt.Errorf("receipt %s is not of %.64q for %s", by.Receipt, by.Node, out.which())
 		}
 		out.Erased = append(out.Erased, by.Node)
 	}
 	for _, h := range e.Holders {
 		if slices.ContainsFunc(escrows, func(o Escrow) bool {
-			return o.Version == e.Version && o.Epoch == e.Epoch && slices.Contains(o.Sealed, h)
+			return o.Version == e.Version && o.Epoch >= e.First && o.Epoch <= e.Last && slices.Contains(o.Sealed, h)
 		}) {
 			out.Escrowed = append(out.Escrowed, h)
 		}

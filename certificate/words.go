@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,14 +48,21 @@ func (s *Says) conclude() {
 			short = append(short, e.short())
 		}
 		for _, h := range e.Missing {
-			s.Open = append(s.Open, fmt.Sprintf("the share of %s, epoch %d of version %d: no receipt", h, e.Number, e.Version))
+			s.Open = append(s.Open, fmt.Sprintf("the share of %s, %s: no receipt", h, e.which()))
 		}
 		for _, h := range e.Struck {
-			s.Open = append(s.Open, fmt.Sprintf("%s, epoch %d of version %d: it never confirmed a share, and signs nothing about it", h, e.Number, e.Version))
+			why := "it never confirmed a share, and signs nothing about it"
+			if slices.ContainsFunc(s.Adopted, func(a Adopted) bool { return a.Version == e.Version && a.Epoch == e.Number }) {
+				why = "its share was not brought here, and nobody signs about it"
+			}
+			s.Open = append(s.Open, fmt.Sprintf("%s, %s: %s", h, e.which(), why))
 		}
 	}
 	for _, e := range s.Escrows {
 		s.Open = append(s.Open, e.words())
+	}
+	for _, a := range s.Adopted {
+		s.Open = append(s.Open, a.words())
 	}
 	if s.Imported {
 		s.Open = append(s.Open, imported)
@@ -71,14 +79,36 @@ func (s *Says) conclude() {
 	if s.Imported {
 		s.Claim += " This is not said of the copy that it was imported from."
 	}
+	if len(s.Adopted) > 0 {
+		s.Claim += " This is not said of the shares that it had in the cluster that it was adopted from."
+	}
 }
 
-// short says why an epoch is not gone.
-func (e *Epoch) short() string {
-	if len(e.Escrowed) == 0 {
-		return fmt.Sprintf("epoch %d of version %d has %d of at least %d receipts", e.Number, e.Version, len(e.Erased), e.Need)
+// which names the epochs.
+func (e *Epoch) which() string {
+	if e.Last == 0 {
+		return fmt.Sprintf("epoch %d of version %d", e.Number, e.Version)
 	}
-	return fmt.Sprintf("epoch %d of version %d has %d receipts, and the shares of %s are sealed to custodians as well, which nothing takes back", e.Number, e.Version, len(e.Erased), strings.Join(e.Escrowed, ", "))
+	return fmt.Sprintf("epochs %d to %d of version %d", e.Number, e.Last, e.Version)
+}
+
+// short says why epochs are not gone.
+func (e *Epoch) short() string {
+	each := ""
+	if e.Last != 0 {
+		each = " for each"
+	}
+	if len(e.Escrowed) == 0 {
+		return fmt.Sprintf("of %s there are %d of at least %d receipts%s", e.which(), len(e.Erased), e.Need, each)
+	}
+	return fmt.Sprintf("of %s there are %d receipts%s, and the shares of %s are sealed to custodians as well, which nothing takes back", e.which(), len(e.Erased), each, strings.Join(e.Escrowed, ", "))
+}
+
+// words say which shares no receipt here is about: what lies in backups and tokens of
+// another cluster, this one has never seen.
+func (a *Adopted) words() string {
+	return fmt.Sprintf("version %d of the key was adopted in its epoch %d from the cluster %s, which was lost: its nodes' directories, backups and tokens may open shares of that epoch and of those before, and no receipt here is about them",
+		a.Version, a.Epoch, a.Cluster)
 }
 
 // words say which door an order of escrow has left open.

@@ -142,9 +142,7 @@ func (w *world) succeed(kind string, body any) {
 func datasetPath() string           { return "dataset/" + theKey.String() }
 func lifePath() string              { return "life/" + theKey.String() }
 func keyPath(version uint32) string { return fmt.Sprintf("key/%s/%010d", theKey, version) }
-func erasedPath(v uint32, epoch uint64) string {
-	return fmt.Sprintf("erased/%s/%010d/%020d", theKey, v, epoch)
-}
+func erasedPath(v uint32) string    { return fmt.Sprintf("erased/%s/%010d/%020d", theKey, v, 1) }
 
 // destroyed fills the ledger with a key that every holder of every epoch has erased.
 func (w *world) destroyed() {
@@ -159,13 +157,11 @@ func (w *world) destroyed() {
 		w.values["order/"+hash.String()] = &ledger.Ordered{Hash: hash, Order: birth, Key: theKey}
 	}
 	later := []string{"n1", "n2", "n3", "n4", "n6"}
-	w.over(1, 1, 3, birth.Holders)
-	w.over(1, 2, 3, later)
-	w.over(2, 1, 3, later)
+	w.over(1, 3, birth.Holders)
+	w.over(1, 3, later)
+	w.over(2, 3, later)
 	w.registers("spiffe://hospital.example/archive", "spiffe://hospital.example/archive", theKey)
-	for _, n := range birth.Holders {
-		w.erases(n, w.epoch(1, 1))
-	}
+	w.erases("n5", w.epoch(1, 1))
 	for _, n := range later {
 		w.erases(n, w.epoch(1, 2), w.epoch(2, 1))
 	}
@@ -175,21 +171,34 @@ func (w *world) epoch(version uint32, number uint64) authority.LiveEpoch {
 	return authority.LiveEpoch{Key: theKey, Version: version, Epoch: number}
 }
 
-func (w *world) over(version uint32, number uint64, t uint32, holders []string) {
-	w.values[erasedPath(version, number)] = &ledger.Erased{Key: theKey, Version: version, Epoch: number, T: t, Holders: holders, Retired: created + 6500}
+// over puts one epoch more of a version among those that are over.
+func (w *world) over(version uint32, t uint32, holders []string, struck ...string) {
+	p, is := w.values[erasedPath(version)].(*ledger.Past)
+	if !is {
+		p = &ledger.Past{Key: theKey, Version: version, First: 1, Retired: created + 6500}
+		w.values[erasedPath(version)] = p
+	}
+	last := uint64(0)
+	if n := len(p.Runs); n > 0 {
+		last = p.Runs[n-1].Last
+	}
+	p.Shapes = append(p.Shapes, ledger.Shape{T: t, Holders: holders, Struck: struck})
+	p.Runs = append(p.Runs, ledger.Run{Last: last + 1, Shape: uint32(len(p.Shapes) - 1)})
 }
 
-func (w *world) erased(version uint32, number uint64) *ledger.Erased {
-	return w.values[erasedPath(version, number)].(*ledger.Erased)
+// past is the epochs of a version.
+func (w *world) past(version uint32) *ledger.Past {
+	return w.values[erasedPath(version)].(*ledger.Past)
 }
 
-// erases has a node sign that it has erased its shares of some epochs.
+// erases has a node sign that it has erased its shares through some epochs.
 func (w *world) erases(node string, epochs ...authority.LiveEpoch) api.Digest {
 	w.Helper()
-	id := w.receipt(node, node, authority.KindErased, authority.ErasureReceipt{Epochs: epochs, Generation: 3, Label: "warifu-3", Serial: "00aa" + node, Time: created + 7000})
+	id := w.receipt(node, node, authority.KindErased, authority.ErasureReceipt{Through: epochs, Generation: 3, Label: "warifu-3", Serial: "00aa" + node, Time: created + 7000})
 	for _, e := range epochs {
-		over := w.erased(e.Version, e.Epoch)
-		over.By = append(over.By, ledger.ErasedBy{Node: node, Receipt: id})
+		p := w.past(e.Version)
+		p.By = slices.DeleteFunc(p.By, func(b ledger.ErasedBy) bool { return b.Node == node })
+		p.By = append(p.By, ledger.ErasedBy{Node: node, Receipt: id, Through: e.Epoch})
 	}
 	return id
 }

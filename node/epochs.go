@@ -201,7 +201,11 @@ func summariseEpochs(s *ledger.State, key *ledger.Key, k *api.KeySummary) {
 		if len(k.Gone) == api.MaxGone {
 			k.Gone = k.Gone[1:]
 		}
-		k.Gone = append(k.Gone, api.GoneEpoch{Epoch: e.Epoch, Erased: uint32(len(e.By)), Need: uint32(e.Need()), Await: e.Awaiting()})
+		g := api.GoneEpoch{Epoch: e.Last, Erased: uint32(len(e.By)), Need: uint32(e.Need()), Await: e.Awaiting()}
+		if e.First < e.Last {
+			g.From = e.First
+		}
+		k.Gone = append(k.Gone, g)
 	}
 }
 
@@ -211,14 +215,18 @@ func unerasedWords(s *ledger.State) []string {
 	var out []string
 	seen := map[authority.LiveEpoch]bool{}
 	for _, m := range s.Roster() {
-		for _, of := range s.Unerased(m.ID, authority.MaxRetired) {
-			e := s.Erased(of)
-			if seen[of] || e.Gone() || s.Time() < e.Retired+eraseSoon.Milliseconds() {
+		for _, e := range s.NotGone(m.ID) {
+			of := authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Last}
+			if seen[of] || s.Time() < e.Retired+eraseSoon.Milliseconds() {
 				continue
 			}
 			seen[of] = true
-			out = append(out, fmt.Sprintf("epoch %d of the key %s is over and not gone: %d of at least %d holders have erased their shares; missing are %s",
-				of.Epoch, nameOf(s, of.Key), len(e.By), e.Need(), strings.Join(e.Awaiting(), ", ")))
+			which, is := fmt.Sprintf("epoch %d", e.Last), "is"
+			if e.First < e.Last {
+				which, is = fmt.Sprintf("epochs %d to %d", e.First, e.Last), "are"
+			}
+			out = append(out, fmt.Sprintf("%s of the key %s %s over and not gone: %d of at least %d holders have erased their shares; missing are %s",
+				which, nameOf(s, of.Key), is, len(e.By), e.Need(), strings.Join(e.Awaiting(), ", ")))
 		}
 	}
 	return out
@@ -329,11 +337,41 @@ func (e *erasures) batch(wanted []authority.LiveEpoch) (done []authority.LiveEpo
 	return done, what
 }
 
-// beyond leaves out the epochs of the root key from that of the root share on, which is
-// in use until another takes its place, whatever the keyring lets go.
-func beyond(wanted []authority.LiveEpoch, s *ledger.State, root uint64) []authority.LiveEpoch {
+// before takes the epochs of the root key back to those before that of the root share,
+// which is in use until another takes its place, whatever the keyring lets go.
+func before(root uint64, wanted []authority.LiveEpoch, s *ledger.State, node string) []authority.LiveEpoch {
 	k := s.RootKey()
-	return slices.DeleteFunc(wanted, func(e authority.LiveEpoch) bool { return k != nil && e.Key == k.ID && e.Epoch >= root })
+	out := slices.Clone(wanted)
+	for i, e := range out {
+		if k != nil && e.Key == k.ID && e.Epoch >= root {
+			out[i].Epoch = s.Owes(node, authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: max(root, 1) - 1})
+		}
+	}
+	return slices.DeleteFunc(out, func(e authority.LiveEpoch) bool { return e.Epoch == 0 })
+}
+
+// withoutKept takes out of epochs those of which the keyring has a share, or has one of an
+// epoch before of the same version, but for shares that are gone: a receipt is of all those
+// epochs. There is no such share while epochs end in their order, and nothing rests on that.
+func withoutKept(wanted []authority.LiveEpoch, ring *keyring.Keyring, gone func(keyring.Held) bool) []authority.LiveEpoch {
+	if len(wanted) == 0 {
+		return nil
+	}
+	through := make(map[ledger.KeyVersion]uint64, len(wanted))
+	for _, e := range wanted {
+		through[ledger.KeyVersion{Key: e.Key, Version: e.Version}] = e.Epoch
+	}
+	kept := map[ledger.KeyVersion]bool{}
+	ring.Holds(func(h keyring.Held) bool {
+		of := ledger.KeyVersion{Key: h.Key, Version: h.Version}
+		if h.Epoch <= through[of] && !gone(h) {
+			kept[of] = true
+		}
+		return false
+	})
+	return slices.DeleteFunc(slices.Clone(wanted), func(e authority.LiveEpoch) bool {
+		return kept[ledger.KeyVersion{Key: e.Key, Version: e.Version}]
+	})
 }
 
 // look is a state of the ledger and a keyring, of which each share is asked for when
@@ -377,7 +415,7 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 		return nil
 	}
 	wanted, old := n.erasable(s)
-	wanted = beyond(wanted, s, ring.Root().Epoch)
+	wanted = before(ring.Root().Epoch, wanted, s, n.cfg.Node)
 	if !e.ready(wanted, s.Position().Index, n.driver.Forgotten()) {
 		return nil
 	}
@@ -386,10 +424,10 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	same := s.SameBut(e.looked.state) && now.generation == e.looked.generation && now.shares == e.looked.shares
 	if !fresh && (same || !ring.Holds(old)) {
 		e.looked = now
-		return n.postErased(ctx, e, ring, wanted)
+		return n.postErased(ctx, e, ring, wanted, noShare)
 	}
 	if place := slices.IndexFunc(s.Roster(), func(m authority.Node) bool { return m.ID == n.cfg.Node }); !e.isTurn(len(wanted), place, n.boot()) {
-		return n.postErased(ctx, e, ring, wanted)
+		return n.postErased(ctx, e, ring, wanted, noShare)
 	}
 	what, err := n.secrets.erase(ctx, s, old)
 	if err != nil {
@@ -401,18 +439,19 @@ func (n *Node) eraseOld(ctx context.Context, e *erasures) error {
 	for _, of := range wanted {
 		e.by[of] = what
 	}
-	return n.postErased(ctx, e, ring, wanted)
+	return n.postErased(ctx, e, ring, wanted, old)
 }
 
+func noShare(keyring.Held) bool { return false }
+
 // postErased signs a receipt for the next of the wanted epochs whose shares are erased,
-// and none while the keyring has a share of one again.
-func (n *Node) postErased(ctx context.Context, e *erasures, ring *keyring.Keyring, wanted []authority.LiveEpoch) error {
+// where the keyring bears it out: but for what has gone just now it has no share of them,
+// nor of those before, which the receipt is of as well.
+func (n *Node) postErased(ctx context.Context, e *erasures, ring *keyring.Keyring, wanted []authority.LiveEpoch, gone func(keyring.Held) bool) error {
 	done, what := e.batch(wanted)
-	if len(done) == 0 || ring.Holds(func(h keyring.Held) bool {
-		return slices.Contains(done, authority.LiveEpoch{Key: h.Key, Version: h.Version, Epoch: h.Epoch})
-	}) {
+	if done = withoutKept(done, ring, gone); len(done) == 0 {
 		return nil
 	}
-	r := authority.ErasureReceipt{Epochs: done, Generation: what.Generation, Label: what.Label, Serial: what.Serial, Time: n.now().UnixMilli()}
+	r := authority.ErasureReceipt{Through: done, Generation: what.Generation, Label: what.Label, Serial: what.Serial, Time: n.now().UnixMilli()}
 	return failpoint.Step("node/post-erased", func() error { return n.say(ctx, authority.KindErased, r) })
 }

@@ -175,8 +175,38 @@ func TestNoReceiptNamesARootShareInUse(t *testing.T) {
 		return []authority.LiveEpoch{{Key: api.KeyID{}, Version: 1, Epoch: 5}, {Key: root, Version: 1, Epoch: 1}, {Key: root, Version: 1, Epoch: 2}}
 	}
 	for epoch, want := range map[uint64]int{1: 1, 2: 2, 3: 3} {
-		if got := beyond(wanted(), c.State(), epoch); len(got) != want {
+		if got := before(epoch, wanted(), c.State(), "n1"); len(got) != want {
 			t.Errorf("with the root share of epoch %d, erased are %v", epoch, got)
+		}
+	}
+}
+
+// A receipt is of all epochs before the one that it names as well: none is signed while a
+// share of any of them stays in the keyring.
+func TestNoReceiptNamesWhatStaysInTheKeyring(t *testing.T) {
+	s := keeper(t, trial.New(t, 2, 3))
+	_, ring := s.current()
+	key, other := api.KeyID{1}, api.KeyID{2}
+	for _, epoch := range []uint64{2, 4} {
+		if err := ring.Put(keyring.Share{Key: key, Version: 2, Epoch: epoch, Session: api.Digest{byte(epoch)}, Index: 1, Scalar: group.SmallScalar(7)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(id api.KeyID, version uint32, epoch uint64) authority.LiveEpoch {
+		return authority.LiveEpoch{Key: id, Version: version, Epoch: epoch}
+	}
+	for _, tt := range []struct {
+		goes    uint64 // epochs up to this one
+		through uint64
+		signs   bool
+	}{{0, 1, true}, {0, 2, false}, {0, 3, false}, {0, 4, false}, {2, 2, true}, {2, 3, true}, {2, 4, false}, {2, 9, false}, {4, 9, true}} {
+		want := []authority.LiveEpoch{of(key, 1, 9), of(key, 2, tt.through), of(key, 3, 9), of(other, 2, 9)}
+		got := withoutKept(want, ring, func(h keyring.Held) bool { return h.Epoch <= tt.goes })
+		if !tt.signs {
+			want = slices.Delete(slices.Clone(want), 1, 2)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("with shares of the epochs 2 and 4, of which those up to %d go, a receipt through %d names %v, want %v", tt.goes, tt.through, got, want)
 		}
 	}
 }

@@ -144,8 +144,8 @@ func TestResharesUnderLoadFailNoRequest(t *testing.T) {
 	})
 }
 
-// A holder that is down during a refresh is struck, from the root key too, and has its
-// shares repaired by itself when it is back.
+// A holder that is down during two refreshes is struck, from the root key too, and has its
+// shares repaired by itself when it is back. It signs that what it held before is erased.
 func TestAHolderThatWasDownIsRepaired(t *testing.T) {
 	t.Parallel()
 	scenario(t, func(s *stage) {
@@ -154,6 +154,18 @@ func TestAHolderThatWasDownIsRepaired(t *testing.T) {
 		k := s.renew(authority.KindRefresh, authority.Renewal{Root: true})
 		if !slices.Equal(k.Struck, []string{down}) {
 			s.Fatalf("struck: %v", k.Struck)
+		}
+		s.renew(authority.KindRefresh, authority.Renewal{}) // it misses another one
+		owes := func() (versions uint32, known bool) {
+			for _, h := range s.custodian.Health(s.Context()) {
+				if h.Err == nil {
+					return h.Answer.Unerased[down], true
+				}
+			}
+			return 0, false
+		}
+		if versions, known := owes(); !known || versions != 2 {
+			s.Errorf("of %d keys it has not signed that its old shares are erased, want the root key and another", versions)
 		}
 		s.must(s.Start(down))
 		s.eventually(10*time.Minute, "it is repaired", func() bool { return len(s.summary().Struck) == 0 })
@@ -166,6 +178,10 @@ func TestAHolderThatWasDownIsRepaired(t *testing.T) {
 			errors.As(err, &q)
 			s.Fatal(err, q)
 		}
+		s.eventually(5*time.Minute, "it has signed for what it held before", func() bool {
+			versions, known := owes()
+			return known && versions == 0
+		})
 	})
 }
 

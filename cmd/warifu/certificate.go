@@ -169,15 +169,23 @@ func certificateWords(a *app, w io.Writer, s *certificate.Says, last string) {
 		if e.Tolerates < 0 {
 			tolerates = "too few"
 		}
-		rows = append(rows, []string{fmt.Sprint(e.Version), fmt.Sprint(e.Number), fmt.Sprintf("%d of %d", e.T, len(e.Holders)), strings.Join(e.Erased, ", "), fmt.Sprint(e.Need), tolerates})
+		number := fmt.Sprint(e.Number)
+		if e.Last != 0 {
+			number += fmt.Sprintf("..%d", e.Last)
+		}
+		rows = append(rows, []string{fmt.Sprint(e.Version), number, fmt.Sprintf("%d of %d", e.T, len(e.Holders)), strings.Join(e.Erased, ", "), fmt.Sprint(e.Need), tolerates})
 	}
 	table(w, "VERSION EPOCH OPENS ERASED NEEDED LIES-TOLERATED", rows)
 	fmt.Fprintln(w)
 	rows = nil
 	for _, r := range s.Receipts {
-		rows = append(rows, []string{r.Node, r.Serial, r.Object, fmt.Sprint(r.Generation), instant(r.Time), fmt.Sprint(r.Index)})
+		var far []string
+		for _, t := range r.Through {
+			far = append(far, t.String())
+		}
+		rows = append(rows, []string{r.Node, strings.Join(far, ", "), r.Serial, r.Object, fmt.Sprint(r.Generation), instant(r.Time), fmt.Sprint(r.Index)})
 	}
-	table(w, "NODE TOKEN OBJECT GENERATION BY-ITS-CLOCK INDEX", rows)
+	table(w, "NODE EPOCHS TOKEN OBJECT GENERATION BY-ITS-CLOCK INDEX", rows)
 	words := func(heading string, list []string) {
 		fmt.Fprintf(w, "\n%s\n", heading)
 		for _, line := range list {

@@ -48,7 +48,7 @@ var ailments = []ailment{
 	{"roster", "a change of the roster is not finished, or a node runs that is not on it", "warifu node list says what it waits for: warifu reshare, or node remove NODE --undo takes it back"},
 	{"struck", "a node is on a key's list and has no share", "keep the others up, and: warifu rotate-shares --key KEY"},
 	{"pool", "a pool has less than half of its keys, and no run fills it, or one that does not end", "bring back its holders; or, among others: warifu pool set, warifu pool drop"},
-	{"unerased", "a node has not signed that it erased its shares of an epoch that is over", "bring it back: it erases by itself, and signs; where it is gone for good, replace it"},
+	{"unerased", "a node has not signed that it erased its shares of epochs that are over", "bring it back: it erases by itself, and signs; where it is gone for good, replace it"},
 	{"overdue", "a rotation of shares, or of a key, was due by its period an hour ago, and has not come", "bring back the holders that are down; or by hand: warifu rotate-shares --all, warifu key rotate KEY"},
 	{"clock", "a node's clock is over 5 s from the median of the others'", "on its machine: timedatectl timesync-status (or chronyc tracking)"},
 	{"token", "a node's secrets are sealed by nothing, or two nodes name one token", "replace the node by one with a token of its own"},
@@ -204,7 +204,7 @@ func (d *diagnosis) cluster() {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(owes)) {
-		d.found("unerased", id, "it owes its receipts for %s", plural(int(owes[id]), "epoch"))
+		d.found("unerased", id, "it owes its receipts for old shares of %s", plural(int(owes[id]), "key version"))
 	}
 	d.pools()
 	if len(programs) > 1 {

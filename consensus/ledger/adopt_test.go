@@ -28,10 +28,13 @@ type heirs struct {
 
 // inherit loses a cluster with one key, and gives its custodians another one, whose root
 // key is born.
-func inherit(tb testing.TB) *heirs { return inheritAs(tb, false) }
+func inherit(tb testing.TB) *heirs { return inheritAs(tb, false, 1) }
+
+// inheritAt loses a key in a later epoch.
+func inheritAt(tb testing.TB, epoch uint64) *heirs { return inheritAs(tb, false, epoch) }
 
 // inheritAs loses a key that was born by its own order, or in a pool.
-func inheritAs(tb testing.TB, pooled bool) *heirs {
+func inheritAs(tb testing.TB, pooled bool, epoch uint64) *heirs {
 	tb.Helper()
 	h := &heirs{lost: newWorld(tb), shares: map[string]*group.Scalar{}}
 	a := h.lost
@@ -59,6 +62,9 @@ func inheritAs(tb testing.TB, pooled bool) *heirs {
 	a.accept(a.say("n1", authority.KindActivate, authority.Activate{Session: ses.ID}))
 	if pooled {
 		a.take(o)
+	}
+	for k := a.s.KeyNamed("payroll"); k.Number < epoch; k = a.s.KeyNamed("payroll") {
+		a.turn(k.ID, k.T, k.Holders)
 	}
 	a.signedBy(a.s.KeyNamed("payroll"), "n1", "n4", "n5")
 	h.key = a.s.KeyNamed("payroll")
@@ -216,7 +222,7 @@ func TestAKeyOfALostClusterIsAdopted(t *testing.T) {
 // A key that the lost cluster took from a pool is adopted as any other: a record of it here
 // tells of the adoption, and of no pool.
 func TestAKeyThatCameFromAPoolIsAdopted(t *testing.T) {
-	h := inheritAs(t, true)
+	h := inheritAs(t, true, 1)
 	if h.key.Record.Pool == nil {
 		t.Fatal("the lost cluster took it from no pool")
 	}

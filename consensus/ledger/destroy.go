@@ -148,13 +148,6 @@ func (s *State) takeDestroy(d *draft, index uint64, b *authority.Destroy) error 
 	return nil
 }
 
-// endEpoch puts an epoch among those that are over.
-func (s *State) endEpoch(d *draft, k *Key, e *Epoch) {
-	d.put(erasedPath(authority.LiveEpoch{Key: k.ID, Version: k.Version, Epoch: e.Number}), &Erased{
-		Key: k.ID, Version: k.Version, Epoch: e.Number, T: e.T, Holders: e.Holders, Struck: e.Struck, Retired: s.Time(),
-	})
-}
-
 // endRunsOf leaves no ceremony that could give a key another share. One that runs goes
 // on to its end first, which is bounded; none begins while the key is to be destroyed.
 func (s *State) endRunsOf(d *draft, id api.KeyID) error {

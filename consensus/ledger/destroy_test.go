@@ -27,7 +27,7 @@ func (w *world) beginEnd(id api.KeyID) *authority.Entry {
 }
 
 func (w *world) erased(node string, epochs ...authority.LiveEpoch) *authority.Entry {
-	return w.say(node, authority.KindErased, authority.ErasureReceipt{Epochs: epochs, Generation: 3, Label: "warifu-3", Serial: "00aa", Time: created})
+	return w.say(node, authority.KindErased, authority.ErasureReceipt{Through: epochs, Generation: 3, Label: "warifu-3", Serial: "00aa", Time: created})
 }
 
 // From when it is ordered a key is denied; when the wait is over its epochs are, and

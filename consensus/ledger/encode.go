@@ -92,7 +92,7 @@ var decoders = map[string]func(g *authority.VerifiedGenesis, b []byte) (value, e
 	pathRenewal:  decodeAs[Renewal],
 	pathRenewed:  decodeAs[Renewal],
 	pathOlder:    decodeAs[Older],
-	pathErased:   decodeAs[Erased],
+	pathErased:   decodePast,
 	pathReceipt:  decodeAs[Receipt],
 	pathRepair:   decodeAs[lastRepair],
 	pathRotated:  decodeAs[rotated],

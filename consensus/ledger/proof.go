@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"warifu.dev/api"
-	"warifu.dev/authority"
 	"warifu.dev/internal/tag"
 	"warifu.dev/internal/wire"
 )
@@ -18,8 +17,8 @@ var ErrProof = errors.New("the proof does not lead to its root")
 
 // Bounds of what is proven of a key.
 const (
-	// MaxProofs is how many proofs show a key together: an epoch a week and ten receipts
-	// for each, for some forty years.
+	// MaxProofs is how many proofs show a key together: what epochs leave grows with its
+	// versions, and with how often its holders changed.
 	MaxProofs = 64
 	maxProven = 1 << 14 // values in one proof
 )
@@ -79,9 +78,9 @@ func (s *State) pathsOf(id api.KeyID) []string {
 	}
 	for _, k := range list[*Key](s, pathKey+id.String()+"/") {
 		paths = append(paths, keyPath(id, k.Version), pathOrder+k.Order.String())
-		for _, e := range s.ErasedEpochs(id, k.Version) {
-			paths = append(paths, erasedPath(authority.LiveEpoch{Key: id, Version: k.Version, Epoch: e.Epoch}))
-			for _, by := range e.By {
+		for _, p := range s.pasts(id, k.Version) {
+			paths = append(paths, pastPath(id, k.Version, p.First))
+			for _, by := range p.By {
 				paths = append(paths, pathReceipt+by.Receipt.String())
 			}
 		}
@@ -125,7 +124,7 @@ type Destroyed struct {
 	Life     *Life
 	Versions []*Key // from 1
 	Orders   []*Ordered
-	Epochs   [][]*Erased // by version, from 1, and number, from 1: there were no others
+	Epochs   [][]*Erased // by version, from 1, and number: there were no others
 	Receipts map[api.Digest]*Receipt
 	Datasets []Registered // there were no others
 	Escrows  []*Escrow    // by id of their order: there were no others
@@ -173,13 +172,9 @@ func ReadDestroyed(id api.KeyID, proofs []*Proof) (*Destroyed, error) {
 		}
 		d.Versions, d.Orders = append(d.Versions, k), append(d.Orders, orders[k.Order])
 		var epochs []*Erased
-		for n := uint64(1); read.err == nil && n <= d.Life.Destroy.Epochs[v]; n++ {
-			e := at[*Erased](&read, erasedPath(authority.LiveEpoch{Key: id, Version: version, Epoch: n}))
-			if read.err != nil {
-				break
-			}
-			epochs = append(epochs, e)
-			for _, by := range e.By {
+		for _, p := range read.pasts(k, d.Life.Destroy.Epochs[v]) {
+			epochs = append(epochs, p.pieces()...)
+			for _, by := range p.By {
 				if d.Receipts[by.Receipt] == nil {
 					d.Receipts[by.Receipt] = at[*Receipt](&read, pathReceipt+by.Receipt.String())
 				}
@@ -226,6 +221,28 @@ func (r *proven) take(p *Proof) error {
 // provable says whether a value of this path belongs in a proof.
 func provable(path string) bool {
 	return slices.ContainsFunc([]string{pathDataset, pathErased, pathEscrow, pathKey, pathLife, pathOrder, pathReceipt}, func(p string) bool { return strings.HasPrefix(path, p) })
+}
+
+// pasts are all epochs of a key version up to its last one, or sets err.
+func (r *proven) pasts(k *Key, last uint64) []*Past {
+	first := uint64(1)
+	if k.Adopted != nil {
+		first = k.Adopted.Epoch // those before it had elsewhere
+	}
+	var out []*Past
+	for next := first; r.err == nil && next <= last; {
+		p := at[*Past](r, pastPath(k.ID, k.Version, next))
+		if r.err != nil {
+			break
+		}
+		if p.Key != k.ID || p.Version != k.Version || p.First != next || p.last() > last {
+			r.err = fmt.Errorf("%w: epochs %d to %d of version %d of %s, where %d to %d of version %d should be", ErrProof, p.First, p.last(), p.Version, p.Key, next, last, k.Version)
+			break
+		}
+		out = append(out, p)
+		next = p.last() + 1
+	}
+	return out
 }
 
 // escrows are the orders of escrow of a key: so many, each where it belongs.

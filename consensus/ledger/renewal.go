@@ -71,62 +71,13 @@ type Older struct {
 	Epoch   `cbor:"4,keyasint"`
 }
 
-// Erased is an epoch that is over, and who has signed that its shares are erased. It is
-// kept for ever: a key is gone when it is gone in every epoch that ever lived.
-type Erased struct {
-	Key     api.KeyID  `cbor:"1,keyasint"`
-	Version uint32     `cbor:"2,keyasint"`
-	Epoch   uint64     `cbor:"3,keyasint"`
-	T       uint32     `cbor:"4,keyasint"`
-	Holders []string   `cbor:"5,keyasint"`           // by index
-	Struck  []string   `cbor:"6,keyasint,omitempty"` // who never confirmed a share of it
-	Retired int64      `cbor:"7,keyasint"`           // ledger time, Unix milliseconds
-	By      []ErasedBy `cbor:"8,keyasint,omitempty"` // in the order in which they came
-}
-
-// ErasedBy is one node's erasure of an epoch.
-type ErasedBy struct {
-	Node    string     `cbor:"1,keyasint"`
-	Receipt api.Digest `cbor:"2,keyasint"` // id of the entry: see [State.ErasureReceipt]
-}
-
-// Receipt is an erasure receipt as its node signed it. It may be of many epochs.
-type Receipt struct {
-	Entry []byte `cbor:"1,keyasint"`
-	Index uint64 `cbor:"2,keyasint"`
-}
-
 func (v *Renewal) digest() api.Digest { return digestOf(v) }
 func (v *Older) digest() api.Digest   { return digestOf(v) }
-func (v *Erased) digest() api.Digest  { return digestOf(v) }
-func (v *Receipt) digest() api.Digest { return digestOf(v) }
-
-// Need is how many receipts say that the epoch is gone: with so many erased, fewer than
-// t shares are left. Those who were struck count as holders who have not erased. Of a
-// symmetric key so many are all the members of some one set, whose key nobody has then.
-func (e *Erased) Need() int { return len(e.Holders) - int(e.T) + 1 }
-
-// Gone says whether enough holders have signed that they have erased their shares.
-func (e *Erased) Gone() bool { return len(e.By) >= e.Need() }
-
-// Has says whether a node has signed that it has erased its share.
-func (e *Erased) Has(node string) bool {
-	return slices.ContainsFunc(e.By, func(b ErasedBy) bool { return b.Node == node })
-}
-
-// Awaits says whether a node held a share, and has not signed that it is erased.
-func (e *Erased) Awaits(node string) bool {
-	return slices.Contains(e.Holders, node) && !slices.Contains(e.Struck, node) && !e.Has(node)
-}
 
 // overlap is how long the epochs before answer beside those of this order.
 func (v *Renewal) overlap() int64 { return cmp.Or(int64(v.Body.OverlapSeconds)*1000, Overlap) }
 
 func olderPath(id api.KeyID, version uint32) string { return versionPath(pathOlder, id, version) }
-
-func erasedPath(e authority.LiveEpoch) string {
-	return fmt.Sprintf("%s%s/%010d/%020d", pathErased, e.Key, e.Version, e.Epoch)
-}
 
 // Renewals lists the refreshes and reshares that are not done, by their order's id.
 func (s *State) Renewals() []*Renewal { return list[*Renewal](s, pathRenewal) }
@@ -196,39 +147,6 @@ func (s *State) SignedRecord(k *Key, e *Epoch) *authority.SignedRecord {
 	out.Pooled = s.pooledAfter(k.ID)
 	out.Succession = s.SuccessionTo(max(ordered, out.Reordered, out.Pooled), e.Record.RosterVersion)
 	return out
-}
-
-// Erased returns what is known of an epoch that is over, or nil.
-func (s *State) Erased(e authority.LiveEpoch) *Erased { return get[*Erased](s, erasedPath(e)) }
-
-// ErasedEpochs lists the epochs of a key that are over, oldest first.
-func (s *State) ErasedEpochs(id api.KeyID, version uint32) []*Erased {
-	return list[*Erased](s, fmt.Sprintf("%s%s/%010d/", pathErased, id, version))
-}
-
-// Awaiting lists the holders that have not signed that their shares are erased.
-func (e *Erased) Awaiting() []string {
-	return slices.DeleteFunc(slices.Clone(e.Holders), func(h string) bool { return !e.Awaits(h) })
-}
-
-// waitsFor: an epoch that is over waits for its holders' receipts.
-func (e *Erased) waitsFor() []string { return e.Awaiting() }
-
-// Unerased lists the epochs that are over and whose shares a node has not signed to
-// have erased, sorted, at most so many.
-func (s *State) Unerased(node string, most int) []authority.LiveEpoch {
-	var out []authority.LiveEpoch
-	for _, e := range owed[*Erased](s, node, pathErased) {
-		if len(out) < most {
-			out = append(out, authority.LiveEpoch{Key: e.Key, Version: e.Version, Epoch: e.Epoch})
-		}
-	}
-	return out
-}
-
-// ErasureReceipt returns a receipt by its id, or nil.
-func (s *State) ErasureReceipt(id api.Digest) *Receipt {
-	return get[*Receipt](s, pathReceipt+id.String())
 }
 
 // Runs says whether a session is one that runs.
@@ -592,33 +510,8 @@ func (s *State) takeRetire(d *draft, node string, b *authority.Retire) error {
 		if o.IndexOf(node) == 0 && s.KeyVersion(e.Key, e.Version).IndexOf(node) == 0 {
 			return ErrNotHolder
 		}
-		d.put(erasedPath(e), &Erased{
-			Key: e.Key, Version: e.Version, Epoch: e.Epoch, T: o.T, Holders: o.Holders, Struck: o.Struck, Retired: s.Time(),
-		})
+		s.endEpoch(d, s.KeyVersion(e.Key, e.Version), &o.Epoch)
 		d.remove(olderPath(e.Key, e.Version))
 	}
-	return nil
-}
-
-// takeErased keeps a node's receipt for the epochs whose shares it has erased.
-func (s *State) takeErased(d *draft, index uint64, node string, b *authority.ErasureReceipt, id api.Digest, raw []byte) error {
-	if err := b.Check(); err != nil {
-		return err
-	}
-	for _, e := range b.Epochs {
-		gone := s.Erased(e)
-		switch {
-		case gone == nil:
-			return fmt.Errorf("epoch %d of the key %s: %w", e.Epoch, e.Key, ErrNoKey)
-		case !slices.Contains(gone.Holders, node) || slices.Contains(gone.Struck, node):
-			return ErrNotHolder
-		case gone.Has(node):
-			return fmt.Errorf("%w: %s has erased epoch %d of the key %s before", ErrOutOfTurn, node, e.Epoch, e.Key)
-		}
-		next := *gone
-		next.By = append(slices.Clone(gone.By), ErasedBy{node, id})
-		d.put(erasedPath(e), &next)
-	}
-	d.put(pathReceipt+id.String(), &Receipt{Entry: slices.Clone(raw), Index: index})
 	return nil
 }

@@ -135,10 +135,8 @@ func (s *State) Holding(node string) []string {
 			add(o.Key)
 		}
 	}
-	for _, e := range owed[*Erased](s, node, pathErased) {
-		if !e.Gone() {
-			add(e.Key)
-		}
+	for _, e := range s.NotGone(node) {
+		add(e.Key)
 	}
 	for _, o := range s.OrdersOf(node) {
 		if !o.Live.IsZero() {

@@ -42,7 +42,7 @@ const (
 	pathRenewal  = "renewal/"  // + id of the order → *Renewal, not done
 	pathRenewed  = "renewed/"  // + id of the order → *Renewal, done
 	pathOlder    = "older/"    // + id + "/" + version → *Older
-	pathErased   = "erased/"   // + id + "/" + version + "/" + epoch → *Erased
+	pathErased   = "erased/"   // + id + "/" + version + "/" + first epoch → *Past
 	pathReceipt  = "receipt/"  // + id of the entry → *Receipt
 	pathRepair   = "repair/"   // node id → *lastRepair
 	pathRotated  = "rotated"   // → *rotated

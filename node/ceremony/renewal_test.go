@@ -310,7 +310,7 @@ func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
 	s.until("it is refreshed", func() bool { return s.State().KeyNamed("one").Number == 2 }, all...)
 
 	retire := authority.Retire{Epochs: []authority.LiveEpoch{old}}
-	erased := authority.ErasureReceipt{Epochs: []authority.LiveEpoch{old}, Generation: 7}
+	erased := authority.ErasureReceipt{Through: []authority.LiveEpoch{old}, Generation: 7}
 	refused("to retire an epoch in its overlap", say("n1", authority.KindRetire, retire), ledger.ErrOverlap)
 	refused("an erasure of shares that release", say("n1", authority.KindErased, erased), ledger.ErrNoKey)
 	s.Pass(ledger.Overlap)
@@ -327,10 +327,10 @@ func TestWhatRefreshesAndResharesAreRefused(t *testing.T) {
 	refused("to retire it again", say("n2", authority.KindRetire, retire), ledger.ErrNoKey)
 	refused("an erasure of nothing", say("n1", authority.KindErased, authority.ErasureReceipt{}), authority.ErrStatement)
 	refused("an erasure of the current epoch", say("n1", authority.KindErased, authority.ErasureReceipt{
-		Epochs: []authority.LiveEpoch{{Key: one.ID, Version: 1, Epoch: 2}},
+		Through: []authority.LiveEpoch{{Key: one.ID, Version: 1, Epoch: 2}},
 	}), ledger.ErrNoKey)
 	refused("an erasure in too many words", say("n1", authority.KindErased, authority.ErasureReceipt{
-		Epochs: []authority.LiveEpoch{old}, Label: strings.Repeat("x", authority.MaxErasureWord+1),
+		Through: []authority.LiveEpoch{old}, Label: strings.Repeat("x", authority.MaxErasureWord+1),
 	}), authority.ErrStatement)
 	gone := func() *ledger.Erased { return s.State().Erased(old) }
 	for i, node := range all {

@@ -21,7 +21,7 @@ type Facts struct {
 	Ceremonies int // under way
 
 	Overlapping int // epochs that are to be over, and still answer
-	Unerased    int // epochs that are over, of which this node still owes its receipt
+	Unerased    int // key versions with epochs that are over, of which this node still owes its receipt
 
 	AuditOK      bool
 	AuditRecords uint64
@@ -121,7 +121,7 @@ var gauges = []gauge{
 	{"warifu_raft_applied_index", "The last index that the ledger here has taken in.", func(f *Facts) (float64, bool) { return known(float64(f.Applied)) }},
 	{"warifu_ceremonies_open", "Ceremonies under way in the ledger.", func(f *Facts) (float64, bool) { return known(float64(f.Ceremonies)) }},
 	{"warifu_epochs_overlapping", "Old epochs of keys that still answer beside the new ones.", func(f *Facts) (float64, bool) { return known(float64(f.Overlapping)) }},
-	{"warifu_epochs_unerased", "Epochs that are over and whose shares this node has not signed to have erased; at 0 again within a minute.", func(f *Facts) (float64, bool) { return known(float64(f.Unerased)) }},
+	{"warifu_epochs_unerased", "Key versions of which epochs are over whose shares this node has not signed to have erased; at 0 again within a minute.", func(f *Facts) (float64, bool) { return known(float64(f.Unerased)) }},
 	{"warifu_audit_ok", "1 when the audit takes records; without it nothing is released.", func(f *Facts) (float64, bool) { return flag(f.AuditOK) }},
 	{"warifu_audit_records", "Records in the audit, archived ones included.", func(f *Facts) (float64, bool) { return known(float64(f.AuditRecords)) }},
 	{"warifu_audit_bytes", "Size of the audit's segments that are not archived.", func(f *Facts) (float64, bool) { return known(float64(f.AuditBytes)) }},
