@@ -117,27 +117,25 @@ func (a *asking) awaited() int {
 	return len(a.under)
 }
 
-// hedge has others asked in the place of those who are slow.
+// hedge has others asked in the place of those who are late.
 func (a *asking) hedge() {
-	if len(a.under) == 0 { // all have answered by now
-		return
-	}
-	for _, q := range a.under {
-		q.holder.markLate()
-	}
-	if a.spares() && a.client.hedges.spend() {
-		for _, q := range a.under {
+	late := a.overdue()
+	instead := len(late) > 0 && a.spares(late) && a.client.hedges.spend()
+	for _, q := range late {
+		if instead {
 			q.late, a.unfit[q.holder.node.ID] = true, true
+		} else {
+			q.forgive()
 		}
 	}
 	a.bear()
 }
 
-// spares says whether somebody could be asked in the place of those who are slow.
-func (a *asking) spares() bool {
+// spares says whether somebody could be asked in the place of those who are late.
+func (a *asking) spares(late []*question) bool {
 	slow := map[*link]bool{}
-	for _, q := range a.under {
-		slow[q.holder] = !q.late
+	for _, q := range late {
+		slow[q.holder] = true
 	}
 	return slices.ContainsFunc(a.queue, func(l *link) bool { return !a.unfit[l.node.ID] && !slow[l] })
 }

@@ -62,8 +62,6 @@ func newFakeCluster(t *testing.T) *fakeCluster { return newFakeClusterOf(t, 3) }
 // newFakeClusterOf is one whose keys have at least this threshold.
 func newFakeClusterOf(t *testing.T, threshold int) *fakeCluster {
 	t.Helper()
-	c := &fakeCluster{nodes: map[string]*fakeNode{}}
-	var addrs []string
 	var sockets []net.PacketConn
 	for range 5 {
 		s, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -71,6 +69,16 @@ func newFakeClusterOf(t *testing.T, threshold int) *fakeCluster {
 			t.Fatal(err)
 		}
 		sockets = append(sockets, s)
+	}
+	return newFakeClusterAt(t, threshold, sockets...)
+}
+
+// newFakeClusterAt is one whose five nodes have these sockets.
+func newFakeClusterAt(t *testing.T, threshold int, sockets ...net.PacketConn) *fakeCluster {
+	t.Helper()
+	c := &fakeCluster{nodes: map[string]*fakeNode{}}
+	var addrs []string
+	for _, s := range sockets {
 		addrs = append(addrs, s.LocalAddr().String())
 	}
 	c.Cluster = dealt.New(t, threshold, addrs...)
@@ -132,6 +140,8 @@ func (n *fakeNode) Serve(ctx context.Context, caller *transport.Caller, method u
 	life, at := n.life, n.at
 	n.mu.Unlock()
 	switch method {
+	case api.MethodHere:
+		return nil, nil
 	case api.MethodStatus:
 		return wire.Encode(api.StatusAnswer{Node: n.id, State: "serving"}), nil
 	case api.MethodCluster:
@@ -254,11 +264,17 @@ func (n *fakeNode) partial(it api.UnwrapItem) api.ItemAnswer {
 
 func (c *fakeCluster) client(t *testing.T) *client.Client {
 	t.Helper()
+	return c.clientBy(t, nil)
+}
+
+// clientBy is a client that opens its sockets so.
+func (c *fakeCluster) clientBy(t *testing.T, dial client.OpenSocket) *client.Client {
+	t.Helper()
 	cert, err := transport.SelfSigned(dealt.NewKey(t), "app", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := client.New(client.Config{Genesis: c.Genesis, Certificate: cert})
+	cl, err := client.New(client.Config{Genesis: c.Genesis, Certificate: cert, Dial: dial})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,9 +20,11 @@ type question struct {
 	holder  *link
 	sets    []tprf.Set
 	items   []*pending
-	address string // where the holder was asked
-	late    bool   // others were asked in its place, and its answer is welcome still
-	over    bool   // it has answered, or will not
+	address string    // where the holder was asked
+	asked   time.Time // when
+	due     time.Time // when its answer is late
+	late    bool      // it is, others were asked in its place, and it is welcome still
+	over    bool      // it has answered, or will not
 
 	method uint16
 	body   []byte
@@ -52,7 +54,6 @@ type exchange struct {
 	deadline time.Time       // of the client, or of the caller if that is earlier
 	asked    *atomic.Int64   // questions to holders, of all epochs
 	under    []*question     // asked, and not answered yet
-	slow     time.Duration   // the slowest distance of those asked
 	alarm    *time.Timer     // when patience ends, or the time
 	within   context.Context // ends with the exchange; nil until somebody needs it
 	cancel   context.CancelFunc
@@ -95,20 +96,38 @@ func (x *exchange) leave() {
 	}
 }
 
-// patience is how long those who were asked may take until another is asked too.
-func (x *exchange) patience() time.Duration { return min(max(3*x.slow, minHedge), maxHedge) }
+// bear has the alarm ring when the next answer is late, or the time ends.
+func (x *exchange) bear() {
+	next := x.deadline
+	for _, q := range x.under {
+		if !q.late && q.due.Before(next) {
+			next = q.due
+		}
+	}
+	x.alarm.Reset(time.Until(next))
+}
 
-// bear has the alarm ring when patience ends.
-func (x *exchange) bear() { x.alarm.Reset(min(x.patience(), time.Until(x.deadline))) }
+// overdue are the questions that are late by now, and in whose place nobody was asked. Their
+// holders are asked after others from now on.
+func (x *exchange) overdue() (late []*question) {
+	now := time.Now()
+	for _, q := range x.under {
+		if !q.late && !now.Before(q.due) {
+			q.holder.markLate(q.asked)
+			late = append(late, q)
+		}
+	}
+	return late
+}
 
-// rest has it ring when the time ends, and not before.
-func (x *exchange) rest() { x.alarm.Reset(time.Until(x.deadline)) }
+// forgive waits once more for what is late, since there is nobody to ask in its place now.
+func (q *question) forgive() { q.due = time.Now().Add(minPatience) }
 
 // ask puts a question.
 func (x *exchange) ask(q *question) {
-	q.address = q.holder.address()
+	q.address, q.asked = q.holder.address(), time.Now()
+	q.due = q.asked.Add(q.holder.patience(len(q.items)))
 	x.under = append(x.under, q)
-	x.slow = max(x.slow, q.holder.standing().rtt)
 	x.bear()
 	x.asked.Add(1)
 	var ok bool

@@ -21,10 +21,6 @@ const (
 	// proofWait is the deadline for a share proof: whoever has given a partial
 	// can prove it as fast.
 	proofWait = 1500 * time.Millisecond
-	// A further holder is asked when one of those asked has not answered within
-	// three times the slowest's usual time, within these bounds.
-	minHedge = 60 * time.Millisecond
-	maxHedge = time.Second
 )
 
 // partial is what one holder gave for one envelope.
@@ -189,20 +185,18 @@ func (g *gathering) askNext(open []*pending) {
 	g.ask(&question{holder: l, items: open, method: api.MethodUnwrap, body: g.body(l, open, false)})
 }
 
-// hedge asks one holder more than there have to be, since others are slow.
+// hedge asks as many holders more than there have to be as others are late.
 func (g *gathering) hedge() {
-	for _, q := range g.under {
-		q.holder.markLate()
-	}
-	switch open := g.open(); {
-	case len(g.under) == 0: // all have answered by now
-	case len(g.queue) == 0 || len(open) == 0:
-		g.rest()
-	case g.client.hedges.spend():
+	for _, q := range g.overdue() {
+		open := g.open()
+		if len(g.queue) == 0 || len(open) == 0 || !g.client.hedges.spend() {
+			q.forgive()
+			continue
+		}
+		q.late = true
 		g.askNext(open)
-	default:
-		g.bear()
 	}
+	g.bear()
 }
 
 // outdated says whether a newer record could help: a holder that the one at hand names

@@ -24,8 +24,6 @@ const (
 	silence = dialTimeout
 	// redialAfter keeps calls from dialling a node again that has just failed.
 	redialAfter = time.Second
-	// shunFor is how long a node that failed is asked after all others.
-	shunFor = 10 * time.Second
 )
 
 // link is the way to one node: its address, one long-lived connection, redialled
@@ -42,8 +40,14 @@ type link struct {
 	failure  error                  // guarded by mu; of the last dial or connection
 	failed   time.Time              // guarded by mu; when that was
 	rtt      time.Duration          // guarded by mu; moving average, 0 until measured
+	dev      time.Duration          // guarded by mu; mean deviation from it
 	distrust bool                   // guarded by mu; gave a false partial
-	late     time.Time              // guarded by mu; when a hedge was due for it last
+	late     bool                   // guarded by mu; was asked and was late, and has answered nothing since
+	lateAt   time.Time              // guarded by mu; when that was
+	troubles int                    // guarded by mu; how often it was late or not there since it was last in time
+	lookAt   time.Time              // guarded by mu; when it is looked at, if nothing is heard until then
+	looks    int                    // guarded by mu; how often it was since a request heard of it
+	looking  bool                   // guarded by mu
 }
 
 // opened is a connection with the socket below it.
@@ -126,13 +130,14 @@ func (l *link) redial(d *dialling) {
 	defer l.mu.Unlock()
 	l.dial = nil
 	if err != nil {
-		l.failure, l.failed = err, time.Now()
+		l.failing(err)
 		d.err = err
 	} else {
 		l.failure, l.open = nil, o
 		d.conn = o.conn
 		if l.rtt == 0 {
 			l.rtt = time.Since(began) // an estimate until a call is measured
+			l.dev = l.rtt / 2
 		}
 	}
 	close(d.done)
@@ -223,50 +228,14 @@ func (l *link) heard(began time.Time, size int, err error) error {
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failure, l.failed = err, time.Now()
+	l.failing(err)
 }
 
-// smallCall is the size up to which a request's time counts as the node's
-// distance: a large batch says more about itself. Two envelopes fit.
-const smallCall = 1024
-
-// measured feeds the moving average, with the weight of RFC 6298's.
-func (l *link) measured(took time.Duration, size int) {
-	if size > smallCall {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.rtt == 0 {
-		l.rtt = took
-	} else {
-		l.rtt += (took - l.rtt) / 8
-	}
-	l.failure = nil
-}
-
-// standing is what the choice of nodes looks at.
-type standing struct {
-	rtt      time.Duration // 0: never measured
-	shunned  bool          // failed lately, or its connection has ended
-	late     bool          // was slow a moment ago
-	distrust bool
-	region   bool // the client's own
-}
-
-func (l *link) standing() standing { return l.standingAt(time.Now()) }
-
-func (l *link) standingAt(now time.Time) standing {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ended := l.open != nil && l.open.conn.Err() != nil
-	return standing{
-		rtt:      l.rtt,
-		shunned:  ended || l.failure != nil && now.Sub(l.failed) < shunFor,
-		late:     now.Sub(l.late) < lateFor,
-		distrust: l.distrust,
-		region:   l.client.conf.Region != "" && l.node.Region == l.client.conf.Region,
-	}
+// failing is fail, where mu is held.
+func (l *link) failing(err error) {
+	now := time.Now()
+	l.failure, l.failed = err, now
+	l.trouble(now)
 }
 
 // address is where the node is, by its newest claim.

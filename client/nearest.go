@@ -9,20 +9,23 @@ import (
 
 // nearest returns the links in the order in which to ask them, once the distance
 // of at least enough of them is known. Nodes never measured are connected to, in
-// parallel; those that have not answered by then come later, those that failed
-// lately after them, and those that gave false partials last. The context is asked for
-// if there is somebody to connect to.
+// parallel; those that have not answered by then come later, those that were late after
+// them, then those that were not there, and those that gave false partials last. The
+// context is asked for if there is somebody to connect to. What has become of nodes that
+// have not been heard of for long is looked at beside.
 func (c *Client) nearest(within func() context.Context, links []*link, enough int) []*link {
-	order, known, probes := byDistance(links)
-	if known >= enough {
-		return order
+	now := byDistance(links)
+	if now.known < enough {
+		ctx := within()
+		if c.probe(ctx, now.unknown, enough-now.known) < enough-now.known && c.askAddresses(ctx) {
+			c.probe(ctx, now.unknown, enough-now.known)
+		}
+		now = byDistance(links)
 	}
-	ctx := within()
-	if c.probe(ctx, probes, enough-known) < enough-known && c.askAddresses(ctx) {
-		c.probe(ctx, probes, enough-known)
+	for _, l := range now.look {
+		l.aside()
 	}
-	order, _, _ = byDistance(links)
-	return order
+	return now.order
 }
 
 // probe connects to all of the links, and returns when enough of them answer or
@@ -57,9 +60,16 @@ func (c *Client) probe(ctx context.Context, links []*link, enough int) int {
 	return answering
 }
 
-// byDistance sorts by what is known now; the roster's order decides ties. It says of how
-// many the distance is known, and of whom it is not.
-func byDistance(links []*link) (order []*link, known int, unknown []*link) {
+// view is what is known of some links at a moment.
+type view struct {
+	order   []*link // in which they are asked
+	known   int     // of how many the distance is known
+	unknown []*link // of whom it is not, or who were not there
+	look    []*link // to be looked at
+}
+
+// byDistance sorts by what is known now; the roster's order decides ties.
+func byDistance(links []*link) (v view) {
 	type placed struct {
 		l *link
 		s standing
@@ -72,9 +82,12 @@ func byDistance(links []*link) (order []*link, known int, unknown []*link) {
 		switch {
 		case s.distrust:
 		case s.rtt > 0 && !s.shunned:
-			known++
+			v.known++
 		default:
-			unknown = append(unknown, l)
+			v.unknown = append(v.unknown, l)
+		}
+		if s.look {
+			v.look = append(v.look, l)
 		}
 	}
 	last := func(b bool) int {
@@ -93,9 +106,9 @@ func byDistance(links []*link) (order []*link, known int, unknown []*link) {
 			last(!a.s.region)-last(!b.s.region),
 		)
 	})
-	order = make([]*link, len(places))
+	v.order = make([]*link, len(places))
 	for i, p := range places {
-		order[i] = p.l
+		v.order[i] = p.l
 	}
-	return order, known, unknown
+	return v
 }

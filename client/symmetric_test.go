@@ -304,7 +304,7 @@ func TestALiarIsFoundByWhatOpens(t *testing.T) {
 				t.Errorf("%s: %s lied, and is not blamed", sentence, n.id)
 			}
 			opens(t, cl, envelope)
-			if len(n.requests()) != was {
+			if was > 0 && len(n.requests()) != was {
 				t.Errorf("%s: %s is asked again", sentence, n.id)
 			}
 		}

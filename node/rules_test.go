@@ -495,6 +495,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodEscrows:   "custodian operator auditor",
 		api.MethodEscrow:    "custodian operator auditor",
 		api.MethodRenewals:  "custodian application operator auditor",
+		api.MethodHere:      "custodian application operator auditor",
 		api.MethodImport:    "custodian application operator auditor",
 		api.MethodGrants:    "custodian application operator auditor",
 		api.MethodAuditHead: "auditor", api.MethodAuditPage: "auditor", api.MethodAuditHashes: "auditor",

@@ -50,6 +50,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodEscrows:   {classCustodian, classOperator, classAuditor},
 	api.MethodEscrow:    {classCustodian, classOperator, classAuditor},
 	api.MethodRenewals:  {classCustodian, classApplication, classOperator, classAuditor},
+	api.MethodHere:      {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodImport:    {classCustodian, classApplication, classOperator, classAuditor}, // an owner is none of them as such
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
@@ -112,6 +113,8 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		return nil, err
 	}
 	switch method {
+	case api.MethodHere:
+		return nil, nil
 	case api.MethodCluster:
 		return wire.Encode(n.cluster()), nil
 	case api.MethodKeyRecord:
