@@ -31,8 +31,15 @@
 // the envelope does not match are share proofs asked for, and then a holder whose
 // partial is unproven is named, set aside, and replaced. If all t proofs hold, the
 // envelope is corrupt, and nobody is blamed. [Result.Retries] counts every question that
-// was asked beyond the first t. A holder that is slow is asked after the others for a
-// moment, and no more than a tenth of all answers is hedged: see hedge.go.
+// was asked beyond the first t.
+//
+// Who is slow or dead. Of each node the client knows how long its answers take, and what
+// that deviates by. One that takes longer is late: another is asked besides, for no more
+// than a twentieth of all answers (hedge.go), and from then on it is asked after the
+// others, as one is that was not there. What has become of it, and of those that are too
+// far to be asked, is looked at beside the requests, by a question that releases nothing
+// (aside.go): so of all requests only those wait for it that were under way. One that says
+// it is there and is slow to release all the same is tried ever less often.
 //
 // With its partial a holder endorses what it has verified. The client keeps that for each
 // envelope and context that opened, and shows it to the same holder the next time, which
