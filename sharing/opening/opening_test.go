@@ -152,7 +152,7 @@ func TestWhatIsNoOpeningKey(t *testing.T) {
 	for name, s := range map[string]string{
 		"nothing":               "",
 		"a word":                "age1test",
-		"an altered key":        good[:len(good)-1] + "q",
+		"an altered key":        good[:len(good)-1] + map[bool]string{true: "p", false: "q"}[strings.HasSuffix(good, "q")],
 		"a key in capitals":     strings.ToUpper(good),
 		"half a key":            good[:len(good)/2],
 		"a post-quantum key":    pq,
