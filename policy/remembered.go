@@ -109,6 +109,10 @@ func (p *Policy) question(b []byte, r *Request) ([]byte, bool) {
 	return b, len(b) <= maxQuestion
 }
 
+// LooksAtContext says whether a rule can look at the envelope's context. Where none can, a
+// decision is the same for all envelopes of a key.
+func (p *Policy) LooksAtContext() bool { return p.looksAt("envelope") }
+
 // looksAt says whether a rule can look at this attribute of the context.
 func (p *Policy) looksAt(attribute string) bool { return p.wholeContext || p.looked[attribute] }
 

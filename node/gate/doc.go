@@ -8,6 +8,10 @@
 // is asked once more, and only then is the partial made and handed over; a deny
 // that came in between leaves a withheld record and no partial.
 //
+// Items of one request that name the same key and epoch, and no grant, are decided
+// together: every step is asked once, but for the envelope's, and after the record once
+// more. Where a policy looks at their contexts, only those of the same context are.
+//
 // A use of a grant is bound to the request, durably, before the record is written,
 // and the rates of the policy are charged then: [Slots], [Rates].
 //

@@ -109,7 +109,6 @@ type item struct {
 	key       *ledger.Key
 	epoch     *ledger.Epoch // of the key: the one that was asked for
 	share     *keyring.Share
-	back      func() // gives the share back
 	public    *tdh2.PublicKey
 	verified  *tdh2.VerifiedEnvelope
 	endorsed  [tdh2.EndorsementSize]byte // goes out with a release, never without
@@ -137,14 +136,15 @@ func (g *Gate) Unwrap(ctx context.Context, caller *Caller, req *api.UnwrapReques
 // answer is the one path of every release.
 func (g *Gate) answer(ctx context.Context, caller *Caller, req *question, items []*item) (_ *api.UnwrapAnswer, err error) {
 	committed, tail := g.cfg.States()
-	a := &asked{caller: caller, request: req, committed: committed, tail: tail, at: g.cfg.Now()}
+	a := &asked{
+		caller: caller, request: req, committed: committed, tail: tail, at: g.cfg.Now(),
+		borrowed: &loans{}, passed: passed{alone: len(items) == 1},
+	}
 	recorded := g.cfg.Expect()
 	defer func() {
 		recorded()
 		g.tell(items, err)
-		for _, it := range items {
-			it.give(nil, nil)
-		}
+		a.borrowed.giveBack()
 	}()
 	watch := g.watch()
 	for _, it := range items {
@@ -163,8 +163,9 @@ func (g *Gate) answer(ctx context.Context, caller *Caller, req *question, items 
 	}
 	answer := &api.UnwrapAnswer{Header: Header(g.cfg.Node, committed), Items: make([]api.ItemAnswer, len(items))}
 	return answer, failpoint.Step("gate/release", func() error {
+		var with evaluating
 		for i, it := range items {
-			answer.Items[i] = g.release(it)
+			answer.Items[i] = g.release(it, &with)
 		}
 		return nil
 	})
@@ -243,14 +244,6 @@ func Header(node string, s *ledger.State) api.AnswerHeader {
 	return h
 }
 
-// give gives back the share that is borrowed for an item, and takes another, or none.
-func (it *item) give(share *keyring.Share, back func()) {
-	if it.back != nil {
-		it.back()
-	}
-	it.share, it.back = share, back
-}
-
 // asked is what the items of one request have in common, and the two states
 // that it is held against.
 type asked struct {
@@ -259,6 +252,17 @@ type asked struct {
 	committed, tail *ledger.State
 	at              time.Time // when it was decided for the first time
 	approved        map[approving][]string
+	borrowed        *loans
+	passed          passed
+}
+
+// loans gives back the shares that are borrowed for the items of a request.
+type loans []func()
+
+func (l *loans) giveBack() {
+	for _, back := range *l {
+		back()
+	}
 }
 
 // states are the two to be asked, or the one that both are when the log holds
@@ -304,11 +308,7 @@ func (g *Gate) contract() []step {
 
 // decide is every step before the record.
 func (g *Gate) decide(a *asked, it *item) {
-	for _, s := range g.steps {
-		if it.refusal = s.ask(a, it); it.refusal != nil {
-			return
-		}
-	}
+	it.refusal = g.pass(a, it, func(again) bool { return true })
 }
 
 // read reads the head of what is asked for: an envelope of either kind of key, or what is
@@ -418,7 +418,9 @@ func (g *Gate) findEpoch(a *asked, it *item) *api.Error {
 func (g *Gate) findShare(a *asked, it *item) *api.Error {
 	k, number := it.key, it.epoch.Number
 	share, back, ok := g.cfg.Share(k.ID, k.Version, number)
-	it.give(share, back)
+	if it.share = share; ok {
+		*a.borrowed = append(*a.borrowed, back)
+	}
 	index := it.epoch.IndexOf(g.cfg.Node)
 	if !ok || index == 0 || share.Index != index || k.Symmetric() != (share.Sets != nil) {
 		return g.toPermitted(a, it, api.Retry(api.CodeNoShare, "this node holds no share of epoch %d of the key", number))
@@ -552,11 +554,12 @@ func (g *Gate) publicKey(s *ledger.State, k *ledger.Key) (*tdh2.PublicKey, error
 // record appends one record for each item, and returns when they are durable.
 func (g *Gate) record(ctx context.Context, caller *Caller, req *question, items []*item, s *ledger.State) error {
 	records := make([]audit.Record, 0, len(items))
+	common := g.describeAll(caller, req, s)
 	for _, it := range items {
 		if it.refusal != nil && !g.cfg.Cap.Allow(caller.Principal, g.cfg.Now()) {
 			continue
 		}
-		records = append(records, g.describe(caller, req, it, s))
+		records = append(records, it.describe(common))
 	}
 	return g.append(ctx, records)
 }
@@ -575,13 +578,12 @@ func (g *Gate) append(ctx context.Context, records []audit.Record) error {
 	return nil
 }
 
-func (g *Gate) describe(caller *Caller, req *question, it *item, s *ledger.State) audit.Record {
-	at := s.Position()
+// describeAll is what the records of a request's items have in common.
+func (g *Gate) describeAll(caller *Caller, req *question, s *ledger.State) audit.Record {
 	r := audit.Record{
 		Time: g.cfg.Now().UnixMilli(), Kind: audit.Release, Node: g.cfg.Node,
 		RequestID: req.RequestID, Principal: caller.Principal, Action: req.action,
-		Reason: req.Reason, Region: req.Region, Rules: it.rules, LedgerIndex: at.Index,
-		Context: tag.Hash(tag.AuditContext, it.context()),
+		Reason: req.Reason, Region: req.Region, LedgerIndex: s.Position().Index,
 	}
 	if caller.Source.IsValid() {
 		r.Source = caller.Source.String()
@@ -589,6 +591,12 @@ func (g *Gate) describe(caller *Caller, req *question, it *item, s *ledger.State
 	if p := s.Policy(); p != nil {
 		r.PolicyDigest = p.Digest
 	}
+	return r
+}
+
+// describe is the record of an item, of which r has what is common.
+func (it *item) describe(r audit.Record) audit.Record {
+	r.Rules, r.Context = it.rules, tag.Hash(tag.AuditContext, it.context())
 	if it.envelope != nil || it.symmetric != nil {
 		r.Envelope = it.hash()
 		r.Key, r.Version = it.names()
@@ -609,7 +617,10 @@ func (g *Gate) describe(caller *Caller, req *question, it *item, s *ledger.State
 // have been denied while the record was being written, or is past after a slow sync.
 func (g *Gate) denyAgain(ctx context.Context, was *asked, items []*item) error {
 	committed, tail := g.cfg.States()
-	a := &asked{caller: was.caller, request: was.request, committed: committed, tail: tail, at: was.at}
+	a := &asked{
+		caller: was.caller, request: was.request, committed: committed, tail: tail, at: was.at,
+		borrowed: was.borrowed, passed: passed{alone: len(items) == 1},
+	}
 	moved := committed != was.committed || tail != was.tail
 	var withheld []audit.Record
 	for _, it := range items {
@@ -618,7 +629,7 @@ func (g *Gate) denyAgain(ctx context.Context, was *asked, items []*item) error {
 		}
 		if it.refusal = g.decideAgain(a, it, moved); it.refusal != nil {
 			it.withheld = true
-			r := g.describe(a.caller, a.request, it, committed)
+			r := it.describe(g.describeAll(a.caller, a.request, committed))
 			r.Kind = audit.Withheld
 			withheld = append(withheld, r)
 		}
@@ -631,13 +642,10 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 	epoch, session := it.epoch.Number, it.epoch.Session
 	// A policy tells the time by the minute; a grant has an end of its own.
 	later := moved || it.grant != nil || g.cfg.Now().Unix()/60 != a.at.Unix()/60
-	for _, s := range g.steps {
-		if s.again == never || s.again == ifMoved && !moved || s.again == ifLater && !later {
-			continue
-		}
-		if err := s.ask(a, it); err != nil {
-			return err
-		}
+	if err := g.pass(a, it, func(when again) bool {
+		return when == always || when == ifMoved && moved || when == ifLater && later
+	}); err != nil {
+		return err
 	}
 	if it.epoch.Number != epoch || it.epoch.Session != session {
 		return api.Retry(api.CodeEpoch, "the key's epoch has changed")
@@ -647,13 +655,13 @@ func (g *Gate) decideAgain(a *asked, it *item, moved bool) *api.Error {
 
 // release makes the partial of an item that passed every step, and nothing for
 // any other.
-func (g *Gate) release(it *item) api.ItemAnswer {
+func (g *Gate) release(it *item, with *evaluating) api.ItemAnswer {
 	if it.refusal != nil {
 		return api.ItemAnswer{Refusal: it.refusal, NextSlot: it.nextSlot, Current: it.current}
 	}
 	g.used(it.key.ID)
 	if it.symmetric != nil {
-		return it.evaluate()
+		return with.evaluate(it)
 	}
 	partial := it.verified.Partial(it.share.Scalar)
 	g.checked.remember(it.endorsed)

@@ -162,11 +162,11 @@ func (it *item) boundElsewhere(next uint32) *api.Error {
 func (g *Gate) spend(ctx context.Context, a *asked, items []*item) {
 	var uses []use
 	var of []*item
+	p, err := g.cfg.Policy(a.committed)
 	for _, it := range items {
 		if it.refusal != nil {
 			continue
 		}
-		p, err := g.cfg.Policy(a.committed)
 		if err != nil {
 			it.refusal = denied()
 			continue

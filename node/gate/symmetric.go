@@ -92,23 +92,30 @@ func (it *item) checkSets(a *asked) *api.Error {
 	return nil
 }
 
+// evaluating evaluates the sets that a request asks this node for, with the share of the
+// item before if that is the same.
+type evaluating struct {
+	share *tprf.Share
+	*tprf.Evaluator
+}
+
 // evaluate makes what is released of an item that passed every step.
-func (it *item) evaluate() api.ItemAnswer {
-	values, err := it.share.Sets.Values(it.symmetric.sets, it.symmetric.input)
-	if err != nil {
-		return api.ItemAnswer{Refusal: api.Retry(api.CodeInternal, "the share lacks a set of its holder")}
+func (e *evaluating) evaluate(it *item) api.ItemAnswer {
+	if e.share != it.share.Sets {
+		of, err := it.share.Sets.Evaluator(it.symmetric.sets)
+		if err != nil {
+			return api.ItemAnswer{Refusal: api.Retry(api.CodeInternal, "the share lacks a set of its holder")}
+		}
+		e.share, e.Evaluator = it.share.Sets, of
 	}
 	a := api.ItemAnswer{Epoch: it.epoch.Number, Index: it.share.Index}
-	var sum tprf.Value
-	for _, v := range values {
-		if it.symmetric.each {
-			a.Values = append(a.Values, v[:]...)
-		} else {
-			sum = sum.XOR(v)
-		}
-	}
 	if !it.symmetric.each {
+		sum := e.Sum(it.symmetric.input)
 		a.Partial = sum[:]
+		return a
+	}
+	for _, v := range e.Values(it.symmetric.input) {
+		a.Values = append(a.Values, v[:]...)
 	}
 	return a
 }

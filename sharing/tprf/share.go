@@ -2,7 +2,6 @@ package tprf
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -150,26 +149,20 @@ func (s Share) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(secret.Redact
 // Values evaluates the function of each of these sets at x: what is asked for where
 // answers are to be compared.
 func (s *Share) Values(sets []Set, x Input) ([]Value, error) {
-	out := make([]Value, len(sets))
-	for k, set := range sets {
-		key, err := s.key(set)
-		if err != nil {
-			return nil, err
-		}
-		mac := hmac.New(sha256.New, key.Reveal())
-		mac.Write(x.bytes)
-		mac.Sum(out[k][:0])
+	e, err := s.Evaluator(sets)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	return e.Values(x), nil
 }
 
 // Sum is the XOR of [Share.Values]: the partial of an opening.
 func (s *Share) Sum(sets []Set, x Input) (sum Value, err error) {
-	values, err := s.Values(sets, x)
-	for _, v := range values {
-		sum = sum.XOR(v)
+	e, err := s.Evaluator(sets)
+	if err != nil {
+		return Value{}, err
 	}
-	return sum, err
+	return e.Sum(x), nil
 }
 
 func (s *Share) key(set Set) (secret.Bytes, error) {

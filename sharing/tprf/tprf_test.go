@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	mrand "math/rand/v2"
@@ -518,8 +519,13 @@ func TestNothingPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e, err := share.Evaluator(Held(p, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.macs = append(e.macs, &printed{secret: bytes.Repeat([]byte{0xa5}, 64)})
 	for _, f := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
-		for _, v := range []any{share, *share} {
+		for _, v := range []any{share, *share, e, *e} {
 			if out := fmt.Sprintf(f, v); strings.Contains(out, "a5a5") || strings.Contains(out, "165 165") {
 				t.Errorf("%s prints %s", f, out)
 			}
@@ -527,6 +533,47 @@ func TestNothingPrints(t *testing.T) {
 	}
 	if share.Wipe(); !bytes.Equal(share.Bytes().Reveal(), make([]byte, 64)) {
 		t.Error("something is left")
+	}
+}
+
+// printed is a hash that would show what it was keyed with.
+type printed struct {
+	hash.Hash
+	secret []byte
+}
+
+// One evaluator gives for each of many inputs what the function is by its definition, of
+// each set, whichever way it was asked before.
+func TestAnEvaluatorIsTheFunction(t *testing.T) {
+	p := sharing.Params{T: 3, H: 5}
+	share := deal(t, p, "evaluator")[2]
+	sets := Held(p, 2)[1:4]
+	e, err := share.Evaluator(sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		x := ItemInput(testKey, testContext, testPrincipal, [32]byte{byte(n)})
+		var want []Value
+		var sum Value
+		for k := range sets {
+			mac := hmac.New(sha256.New, share.keys[k+1].Reveal())
+			mac.Write(x.bytes)
+			want = append(want, Value(mac.Sum(nil)))
+			sum = sum.XOR(want[k])
+		}
+		if n%3 != 1 && !slices.Equal(e.Values(x), want) {
+			t.Errorf("input %d: other values", n)
+		}
+		if n%3 != 0 && e.Sum(x) != sum {
+			t.Errorf("input %d: another sum", n)
+		}
+		if once, err := share.Values(sets, x); err != nil || !slices.Equal(once, want) {
+			t.Errorf("input %d: the share gives other values, %v", n, err)
+		}
+	}
+	if _, err := share.Evaluator([]Set{sets[0], Sets(p)[len(Sets(p))-1] &^ 2}); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("a set of others: %v", err)
 	}
 }
 
@@ -604,5 +651,23 @@ func BenchmarkSum(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The same for each of 100 items of one request.
+func BenchmarkEvaluator(b *testing.B) {
+	p := sharing.Params{T: 3, H: 5}
+	share := deal(b, p, "bench")[1]
+	work, err := Assign(p, 1<<p.T-1, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := ItemInput(testKey, testContext, testPrincipal, [32]byte{})
+	e, err := share.Evaluator(work[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		e.Sum(x)
 	}
 }
