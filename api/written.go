@@ -74,11 +74,11 @@ func (it UnwrapItem) AppendWire(b []byte) []byte {
 	return f.End()
 }
 
-// ScanWire reads what AppendWire writes.
+// ScanWire reads what AppendWire writes. The envelope is a part of what is read.
 func (it *UnwrapItem) ScanWire(s *wire.Scanner) {
 	f := s.Fields()
 	*it = UnwrapItem{}
-	it.Envelope = f.Bytes(1)
+	it.Envelope = f.Part(1)
 	it.Context = f.OptPairs(2)
 	it.Endorsement = f.OptBytes(3)
 	it.Prove = f.OptTrue(4)

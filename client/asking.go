@@ -164,7 +164,10 @@ func (a *asking) hear(w work, h heard) {
 // what no honest holder does.
 func (a *asking) read(l *link, p *pending, it api.ItemAnswer, size int) []byte {
 	node := l.node.ID
-	given := append(slices.Clone(it.Partial), it.Values...)
+	given := it.Partial
+	if len(given) == 0 || len(it.Values) > 0 {
+		given = append(slices.Clone(given), it.Values...)
+	}
 	var err error
 	switch place := a.place(l); {
 	case a.falsified[node]:
@@ -217,7 +220,7 @@ func (a *asking) body(sets []tprf.Set, items []*pending, each bool) []byte {
 		it.Prove, it.Epoch = each, a.key.Epoch()
 		request.Items[i] = it
 	}
-	return wire.Encode(&request)
+	return wire.EncodeIn(a.room(items), &request)
 }
 
 // lacking says in the results of the items that are left why they are not settled.
@@ -241,7 +244,7 @@ func (a *asking) tooFew(p *pending, need int) error {
 		}
 	}
 	return &QuorumError{
-		Need: need, Got: len(p.gave), Key: a.key.ID(), Request: a.id,
+		Need: need, Got: p.gave.Size(), Key: a.key.ID(), Request: a.id,
 		Nodes: len(a.key.record.Order().Holders), Reasons: reasons,
 	}
 }

@@ -87,7 +87,7 @@ func (c *Client) begin(key *Key, s Secret, reason string) (*pending, error) {
 	}
 	return &pending{
 		sealing: sealing, wire: api.UnwrapItem{Context: s.Context},
-		answers: tprf.Answers{}, gave: map[string]bool{},
+		answers: tprf.Answers{},
 	}, nil
 }
 
@@ -171,13 +171,15 @@ func (e *encryption) wasAsked(l *link, s tprf.Set) bool {
 }
 
 func (e *encryption) form(q *question) {
-	request := api.EncryptRequest{RequestID: e.id, Reason: e.reason, Region: e.client.conf.Region, Sets: wired(q.sets)}
+	request := api.EncryptRequest{
+		RequestID: e.id, Reason: e.reason, Region: e.client.conf.Region, Sets: wired(q.sets), Items: make([]api.EncryptItem, 0, len(q.items)),
+	}
 	for _, p := range q.items {
 		request.Items = append(request.Items, api.EncryptItem{
 			Key: e.key.ID(), Version: e.key.Version(), Context: p.wire.Context, Commitment: p.sealing.Commitment(), Use: p.wire.Use,
 		})
 	}
-	q.method, q.body = api.MethodEncrypt, wire.Encode(&request)
+	q.method, q.body = api.MethodEncrypt, wire.EncodeIn(e.room(q.items), &request)
 }
 
 // took reads the values that a holder gave, and encrypts with those that enough agree on.
@@ -190,8 +192,8 @@ func (e *encryption) took(q *question, answer *api.UnwrapAnswer) {
 		if b == nil {
 			continue
 		}
-		it.gave[q.holder.node.ID] = true
 		place := e.place(q.holder)
+		it.gave = it.gave.With(place)
 		if it.answers[place] == nil {
 			it.answers[place] = map[tprf.Set]tprf.Value{}
 		}

@@ -50,7 +50,8 @@ type pending struct {
 	sealing    *tprf.Sealing    // to be encrypted
 	envelopeTo *[]byte          // where what was encrypted goes
 	answers    tprf.Answers     // of an encryption
-	gave       map[string]bool  // nodes that gave something
+	gave       tprf.Set         // holders that gave something
+	at         int              // its place among the items that are opened together
 }
 
 // gathering collects the partials of one request's items, all of one key in one epoch.
@@ -263,7 +264,7 @@ func (g *gathering) body(l *link, items []*pending, prove bool) []byte {
 		it.Prove, it.Epoch, it.Endorsement = prove, g.key.Epoch(), p.endorsed.of(l.node.ID, g.key.Epoch())
 		request.Items[i] = it
 	}
-	return wire.Encode(&request)
+	return wire.EncodeIn(g.room(items), &request)
 }
 
 // meet looks, before there are too few, for the holders that are not on the roster which

@@ -74,7 +74,7 @@ func (g *Granted) Encrypt(ctx context.Context, key *Key, context api.Context, de
 		// One commitment for all tries: holders tell by it that the use is for the same.
 		p, envelope, result := *begun, []byte(nil), Result{}
 		p.wire.Use = &api.Use{Grant: g.grant, Slot: slot}
-		p.answers, p.gave = tprf.Answers{}, map[string]bool{}
+		p.answers, p.gave = tprf.Answers{}, 0
 		p.envelopeTo, p.result = &envelope, &result
 		g.client.encryptSome(ctx, key, []*pending{&p}, id, reason)
 		if result.Err == nil || p.nextSlot == 0 || ctx.Err() != nil || tries == maxSlotTries {

@@ -16,14 +16,14 @@ import (
 // gave, and, when it gave nothing or is slow, who was asked in its place.
 type part struct {
 	*question
-	sums    map[*pending]tprf.Value
+	sums    []*tprf.Value // by the place of the item; nil while there is none
 	instead []*part
 }
 
 // sum is the XOR of the values of the part's sets for one item, if it is known.
 func (p *part) sum(of *pending) (tprf.Value, bool) {
-	if v, ok := p.sums[of]; ok {
-		return v, true
+	if v := p.sums[of.at]; v != nil {
+		return *v, true
 	}
 	return sumOf(p.instead, of)
 }
@@ -51,6 +51,9 @@ type opening struct {
 // openSymmetric opens the items, or says in each result why not. It returns within the
 // client's timeout.
 func (c *Client) openSymmetric(outer context.Context, key *Key, items []*pending, id api.RequestID, reason string) {
+	for i, p := range items {
+		p.at = i
+	}
 	o := &opening{asking: c.asking(outer, key, items, id, reason), of: map[*question]*part{}}
 	o.run(o, key.Threshold())
 	for _, p := range items {
@@ -73,7 +76,7 @@ func (o *opening) due() (due []*question) {
 
 func (o *opening) partsOf(questions []*question) (parts []*part) {
 	for _, q := range questions {
-		o.of[q] = &part{question: q, sums: map[*pending]tprf.Value{}}
+		o.of[q] = &part{question: q, sums: make([]*tprf.Value, len(o.items))}
 		parts = append(parts, o.of[q])
 	}
 	return parts
@@ -116,6 +119,7 @@ func (o *opening) form(q *question) {
 
 // took reads the sums that a holder gave, and opens what can be opened with them.
 func (o *opening) took(q *question, answer *api.UnwrapAnswer) {
+	part, place := o.of[q], o.place(q.holder)
 	for i, it := range q.items {
 		if it.done {
 			continue
@@ -124,8 +128,8 @@ func (o *opening) took(q *question, answer *api.UnwrapAnswer) {
 		if b == nil {
 			continue
 		}
-		it.gave[q.holder.node.ID] = true
-		o.of[q].sums[it] = tprf.Value(b)
+		it.gave = it.gave.With(place)
+		part.sums[it.at] = (*tprf.Value)(b)
 		if f, ok := sumOf(o.parts, it); ok {
 			o.try(it, f)
 		}
@@ -171,7 +175,7 @@ func (o *opening) settle(it *pending) {
 		for _, s := range q.sets {
 			want = want.XOR(opened[s])
 		}
-		if got, gave := p.sums[it]; gave && got != want {
+		if got := p.sums[it.at]; got != nil && *got != want {
 			liars[o.place(q.holder)] = true
 		}
 	}

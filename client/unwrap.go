@@ -8,7 +8,6 @@ import (
 
 	"warifu.dev/api"
 	"warifu.dev/internal/secret"
-	"warifu.dev/internal/wire"
 	"warifu.dev/sharing/tdh2"
 	"warifu.dev/sharing/tprf"
 )
@@ -135,12 +134,14 @@ func (c *Client) prepareSymmetric(ctx context.Context, e *tprf.Ciphertext, it It
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := key.CheckForm(it.Envelope, it.Context); err != nil {
-		return nil, nil, err
+	if err := it.Context.Check(); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if !key.Symmetric() {
+		return nil, nil, fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, key.Name())
 	}
 	return key, &pending{
 		ciphertext: e, wire: api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
-		gave: map[string]bool{},
 	}, nil
 }
 
@@ -149,7 +150,7 @@ func batches(list []*pending) [][]*pending {
 	var out [][]*pending
 	var size int
 	for i, p := range list {
-		n := len(wire.Encode(p.wire))
+		n := sizeOf(p)
 		if i == 0 || size+n > maxFrameBody || len(out[len(out)-1]) == api.MaxUnwrapItems {
 			out, size = append(out, nil), 0
 		}
@@ -157,4 +158,23 @@ func batches(list []*pending) [][]*pending {
 		size += n
 	}
 	return out
+}
+
+// sizeOf is about what an item takes in a request, and never less.
+func sizeOf(p *pending) int {
+	const rest = 160 // an endorsement, the use of a grant, an epoch, a commitment, and what goes round all of it
+	n := len(p.wire.Envelope) + rest
+	for k, v := range p.wire.Context {
+		n += len(k) + len(v) + 6
+	}
+	return n
+}
+
+// room is about what a request with these items takes.
+func (g *gathering) room(items []*pending) int {
+	n := 128 + len(g.reason)
+	for _, p := range items {
+		n += sizeOf(p)
+	}
+	return n
 }

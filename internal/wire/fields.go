@@ -330,6 +330,12 @@ func (f *Scanned) Bytes(key byte) []byte {
 	return append([]byte{}, f.s.string(majorBytes)...)
 }
 
+// Part is Bytes without the copy: a part of what is decoded.
+func (f *Scanned) Part(key byte) []byte {
+	f.Key(key)
+	return f.s.string(majorBytes)
+}
+
 // OptBytes reads a byte string that is not empty, and copies it.
 func (f *Scanned) OptBytes(key byte) []byte { return bytes.Clone(f.OptPart(key)) }
 

@@ -70,6 +70,10 @@ func Encode(v any) []byte {
 	return b
 }
 
+// EncodeIn is [Encode] of what takes up to about so many bytes, for which room is made at
+// once.
+func EncodeIn(room int, w Writer) []byte { return w.AppendWire(make([]byte, 0, room)) }
+
 // Decode reads the canonical encoding b into v, a pointer. Every failure wraps
 // [ErrMalformed]. v is left in an unspecified state on failure.
 func Decode(b []byte, v any) error {

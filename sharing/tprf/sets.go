@@ -25,6 +25,14 @@ type Set uint16
 // Has reports whether the holder with index i is a member.
 func (s Set) Has(i sharing.Index) bool { return i >= 1 && i <= MaxHolders && s>>(i-1)&1 == 1 }
 
+// With adds a holder; a place that there is not is no holder.
+func (s Set) With(i sharing.Index) Set {
+	if i < 1 || i > MaxHolders {
+		return s
+	}
+	return s | 1<<(i-1)
+}
+
 // Size is the number of members.
 func (s Set) Size() int { return bits.OnesCount16(uint16(s)) }
 
