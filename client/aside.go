@@ -101,7 +101,7 @@ func (l *link) ping(ctx context.Context) (time.Duration, error) {
 		case errors.Is(err, transport.ErrClosed) && !fresh:
 			continue
 		case errors.Is(err, transport.ErrClosed):
-			l.fail(err)
+			err = l.fail(err)
 		}
 		return 0, err
 	}

@@ -188,7 +188,7 @@ func (l *link) repeat(ctx context.Context, method uint16, body []byte, again fun
 			again()
 			continue
 		case errors.Is(err, transport.ErrClosed):
-			l.fail(err)
+			err = l.fail(err)
 		}
 		return answer, err
 	}
@@ -224,11 +224,13 @@ func (l *link) heard(began time.Time, size int, err error) error {
 	return err
 }
 
-// fail notes that the node could not be talked to.
-func (l *link) fail(err error) {
+// fail notes that the node could not be talked to, and returns the error with where that was.
+func (l *link) fail(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	err = &unreached{l.claim.Client, err}
 	l.failing(err)
+	return err
 }
 
 // failing is fail, where mu is held.
