@@ -18,6 +18,7 @@ const (
 	envelopeScript = "docs/envelope.py"
 	vectorFile     = "sharing/tdh2/testdata/vectors.json"
 	itemFile       = "sharing/tprf/testdata/vectors.json"
+	branchFile     = "sharing/tprf/testdata/branches.json"
 )
 
 func readText(t *testing.T, name string) string {
@@ -32,7 +33,7 @@ func readText(t *testing.T, name string) string {
 // The page holds the vectors that the program is tested with, and no others.
 func TestEnvelopePageHoldsTheVectors(t *testing.T) {
 	page := readText(t, envelopePage)
-	for block, file := range map[string]string{"vectors": vectorFile, "symmetric": itemFile} {
+	for block, file := range map[string]string{"vectors": vectorFile, "symmetric": itemFile, "branches": branchFile} {
 		if !strings.Contains(page, "\n```json "+block+"\n"+readText(t, file)+"```\n") {
 			t.Errorf("the %s of %s are not those of %s", block, envelopePage, file)
 		}
@@ -66,7 +67,7 @@ func openPage(t *testing.T, page string) (string, error) {
 // Python's standard library, the page and t shares are enough.
 func TestTheEnvelopePageIsEnough(t *testing.T) {
 	out, err := openPage(t, envelopePage)
-	if err != nil || !strings.HasSuffix(out, "\n7 envelopes opened, 3 of them of symmetric keys\n") {
+	if err != nil || !strings.HasSuffix(out, "\n9 envelopes opened, 5 of them of symmetric keys\n") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	script := readText(t, envelopeScript)
@@ -83,6 +84,7 @@ func TestTheEnvelopeScriptNotices(t *testing.T) {
 	for _, field := range []string{
 		"SecondGenerator", "Canonical", "Delta", "Y", "W", "Shares", "Context", "DEK", "R", "Nonce", "Envelope", "EnvelopeHash", "Partials", "ShareProofs", "Endorsement",
 		"SetKeys", "SetKeyHashes", "Session", "Principal", "Secret", "Rho", "Alpha", "Values", "Value", "Item", "ItemHash",
+		"BranchKey", "BranchHash",
 	} {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()

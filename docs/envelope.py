@@ -433,13 +433,68 @@ class Item:
         return plain[32:]
 
 
+BRANCHED = b"\3"
+
+
+class BranchItem:
+    """The envelope of a symmetric key that is of a branch."""
+
+    def __init__(self, b):
+        if not 117 + 12 + 33 + 16 <= len(b) <= 117 + 2048 + 16 * 129 + 12 + 96 + 16:
+            raise Refused("not the length of an item")
+        if b[0:1] != FORMAT or b[1:2] != BRANCHED:
+            raise Refused("another format or suite")
+        self.cluster, self.key_id, self.version, self.alpha = b[2:34], b[34:66], b[66:70], b[70:102]
+        self.start, self.seconds = int.from_bytes(b[102:110], "big"), int.from_bytes(b[110:114], "big")
+        if not 1 <= self.seconds <= 86400 or self.start >= 1 << 40 or self.start % self.seconds:
+            raise Refused("not an interval")
+        m = int.from_bytes(b[114:116], "big")
+        if not 1 <= m <= 2048 or 116 + m >= len(b):
+            raise Refused("not a principal")
+        self.principal, at, self.names = b[116 : 116 + m], 117 + m, []
+        for _ in range(b[116 + m]):
+            if at >= len(b) or at + 1 + b[at] > len(b):
+                raise Refused("names are cut off")
+            self.names.append(b[at + 1 : at + 1 + b[at]])
+            at += 1 + b[at]
+        if len(self.names) > 16 or self.names != sorted(set(self.names)) or not all(1 <= len(n) <= 128 for n in self.names):
+            raise Refused("not the names of a branch")
+        self.header, self.sealed = b[:at], b[at:]
+        if not 12 + 33 + 16 <= len(self.sealed) <= 12 + 96 + 16:
+            raise Refused("not the length of an item")
+
+    def branch(self, context):
+        """What F is evaluated at for the branch key; the context has the named pairs alone."""
+        return tagged("branch/input", BRANCHED, self.cluster, self.key_id, self.version, context, u64(self.start),
+                      u64(self.seconds), self.principal)  # fmt: skip
+
+    def open(self, branch_key, context):
+        """The context is the whole one."""
+        stands_for_F = branch_item(branch_key, context, self.alpha)
+        plain = unseal(item_key(stands_for_F, self.header), self.sealed, tagged("item/aad", self.header))
+        if not hmac.compare_digest(commitment(plain[:32], plain[32:]), self.alpha):
+            raise Refused("who encrypted cheated")
+        return plain[32:]
+
+
+def branch_item(branch_key, context, alpha):
+    return hmac.digest(branch_key, tagged("branch/item", BRANCHED, context, alpha), "sha256")
+
+
+def branched(cluster, key_id, version, start, seconds, principal, names, alpha):
+    """The header of an item of a branch."""
+    listed = bytes([len(names)]) + b"".join(bytes([len(n)]) + n for n in names)
+    begin = FORMAT + BRANCHED + cluster + key_id + u32(version) + alpha + u64(start) + u32(seconds)
+    return begin + len(principal).to_bytes(2, "big") + principal + listed
+
+
 def commitment(rho, dek):
     return hmac.digest(rho, tagged("item/commitment", dek), "sha256")
 
 
 def item_key(F, header):
     """HKDF-SHA256 without salt (RFC 5869)."""
-    return hmac.digest(hmac.digest(bytes(32), F, "sha256"), tagged("item/key", SYMMETRIC, header) + b"\1", "sha256")
+    return hmac.digest(hmac.digest(bytes(32), F, "sha256"), tagged("item/key", header[1:2], header) + b"\1", "sha256")
 
 
 def item(cluster, key_id, version, principal, rho, dek):
@@ -555,6 +610,43 @@ def check_item(v):
     return dek
 
 
+def check_branch(v):
+    hexed = bytes.fromhex
+    t, h, raw = v["Threshold"], v["Holders"], hexed(v["Item"])
+    pairs, whole = canonical(v["Named"]), canonical(v["Context"])
+    check(pairs.hex() == v["NamedCanonical"] and whole.hex() == v["ContextCanonical"], "a context's canonical bytes differ")
+    keys = dict(zip(sets(t, h), map(hexed, v["SetKeys"]), strict=True))
+    it = BranchItem(raw)
+    released = lambda x, quorum: xor(hmac.digest(keys[S], x, "sha256") for S in keys if set(members(S)) & set(quorum))
+    for quorum in itertools.combinations(range(1, h + 1), t):
+        B = released(it.branch(pairs), quorum)
+        dek = it.open(B, whole)
+        check(dek == hexed(v["Secret"]), "another data key came out")
+    for few in itertools.combinations(range(1, h + 1), t - 1):
+        refused("a holder is missing", it.open, released(it.branch(pairs), few), whole)
+    refused("the context is another", it.open, B, whole + b"x")
+    refused("the named pairs are others", it.open, released(it.branch(pairs + b"x"), quorum), whole)
+    for at in 0, 1, 2, 34, 69, 70, 109, 113, 115, 116, len(it.header) - 1, len(it.header), len(raw) - 1:
+        damaged = bytearray(raw)
+        damaged[at] ^= 1
+
+        def reopened():
+            again = BranchItem(bytes(damaged))
+            again.open(released(again.branch(pairs), quorum), whole)
+
+        refused("byte %d is damaged" % at, reopened)
+
+    rho, cluster, key_id, principal = hexed(v["Rho"]), hexed(v["Cluster"]), hexed(v["KeyID"]), v["Principal"].encode()
+    names = sorted(n.encode() for n in v["Named"])
+    header = branched(cluster, key_id, v["Version"], v["From"], v["Seconds"], principal, names, commitment(rho, dek))
+    check(header == it.header and it.alpha == hexed(v["Alpha"]) and it.names == names, "the header comes out otherwise")
+    check(B == hexed(v["BranchKey"]), "the branch key differs")
+    again = header + seal(item_key(branch_item(B, whole, it.alpha), header), hexed(v["Nonce"]), rho + dek, tagged("item/aad", header))
+    check(again == raw, "the item comes out otherwise")
+    check(H("item/hash", it.branch(pairs)) == hexed(v["BranchHash"]), "the hash of its branch differs")
+    return dek
+
+
 def block(page, name):
     found = re.findall(r"^```json %s\n(.*?)^```$" % name, page, re.MULTILINE | re.DOTALL)
     check(len(found) == 1, "the page has no block %s, or several" % name)
@@ -569,12 +661,15 @@ def main():
     check(encode(G_BAR).hex() == constants["SecondGenerator"], "the second generator differs")
     for c in constants["Contexts"]:
         check(canonical(c["Pairs"]).hex() == c["Canonical"], "a context's canonical bytes differ")
-    vectors, items = block(page, "vectors"), block(page, "symmetric")
+    vectors, items, branches = block(page, "vectors"), block(page, "symmetric"), block(page, "branches")
     for v in items:  # they take no time
         print("symmetric, %s: opened, %s" % (v["Name"], check_item(v).hex()))
+    for v in branches:
+        print("branch, %s: opened, %s" % (v["Name"], check_branch(v).hex()))
     for v in vectors:
         print("%s: opened, %s" % (v["Name"], check_vector(v).hex()))
-    print("%d envelopes opened, %d of them of symmetric keys" % (len(vectors) + len(items), len(items)))
+    symmetric = len(items) + len(branches)
+    print("%d envelopes opened, %d of them of symmetric keys" % (len(vectors) + symmetric, symmetric))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ const (
 	ItemKey        Tag = "warifu/v1/item/key"
 	ItemAAD        Tag = "warifu/v1/item/aad"
 	ItemHash       Tag = "warifu/v1/item/hash"
+	BranchInput    Tag = "warifu/v1/branch/input"
+	BranchItem     Tag = "warifu/v1/branch/item"
 	SetKey         Tag = "warifu/v1/set-key/hash"
 	SetKeyDerived  Tag = "warifu/v1/set-key/derived"
 	Contribution   Tag = "warifu/v1/set-key/contribution"

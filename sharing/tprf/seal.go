@@ -41,22 +41,30 @@ type Sealing struct {
 // principal is the name under which the caller will be known to the holders, who take
 // it from the caller's certificate: with another one the ciphertext would not open.
 func Begin(rand io.Reader, k Key, principal string, context []byte, dek secret.Bytes) (*Sealing, error) {
-	if dek.Len() < 1 || dek.Len() > MaxDEK {
-		return nil, fmt.Errorf("encrypt %d bytes: %w", dek.Len(), ErrDEK)
+	plain, err := committed(rand, principal, dek)
+	if err != nil {
+		return nil, err
 	}
-	if len(principal) < 1 || len(principal) > MaxPrincipal {
-		return nil, fmt.Errorf("encrypt as a principal of %d bytes: %w", len(principal), ErrPrincipal)
-	}
-	plain := make([]byte, rhoSize, rhoSize+dek.Len())
-	if _, err := io.ReadFull(rand, plain); err != nil {
-		return nil, fmt.Errorf("encrypt: draw ρ: %w", err)
-	}
-	plain = append(plain, dek.Reveal()...)
-	s := &Sealing{plain: secret.New(plain), alpha: commit(plain)}
+	s := &Sealing{plain: plain, alpha: commit(plain.Reveal())}
 	s.header = slices.Concat([]byte{formatVersion, suite}, k.Cluster[:], k.ID[:], binary.BigEndian.AppendUint32(nil, k.Version),
 		s.alpha[:], binary.BigEndian.AppendUint16(nil, uint16(len(principal))), []byte(principal))
 	s.input = ItemInput(k, context, principal, s.alpha)
 	return s, nil
+}
+
+// committed is ρ ‖ DEK, with 32 fresh bytes ρ of rand.
+func committed(rand io.Reader, principal string, dek secret.Bytes) (secret.Bytes, error) {
+	if dek.Len() < 1 || dek.Len() > MaxDEK {
+		return secret.Bytes{}, fmt.Errorf("encrypt %d bytes: %w", dek.Len(), ErrDEK)
+	}
+	if len(principal) < 1 || len(principal) > MaxPrincipal {
+		return secret.Bytes{}, fmt.Errorf("encrypt as a principal of %d bytes: %w", len(principal), ErrPrincipal)
+	}
+	plain := make([]byte, rhoSize, rhoSize+dek.Len())
+	if _, err := io.ReadFull(rand, plain); err != nil {
+		return secret.Bytes{}, fmt.Errorf("encrypt: draw ρ: %w", err)
+	}
+	return secret.New(append(plain, dek.Reveal()...)), nil
 }
 
 // Commitment returns α, which the holders are told.
@@ -64,10 +72,13 @@ func (s *Sealing) Commitment() [commitmentSize]byte { return s.alpha }
 
 // Finish encrypts under the value F of the input and returns the ciphertext. The value is
 // the caller's to wipe.
-func (s *Sealing) Finish(f Value) []byte {
-	key := itemKey(f, s.header)
+func (s *Sealing) Finish(f Value) []byte { return seal(f, s.header, s.plain) }
+
+// seal encrypts ρ ‖ DEK behind a header.
+func seal(f Value, header []byte, plain secret.Bytes) []byte {
+	key := itemKey(f, header)
 	defer clear(key)
-	return newAEAD(key).Seal(slices.Clone(s.header), nil, s.plain.Reveal(), tag.List(tag.ItemAAD, s.header))
+	return newAEAD(key).Seal(slices.Clone(header), nil, plain.Reveal(), tag.List(tag.ItemAAD, header))
 }
 
 // Wipe overwrites what is to be encrypted.
@@ -76,14 +87,19 @@ func (s *Sealing) Wipe() { s.plain.Wipe() }
 // Open decrypts with the value F of the input. Errors are [ErrNotOpened] and
 // [ErrCorrupt]. The caller wipes the DEK.
 func (c *Ciphertext) Open(f Value) (secret.Bytes, error) {
-	key := itemKey(f, c.header())
+	return unseal(f, c.header(), c.sealed(), c.Commitment())
+}
+
+// unseal decrypts what stands behind a header, and holds it against α.
+func unseal(f Value, header, sealed []byte, want [commitmentSize]byte) (secret.Bytes, error) {
+	key := itemKey(f, header)
 	defer clear(key)
-	plain, err := newAEAD(key).Open(nil, nil, c.sealed(), tag.List(tag.ItemAAD, c.header()))
+	plain, err := newAEAD(key).Open(nil, nil, sealed, tag.List(tag.ItemAAD, header))
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("open a ciphertext: %w", ErrNotOpened)
 	}
 	defer clear(plain)
-	alpha, want := commit(plain), c.Commitment()
+	alpha := commit(plain)
 	if !hmac.Equal(alpha[:], want[:]) {
 		return secret.Bytes{}, fmt.Errorf("open a ciphertext: %w", ErrCorrupt)
 	}
@@ -98,9 +114,10 @@ func commit(plain []byte) (alpha [commitmentSize]byte) {
 	return alpha
 }
 
-// itemKey derives the key of one ciphertext from the function's value (RFC 5869).
+// itemKey derives the key of one ciphertext from the function's value, or from what a
+// branch key gives in its place (RFC 5869). The second byte of a header is its suite.
 func itemKey(f Value, header []byte) []byte {
-	key, err := hkdf.Key(sha256.New, f[:], nil, string(tag.List(tag.ItemKey, []byte{suite}, header)), 32)
+	key, err := hkdf.Key(sha256.New, f[:], nil, string(tag.List(tag.ItemKey, header[1:2], header)), 32)
 	if err != nil {
 		panic("tprf: derive a key: " + err.Error())
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"warifu.dev/internal/secret"
@@ -19,6 +20,9 @@ var ErrSelfTest = errors.New("tprf: self-test failed")
 
 //go:embed testdata/vectors.json
 var frozen []byte
+
+//go:embed testdata/branches.json
+var frozenBranches []byte
 
 // knownAnswer is what the self-test reads of a frozen vector, in hexadecimal; all of it is
 // public.
@@ -34,15 +38,20 @@ type knownAnswer struct {
 
 // SelfTest computes the known answers of the first frozen vector: the input, the value of
 // every set at each of its members, the hashes of the set keys, the opening by what t
-// holders share out, and its refusal under another context. Failures wrap [ErrSelfTest].
-func SelfTest() error { return selfTest(frozen) }
+// holders share out, and its refusal under another context; and the same of a branch and
+// an item of it. Failures wrap [ErrSelfTest].
+func SelfTest() error { return selfTest(frozen, frozenBranches) }
 
-func selfTest(vectors []byte) error {
+func selfTest(vectors, branches []byte) error {
 	var all []knownAnswer
 	if err := json.Unmarshal(vectors, &all); err != nil || len(all) == 0 {
 		return fmt.Errorf("%w: no vectors: %w", ErrSelfTest, err)
 	}
-	if err := all[0].check(); err != nil {
+	var known []knownBranch
+	if err := json.Unmarshal(branches, &known); err != nil || len(known) == 0 {
+		return fmt.Errorf("%w: no vectors of branches: %w", ErrSelfTest, err)
+	}
+	if err := errors.Join(all[0].check(), known[0].check()); err != nil {
 		return fmt.Errorf("%w: %w", ErrSelfTest, err)
 	}
 	return nil
@@ -123,6 +132,77 @@ func (k *knownAnswer) check() error {
 	}
 	if !bytes.Equal(dek.Reveal(), r.read(k.Secret)) {
 		return errors.New("the item opens to another secret")
+	}
+	return r.err
+}
+
+// knownBranch is what the self-test reads of a frozen branch, in hexadecimal; all of it
+// is public.
+type knownBranch struct {
+	Threshold, Holders          int
+	Cluster, KeyID              string
+	Version                     uint32
+	SetKeys                     []string // by ascending set
+	NamedCanonical              string
+	ContextCanonical            string
+	From                        int64
+	Seconds                     uint32
+	Principal, Secret           string
+	BranchKey, BranchHash, Item string
+}
+
+func (k *knownBranch) check() error {
+	var r hexReader
+	p := sharing.Params{T: k.Threshold, H: k.Holders}
+	if err := CheckShape(p); err != nil {
+		return err
+	}
+	sets := Sets(p)
+	if len(k.SetKeys) != len(sets) {
+		return errors.New("not one key for each set of a branch")
+	}
+	c, err := ParseBranched(r.read(k.Item))
+	if err != nil {
+		return err
+	}
+	b := Branch{
+		Key: Key{r.read32(k.Cluster), r.read32(k.KeyID), k.Version}, Context: r.read(k.NamedCanonical),
+		Interval: Interval{k.From, k.Seconds}, Principal: k.Principal,
+	}
+	x := b.Input()
+	if x.Hash() != r.read32(k.BranchHash) {
+		return errors.New("the input of a branch differs")
+	}
+	var f Value
+	for i, s := range sets {
+		member := sharing.Index(bits.TrailingZeros16(uint16(s)) + 1)
+		var keys []byte
+		for _, held := range Held(p, member) {
+			keys = append(keys, r.read(k.SetKeys[slices.Index(sets, held)])...)
+		}
+		share, err := NewShare(p, member, secret.New(keys))
+		if err != nil {
+			return err
+		}
+		values, err := share.Values(sets[i:i+1], x)
+		if err != nil {
+			return err
+		}
+		f = f.XOR(values[0])
+	}
+	if f != Value(r.read32(k.BranchKey)) {
+		return errors.New("the branch key differs")
+	}
+	branch, whole := NewBranchKey(b, f), r.read(k.ContextCanonical)
+	if _, err := branch.Open(c, append(bytes.Clone(whole), 0)); !errors.Is(err, ErrNotOpened) {
+		return errors.New("an item of a branch opens under another context")
+	}
+	dek, err := branch.Open(c, whole)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(dek.Reveal(), r.read(k.Secret)) {
+		return errors.New("the item of a branch opens to another secret")
 	}
 	return r.err
 }

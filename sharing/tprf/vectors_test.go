@@ -2,13 +2,17 @@ package tprf
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"testing"
 
 	"warifu.dev/internal/secret"
+	"warifu.dev/internal/tag"
 	"warifu.dev/sharing"
 )
 
@@ -122,5 +126,82 @@ func (v *vector) check(t *testing.T) {
 	}
 	if got, err := again.Open(f); err != nil || !got.Equal(dek) || len(again.Bytes()) != len(c.Bytes()) {
 		t.Errorf("made again, it opens to another data key: %v", err)
+	}
+}
+
+// branchVector is a branch and one item of it, in hexadecimal. docs/envelope.py made them.
+type branchVector struct {
+	Name               string
+	Threshold, Holders int
+	Cluster, KeyID     string
+	Version            uint32
+	SetKeys            []string // by ascending set
+	Named, Context     map[string]string
+	NamedCanonical     string
+	ContextCanonical   string
+	From               int64
+	Seconds            uint32
+	Principal          string
+	Secret, Rho, Alpha string
+	BranchKey, Nonce   string
+	BranchHash, Item   string
+}
+
+func canonical(pairs map[string]string) []byte {
+	var parts [][]byte
+	for _, k := range slices.Sorted(maps.Keys(pairs)) {
+		parts = append(parts, []byte(k), []byte(pairs[k]))
+	}
+	return tag.List(tag.Context, parts...)
+}
+
+func TestFrozenBranches(t *testing.T) {
+	b, err := os.ReadFile("testdata/branches.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []branchVector
+	if err := json.Unmarshal(b, &list); err != nil || len(list) != 2 {
+		t.Fatalf("%d vectors, %v", len(list), err)
+	}
+	for _, v := range list {
+		t.Run(v.Name, func(t *testing.T) { v.check(t) })
+	}
+}
+
+func (v *branchVector) check(t *testing.T) {
+	c, err := ParseBranched(unhex(t, v.Item))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Branch{
+		Key:     Key{Cluster: [32]byte(unhex(t, v.Cluster)), ID: [32]byte(unhex(t, v.KeyID)), Version: v.Version},
+		Context: canonical(v.Named), Interval: Interval{From: v.From, Seconds: v.Seconds}, Principal: v.Principal,
+	}
+	if !bytes.Equal(canonical(v.Named), unhex(t, v.NamedCanonical)) || !bytes.Equal(canonical(v.Context), unhex(t, v.ContextCanonical)) {
+		t.Error("the contexts are encoded otherwise")
+	}
+	x := c.Branch(canonical(v.Named)).Input()
+	names := slices.Sorted(maps.Keys(v.Named))
+	if x.Hash() != want.Input().Hash() || x.Hash() != [32]byte(unhex(t, v.BranchHash)) || !slices.Equal(c.Names(), names) || c.Commitment() != [32]byte(unhex(t, v.Alpha)) {
+		t.Errorf("it is of %+v, which hashes to %x", c.Branch(nil), x.Hash())
+	}
+	var f Value
+	for i := range Sets(sharing.Params{T: v.Threshold, H: v.Holders}) {
+		mac := hmac.New(sha256.New, unhex(t, v.SetKeys[i]))
+		mac.Write(x.bytes)
+		f = f.XOR(Value(mac.Sum(nil)))
+	}
+	if f != Value(unhex(t, v.BranchKey)) {
+		t.Errorf("the branch key is %x", f)
+	}
+	k := NewBranchKey(want, f)
+	if got, err := k.Open(c, canonical(v.Context)); err != nil || !got.Equal(secret.New(unhex(t, v.Secret))) {
+		t.Errorf("it opens to another data key: %v", err)
+	}
+	// And made again, but for the nonce.
+	again, err := k.Seal(bytes.NewReader(unhex(t, v.Rho)), names, canonical(v.Context), secret.New(unhex(t, v.Secret)))
+	if err != nil || len(again) != len(c.raw) || !bytes.Equal(again[:c.end], c.raw[:c.end]) {
+		t.Errorf("it is made otherwise: %v", err)
 	}
 }
