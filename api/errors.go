@@ -28,6 +28,7 @@ const (
 	CodeRate            Code = "rate"            // the principal has used the key as often as the policy lets it for now
 	CodeKeyState        Code = "key-state"       // the key is not active yet, suspended or compromised: nothing under it is opened
 	CodeEpoch           Code = "epoch"           // the epoch asked for does not release at the node; another of the same key does
+	CodeInterval        Code = "interval"        // the interval of a branch has not begun at the node, or is over for encrypting
 	CodeInternal        Code = "internal"        // a fault of the node; its log says more
 )
 

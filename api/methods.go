@@ -37,6 +37,7 @@ const (
 	MethodDatasets    uint16 = 38  // DatasetsRequest → DatasetsAnswer
 	MethodEscrows     uint16 = 42  // EscrowsRequest → EscrowsAnswer
 	MethodEscrow      uint16 = 43  // EscrowRequest → EscrowAnswer
+	MethodBranch      uint16 = 44  // BranchRequest → UnwrapAnswer
 	MethodHere        uint16 = 50  // nil → nil
 	MethodPeerFresh   uint16 = 100 // FreshRequest → FreshAnswer
 	MethodPeerSubmit  uint16 = 101 // SubmitRequest → SubmitAnswer

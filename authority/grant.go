@@ -12,11 +12,13 @@ import (
 	"warifu.dev/internal/wire"
 )
 
-// The actions that a grant can be for: opening envelopes, and making those of a
-// symmetric key.
+// The actions that a grant can be for: opening envelopes, and, of a symmetric key, making
+// them and holding branch keys.
 const (
 	ActionUnwrap  = "unwrap"
 	ActionEncrypt = "encrypt"
+	// ActionUnwrapBranch is holding the key of a branch: one branch with each use.
+	ActionUnwrapBranch = "unwrapBranch"
 )
 
 // Bounds of a grant. Every node keeps each of its uses until it has expired.
@@ -38,7 +40,7 @@ type Grant struct {
 	Cluster   api.ClusterID `cbor:"1,keyasint"`
 	Key       api.KeyID     `cbor:"2,keyasint"`
 	Principal string        `cbor:"3,keyasint"` // SPIFFE ID
-	Action    string        `cbor:"4,keyasint"` // [ActionUnwrap] or [ActionEncrypt]
+	Action    string        `cbor:"4,keyasint"` // [ActionUnwrap], [ActionEncrypt] or [ActionUnwrapBranch]
 	Reason    string        `cbor:"5,keyasint"` // why; at most [api.MaxReason] bytes
 	NotBefore int64         `cbor:"6,keyasint"` // Unix milliseconds, by the clock of the node that is asked
 	NotAfter  int64         `cbor:"7,keyasint"` // by ledger time, and by the clock of the node that is asked
@@ -78,7 +80,7 @@ func (g *Grant) Check() error {
 	switch {
 	case g.Key == api.KeyID{}:
 		return fmt.Errorf("%w: it names no key", ErrGrant)
-	case g.Action != ActionUnwrap && g.Action != ActionEncrypt:
+	case g.Action != ActionUnwrap && g.Action != ActionEncrypt && g.Action != ActionUnwrapBranch:
 		return fmt.Errorf("%w: there is no action %.40q", ErrGrant, g.Action)
 	case g.Reason == "" || len(g.Reason) > api.MaxReason || !utf8.ValidString(g.Reason):
 		return fmt.Errorf("%w: a reason has 1 to %d bytes of UTF-8", ErrGrant, api.MaxReason)

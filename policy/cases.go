@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"warifu.dev/api"
 )
 
 // ErrBadCases is returned, wrapped, for a file of cases that is malformed.
@@ -34,7 +36,8 @@ const (
 //	name = "a nurse at noon, from the ward"
 //	principal = "spiffe://hospital.example/nurse"
 //	key = "records"
-//	action = "unwrap"                  # optional, or "encrypt", of a symmetric key
+//	action = "unwrap"                  # optional; of a symmetric key also "encrypt", "unwrapBranch"
+//	branch = "15m"                     # of unwrapBranch: how long the interval is
 //	context = { patient = "0731" }     # the envelope's
 //	source = "10.20.1.5"
 //	node_region = "jp-east"
@@ -61,6 +64,7 @@ type Case struct {
 	Principal    string            `toml:"principal"`
 	Key          string            `toml:"key"`
 	Action       string            `toml:"action"` // empty: [Unwrap]
+	Branch       string            `toml:"branch"` // of [UnwrapBranch] alone
 	Labels       map[string]string `toml:"labels"`
 	Context      map[string]string `toml:"context"`
 	Source       string            `toml:"source"`
@@ -139,20 +143,33 @@ func (k *Case) check() error {
 		}
 	}
 	if k.Action != "" {
-		return CheckAction(k.Action)
+		if err := CheckAction(k.Action); err != nil {
+			return err
+		}
 	}
-	return nil
+	if (k.Action == UnwrapBranch) != (k.Branch != "") {
+		return fmt.Errorf("branch is for the action %s, which needs it: branch = \"15m\"", UnwrapBranch)
+	}
+	if k.Branch == "" {
+		return nil
+	}
+	length, err := time.ParseDuration(k.Branch)
+	if err != nil {
+		return fmt.Errorf("branch: %w", err)
+	}
+	return api.CheckBranchLength(length)
 }
 
 // Request is what the case asks. The key's id is not known to a table: it is zero.
 func (k *Case) Request() Request {
 	source, _ := netip.ParseAddr(k.Source) // checked
+	branch, _ := time.ParseDuration(k.Branch)
 	action := k.Action
 	if action == "" {
 		action = Unwrap
 	}
 	return Request{
-		Principal: k.Principal, Action: action, KeyName: k.Key, Labels: k.Labels, Context: k.Context,
+		Principal: k.Principal, Action: action, Branch: branch, KeyName: k.Key, Labels: k.Labels, Context: k.Context,
 		SourceIP: source, NodeRegion: k.NodeRegion, NodeHSM: k.NodeHSM, CallerRegion: k.CallerRegion,
 		Reason: k.Reason, Grants: k.Grants, Now: k.Time,
 	}

@@ -79,7 +79,7 @@ func TestParseCases(t *testing.T) {
 		"no key":              {strings.Replace(good, "key = \"k\"\n", "", 1), "principal and key"},
 		"no time":             {strings.Replace(good, "time = 2026-11-24T12:00:00Z\n", "", 1), "time is needed"},
 		"neither yes nor no":  {strings.Replace(good, "deny", "maybe", 1), "not \"maybe\""},
-		"no such action":      {good + "action = \"decrypt\"\n", "there is no action \"decrypt\", only unwrap and encrypt"},
+		"no such action":      {good + "action = \"decrypt\"\n", "there is no action \"decrypt\", only unwrap, encrypt and unwrapBranch"},
 		"a bad address":       {good + "source = \"10.0.0\"\n", "source"},
 		"twice the same name": {good + strings.TrimPrefix(good, "text = \"p.cedar\"\n"), "two cases are named"},
 		"too long":            {good + strings.Repeat("#", policy.MaxCasesFile), "at most"},

@@ -53,7 +53,7 @@ func TestCompileRefusals(t *testing.T) {
 }
 
 func TestASchemaOfTheDocumentsOwn(t *testing.T) {
-	own := strings.Replace(Schema, "envelope: {}", "envelope: { purpose: String, ward?: String }", 1)
+	own := strings.ReplaceAll(Schema, "envelope: {}", "envelope: { purpose: String, ward?: String }")
 	p := must(t, Document{Schema: own, Entities: testEntities, Text: `permit(principal, action, resource) when { context.envelope.purpose == "payroll" };`})
 	if d := p.Decide(request()); !d.Allowed {
 		t.Errorf("%+v", d)

@@ -20,23 +20,37 @@ const (
 	Unwrap = "unwrap"
 	// Encrypt is making an envelope of a symmetric key. Who may can open what it made.
 	Encrypt = "encrypt"
+	// UnwrapBranch is holding the key of a branch of a symmetric key, which makes and
+	// opens all items of the branch: whoever has it asks nobody until its interval is
+	// over, and no revoke takes it away. To make items it takes [Encrypt] as well.
+	UnwrapBranch = "unwrapBranch"
 )
 
 // Actions lists the actions, in the order in which tools speak of them.
-func Actions() []string { return []string{Unwrap, Encrypt} }
+func Actions() []string { return []string{Unwrap, Encrypt, UnwrapBranch} }
 
 // CheckAction says whether there is such an action.
 func CheckAction(action string) error {
 	if !slices.Contains(Actions(), action) {
-		return fmt.Errorf("there is no action %q, only %s", action, strings.Join(Actions(), " and "))
+		return fmt.Errorf("there is no action %q, only %s", action, and(Actions()))
 	}
 	return nil
+}
+
+// and lists words in a sentence.
+func and(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 // Request is what a policy decides on.
 type Request struct {
 	Principal    string            // SPIFFE ID
-	Action       string            // [Unwrap] or [Encrypt]
+	Action       string            // one of [Actions]
+	Branch       time.Duration     // context.branchSeconds: how long the interval is, of [UnwrapBranch] alone
 	KeyID        [32]byte          // resource.id, in hex
 	KeyName      string            // the resource itself, and resource.name
 	Labels       map[string]string // tags of the resource
@@ -212,6 +226,9 @@ func (p *Policy) context(r Request) types.Record {
 			"weekday": types.String(strings.ToLower(now.Weekday().String())),
 			"date":    types.String(now.Format(time.DateOnly)),
 		}),
+	}
+	if r.Action == UnwrapBranch {
+		context["branchSeconds"] = types.Long(r.Branch / time.Second)
 	}
 	if r.SourceIP.IsValid() {
 		ip := r.SourceIP.Unmap() // an IPv4 caller on a dual-stack socket is an IPv4 caller; PrefixFrom drops a zone

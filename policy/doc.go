@@ -11,7 +11,8 @@
 // # What a policy can speak of
 //
 //	principal  Warifu::Principal::"spiffe://...", in Warifu::Group::"..."
-//	action     Warifu::Action::"unwrap"; of a symmetric key also Warifu::Action::"encrypt"
+//	action     Warifu::Action::"unwrap"; of a symmetric key also Warifu::Action::"encrypt",
+//	           and Warifu::Action::"unwrapBranch" for the key of a branch
 //	resource   Warifu::Key::"NAME", in Warifu::KeyGroup::"..."; .id and .name;
 //	           labels as tags: resource.hasTag("team") && resource.getTag("team") == "payroll"
 //	context    .envelope      what the envelope is bound to: context.envelope.purpose == "payroll"
@@ -22,6 +23,8 @@
 //	           .reason        what the caller says, or ""
 //	           .grants        the approvals that the request's grant meets:
 //	                          context.grants.contains("two-doctors")
+//	           .branchSeconds of unwrapBranch alone: how long the interval of the branch is;
+//	                          .envelope has only the pairs that the branch names
 //	           .time          .hour, .minute, .weekday ("monday"...), .date ("2026-11-22"),
 //	                          at this node, in the document's zone
 //

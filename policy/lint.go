@@ -21,6 +21,7 @@ type Holder struct {
 // Shared is a key, and how it is shared.
 type Shared struct {
 	Key     string
+	ID      [32]byte // zeros: it is not known, and rules about an id are about another
 	Actions []string // that its type has; nil: it is not known
 	T       int
 	F       int // how many of the holders asked may lie
@@ -35,6 +36,11 @@ func (k *Shared) Takes(action string) int {
 		return k.T + k.F
 	}
 	return k.T
+}
+
+// Ask is a request for an action with the key, of which nothing else is said.
+func (k *Shared) Ask(action string) Request {
+	return Request{Action: action, KeyID: k.ID, KeyName: k.Key, Labels: k.Labels}
 }
 
 // has says whether the key's type has an action, as far as it is known.
@@ -64,6 +70,7 @@ const (
 	WarnRate           = "rate-of-nobody"       // a rate for a principal that the entities do not name
 	WarnWriterOpens    = "writer-opens"         // who may encrypt can open what it encrypted, and may not unwrap
 	WarnOffline        = "offline-wrap"         // a rule about encrypting with a key under which nobody asks
+	WarnBranch         = "branch-permitted"     // a permit for any action of a symmetric key: that of branch keys too
 )
 
 // Lint looks for what compiles and is probably not meant, in the order of the
@@ -89,12 +96,13 @@ func (p *Policy) Lint(keys []Shared) []Warning {
 			slices.Sort(by)
 			out = append(out, Warning{
 				Code: WarnClass, Rule: strings.Join(slices.Compact(by), ", "),
-				Sentence: fmt.Sprintf("%s is an %s and may %s", who, p.Class(who), strings.Join(may, " and ")),
+				Sentence: fmt.Sprintf("%s is an %s and may %s", who, p.Class(who), and(may)),
 			})
 		}
 	}
 	out = append(out, p.lintLimits()...)
 	out = append(out, p.lintWriters(keys)...)
+	out = append(out, p.lintBranches(keys)...)
 	for _, k := range keys {
 		out = append(out, p.lintOffline(k)...)
 		for _, action := range Actions() {
@@ -121,7 +129,7 @@ func (p *Policy) lintWriters(keys []Shared) []Warning {
 			if !k.has(Encrypt) {
 				continue
 			}
-			r := Request{Action: Encrypt, KeyName: k.Key, Labels: k.Labels}
+			r := k.Ask(Encrypt)
 			writes, by := p.Possible(who, r)
 			r.Action = Unwrap
 			if reads, _ := p.Possible(who, r); writes == Never || reads != Never {
@@ -148,9 +156,32 @@ func (p *Policy) lintWriters(keys []Shared) []Warning {
 func (p *Policy) lintOffline(k Shared) []Warning {
 	var out []Warning
 	for _, r := range p.byKey[uid(typeKey, k.Key)] {
-		if only, ok := r.ast().Action.(ast.ScopeTypeEq); ok && only.Entity == uid(typeAction, Encrypt) && !k.has(Encrypt) {
+		if only, ok := r.ast().Action.(ast.ScopeTypeEq); ok && !k.has(Encrypt) && (only.Entity == uid(typeAction, Encrypt) || only.Entity == uid(typeAction, UnwrapBranch)) {
 			out = append(out, Warning{WarnOffline, string(r.id), r.policy.Position().Line, fmt.Sprintf(
 				"the key %q is asymmetric: whoever has its public half wraps under it offline, and no policy is asked", k.Key)})
+		}
+	}
+	return out
+}
+
+// lintBranches looks for permits that name no action, where they are about a symmetric key:
+// they permit branch keys, which a revoke does not take away before their interval is over.
+func (p *Policy) lintBranches(keys []Shared) []Warning {
+	var out []Warning
+	for _, r := range p.rules {
+		if _, any := r.ast().Action.(ast.ScopeTypeAll); !any || r.policy.Effect() == cedar.Forbid {
+			continue
+		}
+		var of []string
+		for _, k := range keys {
+			about := slices.ContainsFunc(slices.Concat(p.general, p.byKey[uid(typeKey, k.Key)]), func(o rule) bool { return o.id == r.id })
+			if k.Actions != nil && k.has(UnwrapBranch) && about {
+				of = append(of, fmt.Sprintf("%q", k.Key))
+			}
+		}
+		if len(of) > 0 {
+			out = append(out, Warning{WarnBranch, string(r.id), r.policy.Position().Line, fmt.Sprintf(
+				"it names no action, and so permits branch keys of %s: who has one asks nobody until its interval is over, after a revoke too. Name the actions that are meant", strings.Join(of, ", "))})
 		}
 	}
 	return out
@@ -354,7 +385,9 @@ func (p *Policy) lintRegions(k Shared, action string) []Warning {
 		yes := 0
 		var by []string
 		for _, h := range k.Holders {
-			v, rules := p.Possible(who, Request{Action: action, KeyName: k.Key, Labels: k.Labels, NodeRegion: h.Region}, "nodeRegion")
+			r := k.Ask(action)
+			r.NodeRegion = h.Region
+			v, rules := p.Possible(who, r, "nodeRegion")
 			if v != Never {
 				yes++
 				by = append(by, rules...)

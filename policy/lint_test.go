@@ -105,7 +105,11 @@ func TestLintKnowsWhoMayEncrypt(t *testing.T) {
 		{"three holders open and do not encrypt", appsDemo + west + writersDemo + west, symmetric, []string{policy.WarnFewerThanT}},
 		{"an asymmetric key takes three", appsDemo + west, asymmetric, nil},
 		{"nobody writes at all", both + `; forbid (principal, action == Warifu::Action::"encrypt", resource);`, symmetric, nil},
-		{"nobody does anything", both + `; forbid (principal, action in [Warifu::Action::"encrypt", Warifu::Action::"unwrap"], resource);`, symmetric, []string{policy.WarnForbidsAll}},
+		{"any action is that of branches too", `permit (principal == Warifu::Principal::"spiffe://x/app", action, resource == Warifu::Key::"demo");`, symmetric, []string{policy.WarnBranch}},
+		{"an asymmetric key has no branches", `permit (principal == Warifu::Principal::"spiffe://x/app", action, resource == Warifu::Key::"demo");`, asymmetric, nil},
+		{"branches of an asymmetric key", appsDemo + `; ` + strings.Replace(writersDemo, "encrypt", "unwrapBranch", 1) + `;`, asymmetric, []string{policy.WarnOffline}},
+		{"a rule for a branch", both + `; permit (principal in Warifu::Group::"apps", action == Warifu::Action::"unwrapBranch", resource == Warifu::Key::"demo") when { context.branchSeconds <= 900 };`, symmetric, nil},
+		{"nobody does anything", both + `; forbid (principal, action in [Warifu::Action::"encrypt", Warifu::Action::"unwrap", Warifu::Action::"unwrapBranch"], resource);`, symmetric, []string{policy.WarnForbidsAll}},
 		{"an operator writes", both + `; permit (principal == Warifu::Principal::"spiffe://x/op", action == Warifu::Action::"encrypt", resource == Warifu::Key::"demo");`, symmetric, []string{policy.WarnClass}},
 		{"the type is not known", both + `;`, unknown, nil},
 	} {
@@ -123,7 +127,7 @@ func TestLintKnowsWhoMayEncrypt(t *testing.T) {
 	for text, want := range map[string]string{
 		writersDemo + `;`:                    `spiffe://x/app may encrypt under the key "demo" and not unwrap: it can open what it encrypted all the same. Where writers must not read, use an asymmetric key`,
 		appsDemo + west + writersDemo + west: `spiffe://x/app: of the 5 holders of the key "demo" only 3 can ever say yes, and it takes 4 to encrypt`,
-		`permit (principal == Warifu::Principal::"spiffe://x/op", action, resource == Warifu::Key::"demo");`: `spiffe://x/op is an operator and may unwrap and encrypt`,
+		`permit (principal == Warifu::Principal::"spiffe://x/op", action in [Warifu::Action::"unwrap", Warifu::Action::"encrypt"], resource == Warifu::Key::"demo");`: `spiffe://x/op is an operator and may unwrap and encrypt`,
 	} {
 		if w := compiled(t, text).Lint(symmetric); len(w) != 1 || w[0].Sentence != want {
 			t.Errorf("%s: %+v", text, w)
@@ -149,7 +153,7 @@ func TestTheMatrixKnowsWhoMayEncrypt(t *testing.T) {
 	}{
 		{[]policy.Shared{{Key: "demo"}, {Key: "old"}}, []string{"demo unwrap always", "demo encrypt with a grant", "old unwrap always"}},
 		{[]policy.Shared{{Key: "demo", Actions: []string{policy.Unwrap}}}, []string{"demo unwrap always"}},
-		{[]policy.Shared{{Key: "old", Actions: policy.Actions()}}, []string{"old unwrap always", "old encrypt never"}},
+		{[]policy.Shared{{Key: "old", Actions: policy.Actions()}}, []string{"old unwrap always", "old encrypt never", "old unwrapBranch never"}},
 	} {
 		if got := rows(tt.keys...); !slices.Equal(got, tt.want) {
 			t.Errorf("got %v, want %v", got, tt.want)

@@ -45,23 +45,23 @@ type Cell struct {
 
 // Matrix says for every principal named, every key given and each of its actions what is
 // possible: rows in the order of [Policy.Principals], then keys as given. Of a key whose
-// type is not known, nobody is said to encrypt if nobody ever may.
+// type is not known, nobody is said to encrypt, or to hold branch keys, if nobody ever may.
 func (p *Policy) Matrix(keys []Shared) []Cell {
-	writers := make([]bool, len(keys))
-	for i, k := range keys {
-		writers[i] = k.Actions != nil || slices.ContainsFunc(p.Principals(), func(who string) bool {
-			v, _ := p.Possible(who, Request{Action: Encrypt, KeyName: k.Key, Labels: k.Labels})
+	asks := func(k Shared, action string) bool {
+		return k.has(action) && (action == Unwrap || k.Actions != nil || slices.ContainsFunc(p.Principals(), func(who string) bool {
+			v, _ := p.Possible(who, k.Ask(action))
 			return v != Never
-		})
+		}))
+	}
+	actions := make([][]string, len(keys))
+	for i, k := range keys {
+		actions[i] = slices.DeleteFunc(Actions(), func(action string) bool { return !asks(k, action) })
 	}
 	var out []Cell
 	for _, principal := range p.Principals() {
 		for i, k := range keys {
-			for _, action := range Actions() {
-				if !k.has(action) || action == Encrypt && !writers[i] {
-					continue
-				}
-				asked := Request{Action: action, KeyName: k.Key, Labels: k.Labels}
+			for _, action := range actions[i] {
+				asked := k.Ask(action)
 				v, rules := p.Possible(principal, asked)
 				word := v.String()
 				if without, _ := p.Possible(principal, asked, "grants"); v != Never && without == Never {

@@ -18,6 +18,9 @@ const (
 	Always                   // whatever the open parts are, and nothing forbids it
 )
 
+// interval is how long a branch key is for: open where a request does not say it.
+const interval types.String = "branchSeconds"
+
 // String says the verdict in a word.
 func (v Verdict) String() string { return [...]string{"never", "sometimes", "always"}[v] }
 
@@ -25,7 +28,8 @@ func (v Verdict) String() string { return [...]string{"never", "sometimes", "alw
 var open = []types.String{"envelope", "source", "nodeRegion", "callerRegion", "reason", "grants", "time", "nodeHSM"}
 
 // Possible says what the policy says of a principal and a key when nothing else is
-// known but the given parts of the context, by name. Rules are the permits that
+// known but the given parts of the context, by name, and of a branch its length, unless
+// that is zero. Rules are the permits that
 // may apply, by id, sorted. It is Cedar's partial evaluation: what cannot be
 // decided without the open parts counts as possible, so it may say Sometimes of what
 // no request ever meets, and never the other way round.
@@ -77,6 +81,11 @@ func (p *Policy) openly(principal string, r Request, known []string) (eval.Env, 
 			context[name] = given[name]
 		} else {
 			context[name] = eval.Variable(name)
+		}
+	}
+	if r.Action == UnwrapBranch {
+		if context[interval] = given[interval]; r.Branch == 0 {
+			context[interval] = eval.Variable(interval)
 		}
 	}
 	return eval.Env{

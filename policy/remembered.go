@@ -69,6 +69,9 @@ func (p *Policy) question(b []byte, r *Request) ([]byte, bool) {
 	}
 	text(r.Principal)
 	text(r.Action)
+	if r.Action == UnwrapBranch {
+		b = binary.AppendVarint(b, int64(r.Branch))
+	}
 	b = append(b, r.KeyID[:]...)
 	text(r.KeyName)
 	pairs(r.Labels)

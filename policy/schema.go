@@ -37,6 +37,21 @@ const Schema = `namespace Warifu {
       time: { hour: Long, minute: Long, weekday: String, date: String },
     },
   };
+  action unwrapBranch appliesTo {
+    principal: [Principal],
+    resource: [Key],
+    context: {
+      envelope: {},
+      source: ipaddr,
+      nodeRegion: String,
+      nodeHSM: String,
+      callerRegion: String,
+      reason: String,
+      grants: Set<String>,
+      time: { hour: Long, minute: Long, weekday: String, date: String },
+      branchSeconds: Long,
+    },
+  };
 }
 `
 
@@ -44,7 +59,7 @@ const Schema = `namespace Warifu {
 func (p *Policy) validate() error {
 	text := p.document.Schema
 	if strings.TrimSpace(text) == "" {
-		text = strings.Replace(Schema, "envelope: {}", "envelope: {"+p.spokenOf()+"}", 1)
+		text = strings.ReplaceAll(Schema, "envelope: {}", "envelope: {"+p.spokenOf()+"}")
 	}
 	var s schema.Schema
 	if err := s.UnmarshalCedar([]byte(text)); err != nil {
