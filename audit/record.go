@@ -105,6 +105,9 @@ type Record struct {
 	LedgerFrom   uint64   `cbor:"24,keyasint,omitempty"` // of a gap: the last entry before it, LedgerIndex is the last in it; of a snapshot: its end
 	Grant        [32]byte `cbor:"25,keyasint,omitzero"`  // id of the grant that the request named
 	Slot         uint32   `cbor:"27,keyasint,omitempty"` // which of its uses
+	BranchFrom   int64    `cbor:"29,keyasint,omitempty"` // of a branch key: when its interval begins, Unix seconds
+	Branch       uint32   `cbor:"30,keyasint,omitempty"` // and how long it is, in seconds
+	Writer       string   `cbor:"31,keyasint,omitempty"` // whose items it opens: SPIFFE ID of who encrypts them
 	Why          string   `cbor:"23,keyasint,omitempty"` // what the refusal's code leaves out; for operators, never for the caller
 }
 
@@ -180,10 +183,11 @@ type boundedText struct {
 	max  int
 }
 
-func (r *Record) texts() [10]boundedText {
+func (r *Record) texts() [11]boundedText {
 	return [...]boundedText{
 		{"node", &r.Node, MaxNode},
 		{"principal", &r.Principal, MaxPrincipal},
+		{"writer", &r.Writer, MaxPrincipal},
 		{"source", &r.Source, MaxSource},
 		{"region", &r.Region, MaxRegion},
 		{"session", &r.Session, MaxSession},

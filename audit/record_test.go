@@ -19,7 +19,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		Action: "a", Key: [32]byte{2}, KeyName: "k", Version: 3, Epoch: 4, Reason: "why not, 割符", Context: [32]byte{5},
 		Envelope: [32]byte{6}, Code: "c", Rules: []string{"r"}, PolicyDigest: [32]byte{7}, LedgerIndex: 8,
 		EntryID: [32]byte{9}, Entry: []byte{10}, Count: 11, LedgerFrom: 12, LedgerTime: 13, Why: "w",
-		Grant: [32]byte{14}, Slot: 15, Region: "r",
+		Grant: [32]byte{14}, Slot: 15, Region: "r", BranchFrom: 16, Branch: 17, Writer: "spiffe://d/w",
 	}
 	for v, i := reflect.ValueOf(full), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

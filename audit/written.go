@@ -38,6 +38,9 @@ func (r *Record) AppendWire(b []byte) []byte {
 	f.OptInt(26, r.LedgerTime)
 	f.OptUint(27, uint64(r.Slot))
 	f.OptText(28, r.Region)
+	f.OptInt(29, r.BranchFrom)
+	f.OptUint(30, uint64(r.Branch))
+	f.OptText(31, r.Writer)
 	return f.End()
 }
 

@@ -484,7 +484,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		api.MethodCluster: "custodian application operator auditor", api.MethodKeyRecord: "custodian application operator auditor",
 		api.MethodKeyList: "custodian application operator auditor", api.MethodSubmit: "custodian application operator auditor",
 		api.MethodAnchors: "custodian operator auditor", api.MethodProposals: "custodian operator auditor", api.MethodDeny: "custodian application operator auditor", api.MethodReceipt: "custodian application operator auditor",
-		api.MethodUnwrap: "application", api.MethodEncrypt: "application", api.MethodStatus: "custodian operator auditor", api.MethodHealth: "custodian operator auditor",
+		api.MethodUnwrap: "application", api.MethodEncrypt: "application", api.MethodBranch: "application", api.MethodStatus: "custodian operator auditor", api.MethodHealth: "custodian operator auditor",
 		api.MethodPolicy: "custodian operator auditor", api.MethodAuditTail: "operator auditor",
 		api.MethodUnsealOffer: "custodian", api.MethodUnsealPiece: "custodian",
 		api.MethodDrill: "custodian", api.MethodDrillAnswer: "custodian", api.MethodDrills: "custodian operator auditor",
@@ -530,6 +530,7 @@ func TestAnUnwrapByAClassThatMayNotIsRecorded(t *testing.T) {
 	n.gate = gate.New(gate.Config{Node: "n1", States: n.states, Audit: log, Now: n.now, Cap: gate.NewRefusalCap()})
 	unwrap := wire.Encode(api.UnwrapRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.UnwrapItem, 1)})
 	encrypt := wire.Encode(api.EncryptRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.EncryptItem, 1)})
+	branch := wire.Encode(api.BranchRequest{RequestID: api.RequestID{7}, Reason: "a look", Region: "sg", Items: make([]api.BranchItem, 1)})
 	for _, row := range []struct {
 		who  class
 		s    *session
@@ -539,8 +540,8 @@ func TestAnUnwrapByAClassThatMayNotIsRecorded(t *testing.T) {
 		{classAuditor, &session{principal: "spiffe://demo/audrey"}, "spiffe://demo/audrey"},
 		{classCustodian, &session{custodian: "alice"}, "alice"},
 	} {
-		for method, q := range map[uint16][]byte{api.MethodUnwrap: unwrap, api.MethodEncrypt: encrypt} {
-			action := map[uint16]string{api.MethodUnwrap: policy.Unwrap, api.MethodEncrypt: policy.Encrypt}[method]
+		for method, q := range map[uint16][]byte{api.MethodUnwrap: unwrap, api.MethodEncrypt: encrypt, api.MethodBranch: branch} {
+			action := map[uint16]string{api.MethodUnwrap: policy.Unwrap, api.MethodEncrypt: policy.Encrypt, api.MethodBranch: policy.UnwrapBranch}[method]
 			_, err := clientServer{n}.answer(t.Context(), row.s, row.who, method, q)
 			if codeOf(err) != api.CodeDenied || !strings.Contains(err.Error(), "the class "+string(row.who)) {
 				t.Errorf("%s: %v", row.who, err)

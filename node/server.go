@@ -55,6 +55,7 @@ var mayAsk = map[uint16][]class{
 	api.MethodSubmit:    {classCustodian, classApplication, classOperator, classAuditor}, // a change's own signatures authorise it
 	api.MethodUnwrap:    {classApplication, classRevoked},                                // so that the gate refuses and records it
 	api.MethodEncrypt:   {classApplication, classRevoked},                                // likewise
+	api.MethodBranch:    {classApplication, classRevoked},                                // likewise
 	api.MethodDeny:      {classCustodian, classApplication, classOperator, classAuditor}, // likewise
 	api.MethodReceipt:   {classCustodian, classApplication, classOperator, classAuditor},
 	api.MethodGrants:    {classCustodian, classApplication, classOperator, classAuditor}, // an application sees its own
@@ -109,6 +110,9 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 		}
 		if method == api.MethodEncrypt {
 			err = n.refuseEncrypt(ctx, s, who, body, err)
+		}
+		if method == api.MethodBranch {
+			err = n.refuseBranch(ctx, s, who, body, err)
 		}
 		return nil, err
 	}
@@ -166,6 +170,10 @@ func (c clientServer) answer(ctx context.Context, s *session, who class, method 
 	case api.MethodEncrypt:
 		return decodeThen(body, func(q *api.EncryptRequest) (*api.UnwrapAnswer, error) {
 			return n.inTurn(ctx, len(q.Items), func() (*api.UnwrapAnswer, error) { return n.gate.Encrypt(ctx, s.caller(), q) })
+		})
+	case api.MethodBranch:
+		return decodeThen(body, func(q *api.BranchRequest) (*api.UnwrapAnswer, error) {
+			return n.inTurn(ctx, len(q.Items), func() (*api.UnwrapAnswer, error) { return n.gate.Branch(ctx, s.caller(), q) })
 		})
 	case api.MethodSubmit:
 		if !s.submitted.allow(n.now(), 1, submissionsPerSecond) {
@@ -272,6 +280,19 @@ func (n *Node) refuseEncrypt(ctx context.Context, s *session, who class, body []
 		return refused
 	}
 	return n.gate.RefuseEncrypt(ctx, s.caller(), &q, e, "the class "+string(who))
+}
+
+// refuseBranch is refuseUnwrap of a request for branch keys.
+func (n *Node) refuseBranch(ctx context.Context, s *session, who class, body []byte, refused error) error {
+	var q api.BranchRequest
+	if err := wire.Decode(body, &q); err != nil {
+		return malformed(err)
+	}
+	var e *api.Error
+	if !errors.As(refused, &e) {
+		return refused
+	}
+	return n.gate.RefuseBranch(ctx, s.caller(), &q, e, "the class "+string(who))
 }
 
 func proofsAsked(q *api.UnwrapRequest) int {

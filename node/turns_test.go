@@ -168,6 +168,7 @@ func TestReleasesTakeTurns(t *testing.T) {
 	for method, request := range map[uint16]any{
 		api.MethodUnwrap:  api.UnwrapRequest{Items: []api.UnwrapItem{{Envelope: []byte("e")}}},
 		api.MethodEncrypt: api.EncryptRequest{Sets: []uint16{3}, Items: []api.EncryptItem{{Version: 1}}},
+		api.MethodBranch:  api.BranchRequest{Sets: []uint16{3}, Items: []api.BranchItem{{Version: 1, Seconds: 60}}},
 	} {
 		_, err = clientServer{n}.answer(ctx, &session{}, classApplication, method, wire.Encode(request))
 		var e *api.Error

@@ -54,7 +54,7 @@ func TestWhatAnItemAllocatesIsBounded(t *testing.T) {
 		{"a repeated envelope", w, nil, func() []api.UnwrapItem { return []api.UnwrapItem{seen} }, 65},
 		{"at first sight", w, nil, func() []api.UnwrapItem { next++; return unseen[next-1 : next] }, 97},
 		{"symmetric, one item", y.world, wired(y.part(1)), func() []api.UnwrapItem { return batch[:1] }, 45},
-		{"symmetric, of a batch of 100", y.world, wired(y.part(1)), func() []api.UnwrapItem { return batch }, 16},
+		{"symmetric, of a batch of 100", y.world, wired(y.part(1)), func() []api.UnwrapItem { return batch }, 33},
 	} {
 		caller := &Caller{Principal: app, Standing: row.world.standing}
 		items := 0

@@ -104,6 +104,7 @@ type item struct {
 	request   api.UnwrapItem   // of an encryption: context, and the use of a grant
 	canonical []byte           // of its context, once somebody has asked
 	encrypt   *api.EncryptItem // or nil
+	branch    *api.BranchItem  // or nil
 	symmetric *symmetric       // of an item of a symmetric key, once it is read; or nil
 	envelope  *tdh2.Envelope
 	key       *ledger.Key
@@ -178,6 +179,7 @@ type question struct {
 	Region    string
 	action    string
 	sets      []tprf.Set // that are asked of this node, for items of symmetric keys
+	each      bool       // of branch keys: the value of each set
 }
 
 // unwrapping reads a request, and holds it against its bounds.
@@ -216,7 +218,7 @@ func (g *Gate) Refuse(ctx context.Context, caller *Caller, req *api.UnwrapReques
 func (g *Gate) refuse(ctx context.Context, caller *Caller, req *question, items []*item, refusal *api.Error, why string) error {
 	committed, _ := g.cfg.States()
 	for _, it := range items {
-		if it.read(committed.Genesis().Cluster, caller) == nil {
+		if it.read(committed.Genesis().Cluster, caller, req) == nil {
 			if it.key = committed.KeyVersion(it.names()); it.key != nil {
 				it.epoch = &it.key.Epoch
 			}
@@ -302,6 +304,7 @@ func (g *Gate) contract() []step {
 		{"principal", g.checkPrincipal, always},
 		{"policy", g.checkPolicy, ifLater},
 		{"budgets", g.checkBudgets, ifMoved},
+		{"interval", g.checkInterval, always},
 		{"envelope", g.checkEnvelope, never},
 	}
 }
@@ -311,11 +314,14 @@ func (g *Gate) decide(a *asked, it *item) {
 	it.refusal = g.pass(a, it, func(again) bool { return true })
 }
 
-// read reads the head of what is asked for: an envelope of either kind of key, or what is
-// to be encrypted.
-func (it *item) read(cluster api.ClusterID, caller *Caller) *api.Error {
+// read reads the head of what is asked for: an envelope of either kind of key, what is
+// to be encrypted, or a branch.
+func (it *item) read(cluster api.ClusterID, caller *Caller, req *question) *api.Error {
 	if err := it.request.Context.Check(); err != nil {
 		return api.Refuse(api.CodeMalformed, "%v", err)
+	}
+	if it.branch != nil {
+		return it.readBranch(cluster, caller, req.each)
 	}
 	if it.encrypt != nil {
 		it.symmetric = encrypting(cluster, it.encrypt, it.context(), caller)
@@ -369,7 +375,7 @@ func (it *item) hash() [32]byte {
 // That a key exists is not said to one who may not use it (R28).
 func (g *Gate) findKey(a *asked, it *item) *api.Error {
 	if it.envelope == nil && it.symmetric == nil { // else it was read, and is what every step has seen
-		if err := it.read(a.committed.Genesis().Cluster, a.caller); err != nil {
+		if err := it.read(a.committed.Genesis().Cluster, a.caller, a.request); err != nil {
 			return err
 		}
 	}
@@ -465,7 +471,7 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 		if it.request.Use != nil {
 			of = g.grantOf(a, it, s, p)
 		}
-		d := p.Decide(policy.Request{
+		r := policy.Request{
 			Principal:    a.caller.Principal,
 			Action:       a.request.action,
 			KeyID:        it.key.ID,
@@ -479,7 +485,11 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			Reason:       a.request.Reason,
 			Grants:       of.meets,
 			Now:          g.cfg.Now(),
-		})
+		}
+		if it.branch != nil {
+			r.Branch = time.Duration(it.branch.Seconds) * time.Second
+		}
+		d := p.Decide(r)
 		it.rules = d.Rules
 		if !d.Allowed && len(d.Needs) > 0 {
 			it.why = "policy: it needs a grant"
@@ -497,6 +507,13 @@ func (g *Gate) checkPolicy(a *asked, it *item) *api.Error {
 			return of.why
 		}
 		it.grant = of.grant
+		if it.branch != nil && it.makes() {
+			r.Action, r.Branch, r.Grants = policy.Encrypt, 0, nil
+			if !p.Decide(r).Allowed {
+				it.why = "policy: it may hold branch keys, and not encrypt"
+				return denied()
+			}
+		}
 	}
 	return nil
 }
@@ -603,6 +620,10 @@ func (it *item) describe(r audit.Record) audit.Record {
 	}
 	if it.key != nil {
 		r.KeyName, r.Epoch = it.key.Name, it.epoch.Number
+	}
+	if it.branch != nil {
+		r.BranchFrom, r.Branch = it.branch.From, it.branch.Seconds
+		r.Writer = it.writer(r.Principal)
 	}
 	if u := it.request.Use; u != nil {
 		r.Grant, r.Slot = u.Grant, u.Slot

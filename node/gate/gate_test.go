@@ -357,7 +357,7 @@ func TestTheStepsComeInTheOrderOfTheContract(t *testing.T) {
 	for _, s := range w.gate.steps {
 		names = append(names, s.name)
 	}
-	if got := strings.Join(names, " "); got != "unsealed fresh key epoch share principal policy budgets envelope" {
+	if got := strings.Join(names, " "); got != "unsealed fresh key epoch share principal policy budgets interval envelope" {
 		t.Fatal(got)
 	}
 	for i := range spoiled {

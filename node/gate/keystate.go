@@ -12,7 +12,7 @@ func (g *Gate) checkState(a *asked, it *item) *api.Error {
 	now := g.cfg.Now().UnixMilli()
 	stopped := authority.Subject{Kind: authority.SubjectKeyState, Name: it.key.ID.String()}
 	for _, s := range a.states() {
-		if state := s.KeyState(it.key.ID, now); !state.Unwraps() || it.encrypt != nil && !state.Wraps() {
+		if state := s.KeyState(it.key.ID, now); !state.Unwraps() || it.makes() && !state.Wraps() {
 			it.why = "key: it is " + string(state)
 			return g.toPermitted(a, it, api.Refuse(api.CodeKeyState, "the key is %s", state))
 		}

@@ -8,7 +8,8 @@ import "warifu.dev/api"
 // the request, nor is it used after the record, when all of it is asked anew.
 
 // kind is all of an item that those steps look at. An item with a grant has none: whose
-// uses are left is a question for each.
+// uses are left is a question for each. Nor has a branch: its steps look at its interval,
+// and at whether it is to encrypt.
 type kind struct {
 	key     api.KeyID
 	version uint32
@@ -29,10 +30,10 @@ type passed struct {
 // like returns the item that has passed for this one, or nil.
 func (g *Gate) like(a *asked, it *item) *item {
 	p := &a.passed
-	if p.item == nil || it.request.Use != nil {
+	if p.item == nil || it.single() {
 		return nil
 	}
-	if it.envelope == nil && it.symmetric == nil && it.read(a.committed.Genesis().Cluster, a.caller) != nil {
+	if it.envelope == nil && it.symmetric == nil && it.read(a.committed.Genesis().Cluster, a.caller, a.request) != nil {
 		return nil // the steps say so, in their order
 	}
 	if it.kind(p.contexts) != p.kind {
@@ -43,12 +44,15 @@ func (g *Gate) like(a *asked, it *item) *item {
 
 // remember takes an item that every step has let through.
 func (p *passed) remember(g *Gate, a *asked, it *item) {
-	if p.alone || it.request.Use != nil {
+	if p.alone || it.single() {
 		return
 	}
 	p.contexts = g.looksAtContext(a)
 	p.item, p.kind = it, it.kind(p.contexts)
 }
+
+// single says that an item is asked every step by itself.
+func (it *item) single() bool { return it.request.Use != nil || it.branch != nil }
 
 func (it *item) kind(context bool) kind {
 	k := kind{epoch: it.request.Epoch, purpose: it.purpose()}

@@ -15,16 +15,19 @@ import (
 	"warifu.dev/sharing/tprf"
 )
 
-// both are the releases of a symmetric key.
-var both = []string{policy.Encrypt, policy.Unwrap}
+// both are the releases of a symmetric key: of items both ways, and of a branch key.
+var both = []string{policy.Encrypt, policy.Unwrap, policy.UnwrapBranch}
 
-// asking is one of both releases.
+// asking is one of the releases.
 func (y *tallied) asking(ctx context.Context, action, principal string, ciphertext []byte) (*api.UnwrapAnswer, error) {
 	if action == policy.Encrypt {
 		return y.gate.Encrypt(ctx, y.caller(principal), &api.EncryptRequest{
 			Reason: "a test", Sets: wired(tprf.Held(y.params, 1)),
 			Items: []api.EncryptItem{{Key: y.key.ID, Version: 1, Context: fileA, Commitment: [32]byte{1}}},
 		})
+	}
+	if action == policy.UnwrapBranch {
+		return y.branch(ctx, principal, y.branchOf(writer), false)
 	}
 	return y.gate.Unwrap(ctx, y.caller(principal), &api.UnwrapRequest{
 		Reason: "a test", Sets: wired(y.part(1)), Items: []api.UnwrapItem{{Envelope: ciphertext, Context: fileA}},
@@ -104,25 +107,28 @@ func TestADenyInEitherStateStopsBothReleases(t *testing.T) {
 	}
 }
 
-// What is encrypted and what is opened counts by one rate, by the policies of both states.
+// What is encrypted and what is opened counts by one rate, and a branch key as one item
+// does, by the policies of both states.
 func TestARateCountsBothReleases(t *testing.T) {
 	limit := strings.Replace(twoAMinute, `"demo"`, `"tally"`, 1)
-	for _, third := range both {
-		y := newTally(t)
-		ciphertext := y.made(t, writer, fileA)
-		free := y.committed
-		y.committed = y.under(free, tallyPermit, limit)
-		y.tail = y.committed
-		for _, action := range both {
-			a, err := y.asking(t.Context(), action, writer, ciphertext)
+	for _, first := range [][]string{both[:2], both[1:]} {
+		for _, third := range both {
+			y := newTally(t)
+			ciphertext := y.made(t, writer, fileA)
+			free := y.committed
+			y.committed = y.under(free, tallyPermit, limit)
+			y.tail = y.committed
+			for _, action := range first {
+				a, err := y.asking(t.Context(), action, writer, ciphertext)
+				value(t, a, err)
+			}
+			y.refused(t, "a third in a minute", third, ciphertext, api.CodeRate)
+			y.committed = free
+			y.refused(t, "by the tail's rate", third, ciphertext, api.CodeRate)
+			y.tail = free
+			a, err := y.asking(t.Context(), third, writer, ciphertext)
 			value(t, a, err)
 		}
-		y.refused(t, "a third in a minute", third, ciphertext, api.CodeRate)
-		y.committed = free
-		y.refused(t, "by the tail's rate", third, ciphertext, api.CodeRate)
-		y.tail = free
-		a, err := y.asking(t.Context(), third, writer, ciphertext)
-		value(t, a, err)
 	}
 }
 

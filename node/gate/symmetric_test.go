@@ -281,12 +281,15 @@ func TestTheContextOfAnItemIsBound(t *testing.T) {
 	}
 }
 
-// ways are both releases of a symmetric key.
+// ways are the releases of a symmetric key.
 func (y *tallied) ways(ciphertext []byte) map[string]func(principal string) (*api.UnwrapAnswer, error) {
 	return map[string]func(string) (*api.UnwrapAnswer, error){
 		policy.Encrypt: func(principal string) (*api.UnwrapAnswer, error) { return y.encrypt(principal, fileA, [32]byte{1}) },
 		policy.Unwrap: func(principal string) (*api.UnwrapAnswer, error) {
 			return y.decrypt(principal, fileA, ciphertext, false)
+		},
+		policy.UnwrapBranch: func(principal string) (*api.UnwrapAnswer, error) {
+			return y.branch(context.Background(), principal, y.branchOf(writer), false)
 		},
 	}
 }
@@ -297,25 +300,28 @@ func TestEachStepRefusesASymmetricItem(t *testing.T) {
 		spoil    func(*tallied)
 		code     map[string]api.Code // by action; none: it is released
 	}{
-		{"sealed", func(y *tallied) { y.unsealed = api.Retry(api.CodeSealed, "sealed") }, map[string]api.Code{policy.Encrypt: api.CodeSealed, policy.Unwrap: api.CodeSealed}},
-		{"stale", func(y *tallied) { y.fresh = api.Retry(api.CodeStale, "stale") }, map[string]api.Code{policy.Encrypt: api.CodeStale, policy.Unwrap: api.CodeStale}},
-		{"no share", func(y *tallied) { y.share = nil }, map[string]api.Code{policy.Encrypt: api.CodeNoShare, policy.Unwrap: api.CodeNoShare}},
-		{"a share of another type", func(y *tallied) { y.share.Sets = nil }, map[string]api.Code{policy.Encrypt: api.CodeNoShare, policy.Unwrap: api.CodeNoShare}},
+		{"sealed", func(y *tallied) { y.unsealed = api.Retry(api.CodeSealed, "sealed") }, map[string]api.Code{policy.Encrypt: api.CodeSealed, policy.Unwrap: api.CodeSealed, policy.UnwrapBranch: api.CodeSealed}},
+		{"stale", func(y *tallied) { y.fresh = api.Retry(api.CodeStale, "stale") }, map[string]api.Code{policy.Encrypt: api.CodeStale, policy.Unwrap: api.CodeStale, policy.UnwrapBranch: api.CodeStale}},
+		{"no share", func(y *tallied) { y.share = nil }, map[string]api.Code{policy.Encrypt: api.CodeNoShare, policy.Unwrap: api.CodeNoShare, policy.UnwrapBranch: api.CodeNoShare}},
+		{"a share of another type", func(y *tallied) { y.share.Sets = nil }, map[string]api.Code{policy.Encrypt: api.CodeNoShare, policy.Unwrap: api.CodeNoShare, policy.UnwrapBranch: api.CodeNoShare}},
 		{"not admitted", func(y *tallied) {
 			y.standing = func(*ledger.State, time.Time) error { return errors.New("expired") }
-		}, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.Unwrap: api.CodeDenied}},
+		}, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.Unwrap: api.CodeDenied, policy.UnwrapBranch: api.CodeDenied}},
 		{"may only encrypt", func(y *tallied) {
 			y.tail = y.rules(y.committed, strings.Replace(tallyPermit, "action,", `action == Warifu::Action::"encrypt",`, 1))
-		}, map[string]api.Code{policy.Unwrap: api.CodeDenied}},
+		}, map[string]api.Code{policy.Unwrap: api.CodeDenied, policy.UnwrapBranch: api.CodeDenied}},
 		{"may only open", func(y *tallied) {
 			y.tail = y.rules(y.committed, strings.Replace(tallyPermit, "action,", `action == Warifu::Action::"unwrap",`, 1))
-		}, map[string]api.Code{policy.Encrypt: api.CodeDenied}},
-		{"suspended", func(y *tallied) { y.tail = y.moved(y.committed, authority.Suspended) }, map[string]api.Code{policy.Encrypt: api.CodeKeyState, policy.Unwrap: api.CodeKeyState}},
+		}, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.UnwrapBranch: api.CodeDenied}},
+		{"may only hold branch keys", func(y *tallied) {
+			y.tail = y.rules(y.committed, strings.Replace(tallyPermit, "action,", `action == Warifu::Action::"unwrapBranch",`, 1))
+		}, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.Unwrap: api.CodeDenied}},
+		{"suspended", func(y *tallied) { y.tail = y.moved(y.committed, authority.Suspended) }, map[string]api.Code{policy.Encrypt: api.CodeKeyState, policy.Unwrap: api.CodeKeyState, policy.UnwrapBranch: api.CodeKeyState}},
 		{"deactivated", func(y *tallied) { y.tail = y.moved(y.committed, authority.Deactivated) }, map[string]api.Code{policy.Encrypt: api.CodeKeyState}},
-		{"revoked", func(y *tallied) { y.tail = y.revoked(y.committed) }, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.Unwrap: api.CodeDenied}},
+		{"revoked", func(y *tallied) { y.tail = y.revoked(y.committed) }, map[string]api.Code{policy.Encrypt: api.CodeDenied, policy.Unwrap: api.CodeDenied, policy.UnwrapBranch: api.CodeDenied}},
 	} {
 		for _, during := range []bool{false, true} {
-			for _, action := range []string{policy.Encrypt, policy.Unwrap} {
+			for _, action := range both {
 				y := newTally(t)
 				ciphertext := y.made(t, writer, fileA)
 				y.recorder.records = nil
