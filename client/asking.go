@@ -209,8 +209,12 @@ func wired(sets []tprf.Set) []uint16 {
 	return out
 }
 
-// body asks for what opens some items: the XOR of the values of these sets, or each.
-func (a *asking) body(sets []tprf.Set, items []*pending, each bool) []byte {
+// body asks for what opens some items, or for the branch key of each: the XOR of the values
+// of these sets, or each.
+func (a *asking) body(sets []tprf.Set, items []*pending, each bool) (method uint16, body []byte) {
+	if items[0].branch != nil {
+		return api.MethodBranch, a.branchBody(sets, items, each)
+	}
 	request := api.UnwrapRequest{
 		RequestID: a.id, Reason: a.reason, Region: a.client.conf.Region, Sets: wired(sets),
 		Items: make([]api.UnwrapItem, len(items)),
@@ -220,7 +224,7 @@ func (a *asking) body(sets []tprf.Set, items []*pending, each bool) []byte {
 		it.Prove, it.Epoch = each, a.key.Epoch()
 		request.Items[i] = it
 	}
-	return wire.EncodeIn(a.room(items), &request)
+	return api.MethodUnwrap, wire.EncodeIn(a.room(items), &request)
 }
 
 // lacking says in the results of the items that are left why they are not settled.

@@ -71,6 +71,7 @@ type Client struct {
 	histories histories
 	hedges    hedges
 	endorsed  endorsed
+	branches  branches
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -126,6 +127,7 @@ func (c *Client) Close() {
 	for _, l := range slices.Concat(c.links(), c.left) {
 		l.close()
 	}
+	c.branches.close()
 }
 
 // goes runs f in a goroutine that Close waits for; false after Close.

@@ -49,6 +49,8 @@ type fakeNode struct {
 	puts    *api.ProposalsAnswer                                // what is proposed; guarded by mu; nil: it refuses
 	asked   []api.UnwrapRequest                                 // guarded by mu
 	toldTo  []api.EncryptRequest                                // guarded by mu
+	lent    []api.BranchRequest                                 // guarded by mu
+	clock   func() time.Time                                    // guarded by mu; nil: every interval has begun
 	delay   time.Duration                                       // guarded by mu
 	life    []byte                                              // guarded by mu
 	policy  *api.PolicyAnswer                                   // guarded by mu; nil: it refuses
@@ -210,6 +212,8 @@ func (n *fakeNode) Serve(ctx context.Context, caller *transport.Caller, method u
 		return wire.Encode(a), nil
 	case api.MethodEncrypt:
 		return n.encrypt(ctx, caller, body)
+	case api.MethodBranch:
+		return n.branch(caller, body)
 	case api.MethodUnwrap:
 		var r api.UnwrapRequest
 		if err := wire.Decode(body, &r); err != nil {

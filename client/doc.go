@@ -54,6 +54,11 @@
 // no proof of a sum: when an envelope does not open, every holder is asked for all it has,
 // and only what has then opened shows who lied. If nothing opens nobody is blamed.
 //
+// [Client.EncryptInBranch] encrypts into a branch of a symmetric key: its key is asked for
+// as the values of an item are, once, and then makes items without asking. What is of a
+// branch opens by its branch key, which is kept, in memory alone, until the interval is
+// over, and wiped then or by [Client.Close]; until then a revoke does not reach it.
+//
 // By a grant. Where the policy demands that people approve, [Granted] names what they
 // approved. Each envelope takes one of its uses, and each holder keeps its own count:
 // the client asks for the first use, and goes on to the one that holders offer.

@@ -65,21 +65,9 @@ func (c *Client) EncryptBatch(ctx context.Context, key *Key, secrets []Secret, r
 
 // begin commits to a secret, before any holder is asked.
 func (c *Client) begin(key *Key, s Secret, reason string) (*pending, error) {
-	if !key.Symmetric() {
-		return nil, fmt.Errorf("encrypt under the key %s: %w", key.Name(), ErrAsymmetric)
-	}
-	if len(reason) > api.MaxReason {
-		return nil, fmt.Errorf("encrypt: the reason has %d bytes, at most %d", len(reason), api.MaxReason)
-	}
-	if err := s.Context.Check(); err != nil {
-		return nil, fmt.Errorf("encrypt under the key %s: %w", key.Name(), err)
-	}
-	if err := key.mayWrap(); err != nil {
+	who, err := c.mayEncrypt(key, s.Context, reason)
+	if err != nil {
 		return nil, err
-	}
-	who := c.Principal()
-	if who == "" {
-		return nil, fmt.Errorf("encrypt under the key %s: %w", key.Name(), ErrNoPrincipal)
 	}
 	sealing, err := tprf.Begin(rand.Reader, key.named(), who, s.Context.Canonical(), s.DEK)
 	if err != nil {
@@ -89,6 +77,26 @@ func (c *Client) begin(key *Key, s Secret, reason string) (*pending, error) {
 		sealing: sealing, wire: api.UnwrapItem{Context: s.Context},
 		answers: tprf.Answers{},
 	}, nil
+}
+
+// mayEncrypt says who it is that encrypts, or why nobody needs to be asked.
+func (c *Client) mayEncrypt(key *Key, context api.Context, reason string) (who string, err error) {
+	if !key.Symmetric() {
+		return "", fmt.Errorf("encrypt under the key %s: %w", key.Name(), ErrAsymmetric)
+	}
+	if len(reason) > api.MaxReason {
+		return "", fmt.Errorf("encrypt: the reason has %d bytes, at most %d", len(reason), api.MaxReason)
+	}
+	if err := context.Check(); err != nil {
+		return "", fmt.Errorf("encrypt under the key %s: %w", key.Name(), err)
+	}
+	if err := key.mayWrap(); err != nil {
+		return "", err
+	}
+	if who = c.Principal(); who == "" {
+		return "", fmt.Errorf("encrypt under the key %s: %w", key.Name(), ErrNoPrincipal)
+	}
+	return who, nil
 }
 
 // encryption collects the values of one request's items.
@@ -171,6 +179,10 @@ func (e *encryption) wasAsked(l *link, s tprf.Set) bool {
 }
 
 func (e *encryption) form(q *question) {
+	if q.items[0].branch != nil {
+		q.method, q.body = e.body(q.sets, q.items, true)
+		return
+	}
 	request := api.EncryptRequest{
 		RequestID: e.id, Reason: e.reason, Region: e.client.conf.Region, Sets: wired(q.sets), Items: make([]api.EncryptItem, 0, len(q.items)),
 	}
@@ -204,7 +216,11 @@ func (e *encryption) took(q *question, answer *api.UnwrapAnswer) {
 		if missing != nil {
 			continue
 		}
-		*it.envelopeTo, it.done = it.sealing.Finish(f), true
+		if it.done = true; it.branch != nil {
+			it.branchKey = tprf.NewBranchKey(*it.branch, f)
+		} else {
+			*it.envelopeTo = it.sealing.Finish(f)
+		}
 		if err := e.disagreement(it); err != nil {
 			e.client.conf.Log.Warn("holders do not agree, and enough of them do", "key", e.key.ID().String(), "request", e.id.String(), "error", err)
 		}

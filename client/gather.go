@@ -48,6 +48,10 @@ type pending struct {
 	// Of a symmetric key:
 	ciphertext *tprf.Ciphertext // to be opened
 	sealing    *tprf.Sealing    // to be encrypted
+	branched   *tprf.Branched   // to be opened, of a branch
+	branch     *tprf.Branch     // whose key is asked for
+	pairs      api.Context      // that the branch names
+	branchKey  *tprf.BranchKey  // what came of it
 	envelopeTo *[]byte          // where what was encrypted goes
 	answers    tprf.Answers     // of an encryption
 	gave       tprf.Set         // holders that gave something

@@ -178,14 +178,26 @@ func KeyIDOf(envelope []byte) (api.KeyID, error) {
 
 // NamedIn is [KeyIDOf] with the key's version.
 func NamedIn(envelope []byte) (api.KeyID, uint32, error) {
-	if c, err := tprf.Parse(envelope); err == nil {
-		return c.Key().ID, c.Key().Version, nil
+	if k, is := symmetricIn(envelope); is {
+		return k.ID, k.Version, nil
 	}
 	e, err := tdh2.Parse(envelope)
 	if err != nil {
 		return api.KeyID{}, 0, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	return e.KeyID(), e.Version(), nil
+}
+
+// symmetricIn is the key that an envelope names, if it is of the form that symmetric keys
+// make.
+func symmetricIn(envelope []byte) (tprf.Key, bool) {
+	if c, err := tprf.Parse(envelope); err == nil {
+		return c.Key(), true
+	}
+	if c, err := tprf.ParseBranched(envelope); err == nil {
+		return c.Key(), true
+	}
+	return tprf.Key{}, false
 }
 
 // address takes a parsed envelope as one of this key and context. Its proof is not
@@ -238,7 +250,7 @@ func (k *Key) CheckForm(envelope []byte, context api.Context) error {
 	if id, version, err := NamedIn(envelope); err != nil || id != k.ID() || version != k.Version() {
 		return fmt.Errorf("%w: it is none of version %d of the key %s", ErrEnvelope, k.Version(), k.Name())
 	}
-	if _, err := tprf.Parse(envelope); (err == nil) != k.Symmetric() {
+	if _, is := symmetricIn(envelope); is != k.Symmetric() {
 		return fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, k.Name())
 	}
 	return nil

@@ -114,7 +114,7 @@ func (o *opening) replaced(p *part) (due []*question) {
 }
 
 func (o *opening) form(q *question) {
-	q.method, q.body = api.MethodUnwrap, o.body(q.sets, q.items, false)
+	q.method, q.body = o.body(q.sets, q.items, false)
 }
 
 // took reads the sums that a holder gave, and opens what can be opened with them.
@@ -138,7 +138,7 @@ func (o *opening) took(q *question, answer *api.UnwrapAnswer) {
 
 // try opens an item with the value of the function, as holders gave it.
 func (o *opening) try(it *pending, f tprf.Value) {
-	dek, err := it.ciphertext.Open(f)
+	dek, err := it.opens(f)
 	switch {
 	case err == nil:
 		it.done, it.result.DEK = true, dek
@@ -214,7 +214,8 @@ func (o *opening) each(outer context.Context, it *pending) (answers tprf.Answers
 		all.Go(func() {
 			sets := tprf.Held(o.key.params(), o.place(l))
 			o.asked.Add(1)
-			answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, api.MethodUnwrap, o.body(sets, []*pending{it}, true), func() { o.asked.Add(1) }))
+			method, body := o.body(sets, []*pending{it}, true)
+			answer, err := answered[api.UnwrapAnswer](l.repeat(ctx, method, body, func() { o.asked.Add(1) }))
 			gave <- heard{l, sets, answer, err}
 		})
 	}
@@ -263,7 +264,7 @@ func (o *opening) subset(it *pending, answers tprf.Answers, last sharing.Index) 
 		if len(values) < len(sets) {
 			continue
 		}
-		if dek, err := it.ciphertext.Open(f); err == nil {
+		if dek, err := it.opens(f); err == nil {
 			it.result.DEK = dek
 			return values
 		}

@@ -79,7 +79,9 @@ func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item
 		byKey[key] = append(byKey[key], p)
 	}
 	for _, key := range order {
-		for _, some := range batches(byKey[key]) {
+		single, branched := apart(byKey[key])
+		c.openBranches(ctx, key, branched, id, reason)
+		for _, some := range batches(single) {
 			if key.Symmetric() {
 				c.openSymmetric(ctx, key, some, id, reason)
 				continue
@@ -90,10 +92,25 @@ func (c *Client) unwrapBatch(ctx context.Context, id api.RequestID, items []Item
 	return results
 }
 
+// apart parts items of branches from others.
+func apart(list []*pending) (single, branched []*pending) {
+	for _, p := range list {
+		if p.branched != nil {
+			branched = append(branched, p)
+		} else {
+			single = append(single, p)
+		}
+	}
+	return single, branched
+}
+
 // prepare finds the key of an envelope, before any holder is asked.
 func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 	if e, err := tprf.Parse(it.Envelope); err == nil {
 		return c.prepareSymmetric(ctx, e, it)
+	}
+	if e, err := tprf.ParseBranched(it.Envelope); err == nil {
+		return c.prepareBranched(ctx, e, it)
 	}
 	e, err := tdh2.Parse(it.Envelope)
 	if err != nil {
@@ -126,23 +143,31 @@ func (c *Client) prepare(ctx context.Context, it Item) (*Key, *pending, error) {
 // prepareSymmetric is prepare for an envelope of a symmetric key. It has no proof: that
 // it was altered, or that its context is another, shows when it does not open.
 func (c *Client) prepareSymmetric(ctx context.Context, e *tprf.Ciphertext, it Item) (*Key, *pending, error) {
-	of := e.Key()
-	if of.Cluster != c.conf.Genesis.Cluster {
-		return nil, nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, api.ClusterID(of.Cluster))
-	}
-	key, err := c.RecordOf(ctx, of.ID, of.Version)
+	key, err := c.symmetricOf(ctx, e.Key(), it)
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := it.Context.Check(); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
-	}
-	if !key.Symmetric() {
-		return nil, nil, fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, key.Name())
 	}
 	return key, &pending{
 		ciphertext: e, wire: api.UnwrapItem{Envelope: it.Envelope, Context: it.Context},
 	}, nil
+}
+
+// symmetricOf is the key of an envelope, which has the form of one under it.
+func (c *Client) symmetricOf(ctx context.Context, of tprf.Key, it Item) (*Key, error) {
+	if of.Cluster != c.conf.Genesis.Cluster {
+		return nil, fmt.Errorf("%w: %w, %s", ErrEnvelope, tdh2.ErrWrongCluster, api.ClusterID(of.Cluster))
+	}
+	key, err := c.RecordOf(ctx, of.ID, of.Version)
+	if err != nil {
+		return nil, err
+	}
+	if err := it.Context.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	if !key.Symmetric() {
+		return nil, fmt.Errorf("%w: it is of another type than the key %s", ErrEnvelope, key.Name())
+	}
+	return key, nil
 }
 
 // batches cuts a list to what fits in one request.
