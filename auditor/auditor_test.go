@@ -516,6 +516,29 @@ func TestAQuestionIsAnsweredOnceForAllNodes(t *testing.T) {
 	}
 }
 
+// A branch key is told of as one answer of all nodes, with the interval that it opens.
+func TestABranchKeyIsToldWithItsInterval(t *testing.T) {
+	w, key := busy(t)
+	start := w.clock
+	w.tick(time.Minute)
+	w.record(audit.Record{
+		Kind: audit.Release, RequestID: [16]byte{60}, Principal: alice, Source: "10.0.0.1", Action: policy.UnwrapBranch, Key: key.Record.Key, KeyName: "payroll",
+		Version: 1, Epoch: 1, Context: [32]byte{1}, Envelope: [32]byte{60}, BranchFrom: 3600, Branch: 900, Writer: bob, LedgerIndex: w.index,
+	}, "n1", "n2", "n3")
+	w.release(61, alice, "payroll", key.Record.Key, "an envelope", "n1", "n2", "n3")
+	f, _ := w.export(filepath.Join(t.TempDir(), "export"), 0, key)
+	found, _, err := f.Query(Given{}, Question{Since: start + 1})
+	if err != nil || len(found) != 2 {
+		t.Fatal(found, err)
+	}
+	if a := found[0]; a.BranchFrom != 3600 || a.Branch != 900 || a.Writer != bob || a.Action != policy.UnwrapBranch || len(a.By(Released)) != 3 {
+		t.Errorf("%+v", a)
+	}
+	if a := found[1]; a.BranchFrom != 0 || a.Branch != 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
 // What all nodes tell of one request id is held together, and what should not be is
 // flagged.
 func TestReleasesAreHeldAgainstEachOther(t *testing.T) {
@@ -680,7 +703,8 @@ func TestWhoCouldFollowsTheSignedEntries(t *testing.T) {
 func TestWhoCouldEncrypt(t *testing.T) {
 	w := newWorld(t)
 	w.put(authority.KindPolicy, document(`@id("reads") permit (principal == Warifu::Principal::"spiffe://trial/alice", action == Warifu::Action::"unwrap", resource);
-@id("writes") permit (principal == Warifu::Principal::"spiffe://trial/bob", action == Warifu::Action::"encrypt", resource) when { context.reason != "" };`), api.Digest{})
+@id("writes") permit (principal == Warifu::Principal::"spiffe://trial/bob", action == Warifu::Action::"encrypt", resource) when { context.reason != "" };
+@id("branches") permit (principal == Warifu::Principal::"spiffe://trial/bob", action == Warifu::Action::"unwrapBranch", resource) when { context.branchSeconds <= 900 };`), api.Digest{})
 	w.put(authority.KindCA, w.ca("trial"), api.Digest{})
 	key, other := w.key("sessions", func(o *authority.Order) { o.Purpose = authority.PurposeEncrypt }), w.key("payroll")
 	active := w.clock
@@ -699,6 +723,9 @@ func TestWhoCouldEncrypt(t *testing.T) {
 		{policy.Encrypt, "sessions", active, "bob under condition; never 2"},
 		{policy.Unwrap, "sessions", w.clock, "alice yes; never 2"},
 		{policy.Encrypt, "sessions", w.clock, "nobody: the key was deactivated, by ; bob under condition; never 2"},
+		{policy.UnwrapBranch, "sessions", active, "bob under condition; never 2"},
+		{policy.UnwrapBranch, "sessions", w.clock, "bob under condition; never 2"}, // deactivated, it opens
+		{policy.UnwrapBranch, "payroll", active, "nobody: the key is asymmetric: it has no branches; bob under condition; never 2"},
 		{policy.Unwrap, "payroll", active, "alice yes; never 2"},
 		{policy.Encrypt, "payroll", active, "nobody: the key is asymmetric: whoever has its public half wraps under it offline, and no policy is asked; bob under condition; never 2"},
 	} {
@@ -708,6 +735,10 @@ func TestWhoCouldEncrypt(t *testing.T) {
 		}
 		hint := strings.Contains(strings.Join(could.NotKnown, ";"), "ask who could encrypt")
 		if want := tt.action == policy.Unwrap && tt.key == "sessions"; hint != want {
+			t.Errorf("%s with %s: %q", tt.action, tt.key, could.NotKnown)
+		}
+		hint = strings.Contains(strings.Join(could.NotKnown, ";"), "ask at the time when its interval began, too")
+		if want := tt.action == policy.UnwrapBranch && tt.key == "sessions"; hint != want {
 			t.Errorf("%s with %s: %q", tt.action, tt.key, could.NotKnown)
 		}
 	}

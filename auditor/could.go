@@ -143,10 +143,14 @@ func (w *WhoCould) judgeType() {
 		return
 	}
 	switch symmetric := w.Order.Symmetric(); {
+	case w.Action == policy.UnwrapBranch && !symmetric:
+		w.nobody("the key is asymmetric: it has no branches")
+	case w.Action == policy.UnwrapBranch:
+		w.unknown("whoever was given a branch key before could go on with that branch without asking: ask at the time when its interval began, too")
 	case w.Action == policy.Encrypt && !symmetric:
 		w.nobody("the key is asymmetric: whoever has its public half wraps under it offline, and no policy is asked")
 	case w.Action == policy.Unwrap && symmetric:
-		w.unknown("whoever could encrypt could open what it encrypted itself: ask who could encrypt")
+		w.unknown("whoever could encrypt could open what it encrypted itself: ask who could encrypt; items of branches open by branch keys: ask who could unwrapBranch")
 	}
 }
 

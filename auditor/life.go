@@ -104,7 +104,7 @@ func (w *WhoCould) judgeState(s *InForce) {
 	}
 	life, _ := s.lifeOf(*w.KeyID, w.Order)
 	state := life.At(w.At, w.At)
-	if w.Action == policy.Encrypt && state.Wraps() || w.Action == policy.Unwrap && state.Unwraps() {
+	if w.Action == policy.Encrypt && state.Wraps() || w.Action != policy.Encrypt && state.Unwraps() {
 		return
 	}
 	by := "by its order"

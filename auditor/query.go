@@ -69,7 +69,8 @@ type At struct {
 	Slot     uint32   `json:"use,omitempty"`   // which of its uses
 }
 
-// Asked is one envelope of one request, as all nodes that were asked tell of it.
+// Asked is one envelope of one request, or one branch, as all nodes that were asked tell
+// of it.
 type Asked struct {
 	RequestID [16]byte
 	Principal string
@@ -80,7 +81,12 @@ type Asked struct {
 	KeyName   string
 	Context   [32]byte
 	Envelope  [32]byte
-	Nodes     []At // by node
+	// Of a branch key, which opens all that is made in the interval: when that begins, Unix
+	// seconds, and how long it is. The context is of the pairs that the branch names.
+	BranchFrom int64
+	Branch     uint32
+	Writer     string // whose items it opens
+	Nodes      []At   // by node
 }
 
 // identity is what makes records of several nodes tell of one envelope.
@@ -169,7 +175,7 @@ func (d *decisions) take(node string, r audit.Indexed) error {
 	if a == nil {
 		a = &Asked{
 			RequestID: r.RequestID, Principal: r.Principal, Source: r.Source, Reason: r.Reason, Action: r.Action,
-			Key: r.Key, KeyName: r.KeyName, Context: r.Context, Envelope: r.Envelope,
+			Key: r.Key, KeyName: r.KeyName, Context: r.Context, Envelope: r.Envelope, BranchFrom: r.BranchFrom, Branch: r.Branch, Writer: r.Writer,
 		}
 		d.found[id] = a
 	}

@@ -254,7 +254,7 @@ func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
 		return e
 	}
 	good := certificate.Count{
-		Cluster: w.genesis.Cluster, Key: theKey, By: "auditor", Opened: 17, Time: created,
+		Cluster: w.genesis.Cluster, Key: theKey, By: "auditor", Opened: 17, Branches: 2, Time: created,
 		Nodes: []certificate.NodeCount{{Node: "n1", Records: 90}, {Node: "n2", From: 4, Records: 80}}, Lacking: []string{"n3"},
 	}
 	made, err := certificate.Make(counts(good))
@@ -265,7 +265,7 @@ func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"17 opened, as auditor has counted in the audits of n1, n2", "alone answers for", "without the audits of n3", "of n2 from record 4 on"} {
+	for _, want := range []string{"17 opened, 2 of them branch keys, each of which opens all that was made in its branch, as auditor has counted in the audits of n1, n2", "alone answers for", "without the audits of n3", "of n2 from record 4 on"} {
 		if !strings.Contains(c.Says.Unwrapped, want) {
 			t.Errorf("%q is not said in %q", want, c.Says.Unwrapped)
 		}
@@ -279,7 +279,9 @@ func TestWhatWasCountedIsNamedAsAWord(t *testing.T) {
 	altered := counts(good)
 	altered.Counted.Body = bytes.Replace(altered.Counted.Body, []byte("auditor"), []byte("auditos"), 1)
 	bad("another's name", altered)
-	other, elsewhere, nothing, unsorted := good, good, good, good
+	other, elsewhere, nothing, unsorted, uncounted := good, good, good, good, good
+	uncounted.Branches = 18
+	bad("more branch keys than releases", counts(uncounted))
 	other.Key[0] ^= 1
 	elsewhere.Cluster[0] ^= 1
 	nothing.Nodes = nil

@@ -24,6 +24,8 @@ type Count struct {
 	Lacking []string      `cbor:"6,keyasint,omitempty" json:"lacking,omitempty"` // nodes whose audit was not there
 	Time    int64         `cbor:"7,keyasint" json:"time_ms"`                     // by their clock
 	Public  []byte        `cbor:"8,keyasint" json:"-"`                           // their key, 65 bytes
+	// Branches are those of what was opened that are branch keys: each opens more.
+	Branches uint64 `cbor:"9,keyasint,omitempty" json:"branch_keys,omitempty"`
 }
 
 // NodeCount is the audit of one node as it was counted.
@@ -64,6 +66,8 @@ func (c *cluster) count(key api.KeyID, s *SignedCount) (*Count, error) {
 	switch {
 	case n.Cluster != c.genesis.Cluster || n.Key != key:
 		return nil, errors.New("it is of another key")
+	case n.Branches > n.Opened:
+		return nil, errors.New("it counts more branch keys than releases")
 	case len(n.Nodes) == 0 || !slices.IsSortedFunc(n.Nodes, func(a, b NodeCount) int { return strings.Compare(a.Node, b.Node) }):
 		return nil, errors.New("it names no audits, or not by name")
 	}
@@ -76,7 +80,11 @@ func (n *Count) words() string {
 	for _, of := range n.Nodes {
 		nodes = append(nodes, of.Node)
 	}
-	out := fmt.Sprintf("%d opened, as %s has counted in the audits of %s (key %s), and alone answers for", n.Opened, n.By, strings.Join(nodes, ", "), authority.FingerprintOf(n.Public))
+	opened := fmt.Sprintf("%d opened", n.Opened)
+	if n.Branches > 0 {
+		opened += fmt.Sprintf(", %d of them branch keys, each of which opens all that was made in its branch", n.Branches)
+	}
+	out := fmt.Sprintf("%s, as %s has counted in the audits of %s (key %s), and alone answers for", opened, n.By, strings.Join(nodes, ", "), authority.FingerprintOf(n.Public))
 	if len(n.Lacking) > 0 {
 		out += "; without the audits of " + strings.Join(n.Lacking, ", ")
 	}

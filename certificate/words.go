@@ -17,7 +17,7 @@ const (
 var beyond = []string{
 	"HSM tokens that were copied before, together with node directories of their time: not known to the cluster",
 	"shares that were copied elsewhere than by an order of escrow: not known to the cluster",
-	"data keys that were released before, at whoever asked for them: not known to the cluster",
+	"data keys, and branch keys of a symmetric key, that were released before, at whoever asked for them: not known to the cluster",
 }
 
 // imported is the copy of whoever brought a key that was whole.

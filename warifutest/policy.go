@@ -16,7 +16,7 @@ const (
 // different numbers differ in their digest.
 func Policy(number int, permitA bool) policy.Document {
 	text := fmt.Sprintf("// number %d\n", number) +
-		`@id("apps") permit (principal in Warifu::Group::"apps", action in [Warifu::Action::"unwrap", Warifu::Action::"encrypt"], resource);`
+		`@id("apps") permit (principal in Warifu::Group::"apps", action in [Warifu::Action::"unwrap", Warifu::Action::"encrypt", Warifu::Action::"unwrapBranch"], resource);`
 	if !permitA {
 		text += "\n" + `@id("not-a") forbid (principal == Warifu::Principal::"` + AppA + `", action, resource);`
 	}

@@ -53,10 +53,15 @@ func (s *stage) releases(key *client.Key, envelope []byte) map[string]func(d *wa
 				Sets: sets(node), Items: []api.UnwrapItem{{Envelope: envelope}},
 			}))
 		},
+		"unwrapBranch": func(d *warifutest.Direct, node string) api.Code {
+			return ask(d, node, api.MethodBranch, wire.Encode(api.BranchRequest{
+				Sets: sets(node), Items: []api.BranchItem{{Key: key.ID(), Version: key.Version(), From: time.Now().Unix() / 86400 * 86400, Seconds: 86400, Principal: warifutest.AppB}},
+			}))
+		},
 	}
 }
 
-// R20: a revoke ends both releases of a symmetric key. Handed over and ordered nowhere,
+// R20: a revoke ends every release of a symmetric key, that of branch keys too. Handed over and ordered nowhere,
 // it does so at each node that has signed; done, no quorum is left, though f nodes have
 // not signed. That of a principal stops nobody else, that of the key stops everybody.
 func TestARevokeEndsBothReleasesOfASymmetricKey(t *testing.T) {

@@ -54,11 +54,13 @@ type recordView struct {
 	Count       uint64   `json:"count,omitempty"`
 	Grant       string   `json:"grant,omitempty"`
 	Slot        uint32   `json:"slot,omitempty"`
+	Branch      string   `json:"branch,omitempty"` // of a branch key: its interval
+	Writer      string   `json:"branch_writer,omitempty"`
 }
 
 func viewRecord(index uint64, r audit.Record) recordView {
 	return recordView{
-		Grant: hexOrNothing(r.Grant[:]), Slot: r.Slot,
+		Grant: hexOrNothing(r.Grant[:]), Slot: r.Slot, Branch: branchWords(r.BranchFrom, r.Branch), Writer: r.Writer,
 		Index: index, Time: instant(r.Time), Kind: string(r.Kind), Node: r.Node,
 		RequestID: hexOrNothing(r.RequestID[:]), Principal: r.Principal, Source: r.Source, Region: r.Region, Session: r.Session,
 		Action: r.Action, Key: hexOrNothing(r.Key[:]), KeyName: r.KeyName, Version: r.Version, Epoch: r.Epoch,
@@ -121,7 +123,7 @@ func (a *app) auditTailCommand() *cobra.Command {
 				var rows [][]string
 				for _, r := range records {
 					rows = append(rows, []string{
-						fmt.Sprint(r.Index), r.Time, r.Kind, orWord(r.Principal, "-"), orWord(r.KeyName, "-"),
+						fmt.Sprint(r.Index), r.Time, r.Kind, orWord(r.Principal, "-"), inBranch(orWord(r.KeyName, "-"), r.Branch),
 						orWord(r.Code, "-"), orWord(r.RequestID, "-"), r.Reason,
 					})
 				}

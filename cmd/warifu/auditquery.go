@@ -57,7 +57,8 @@ func (a *app) auditQueryCommand() *cobra.Command {
 		Use:   "query DIR",
 		Short: "Say who asked for which key, when, from where, why, and by which rule it was decided",
 		Long: `Searches an export for what nodes decided, oldest first: who, which key, when, from
-where, why, and by which rule. A line is one envelope of one request, with what each
+where, why, and by which rule. A line is one envelope of one request, or the key of one
+branch of a symmetric key, which opens all that is made in it, with what each
 node that was asked decided; --long makes a paragraph of it, with the nodes by name,
 and -o json shows every field of each. The export is verified
 on the way: what a damaged log says is left out, and that is exit code 6.`,
@@ -100,7 +101,7 @@ on the way: what a damaged log says is left out, and that is exit code 6.`,
 				}
 				var rows [][]string
 				for _, v := range views {
-					rows = append(rows, []string{v.When, v.utc, v.Principal, orWord(v.KeyName, short(v.Key)), v.decided(), v.rule(), v.from(), v.Reason})
+					rows = append(rows, []string{v.When, v.utc, v.Principal, inBranch(orWord(v.KeyName, short(v.Key)), v.Branch), v.decided(), v.rule(), v.from(), v.Reason})
 				}
 				heading, rows := filled("WHEN UTC WHO KEY DECISION RULE FROM WHY", rows)
 				table(w, heading, rows)
@@ -128,6 +129,8 @@ type askedView struct {
 	KeyName   string       `json:"key_name,omitempty"`
 	Context   string       `json:"context_digest,omitempty"`
 	Envelope  string       `json:"envelope_hash,omitempty"`
+	Branch    string       `json:"branch,omitempty"`        // of a branch key: its interval
+	Writer    string       `json:"branch_writer,omitempty"` // whose items it opens
 	Rules     []string     `json:"rules,omitempty"`
 	Nodes     []auditor.At `json:"nodes"`
 	utc       string
@@ -138,7 +141,7 @@ func viewAsked(x *auditor.Asked, zone *time.Location) askedView {
 	v := askedView{
 		Time: instant(x.Time()), RequestID: hex.EncodeToString(x.RequestID[:]), Principal: x.Principal, Source: x.Source, Reason: x.Reason,
 		Action: x.Action, Key: hexOrNothing(x.Key[:]), KeyName: x.KeyName, Context: hexOrNothing(x.Context[:]), Envelope: hexOrNothing(x.Envelope[:]),
-		Regions: x.Regions(), Rules: x.Rules(), Nodes: x.Nodes, asked: x,
+		Branch: branchWords(x.BranchFrom, x.Branch), Writer: x.Writer, Regions: x.Regions(), Rules: x.Rules(), Nodes: x.Nodes, asked: x,
 	}
 	v.When, v.utc = moment(x.Time(), zone)
 	return v
@@ -150,7 +153,11 @@ func (v *askedView) words(w io.Writer) {
 	if v.utc != "" {
 		when += " (" + v.utc + " UTC)"
 	}
-	pairs := []string{"who", v.Principal, "key", orWord(v.KeyName, v.Key), "when", when, "from where", orWord(v.from(), "-"), "why", orWord(v.Reason, "-")}
+	pairs := []string{"who", v.Principal, "key", orWord(v.KeyName, v.Key)}
+	if v.Branch != "" {
+		pairs = append(pairs, "branch key", v.Branch+": it opens all that "+orWord(v.Writer, "somebody")+" encrypts in its branch")
+	}
+	pairs = append(pairs, "when", when, "from where", orWord(v.from(), "-"), "why", orWord(v.Reason, "-"))
 	for _, word := range auditor.Decisions() {
 		nodes := slices.Compact(v.asked.By(word))
 		if len(nodes) == 0 {

@@ -57,7 +57,7 @@ order.`,
 					if one.Threshold > 0 {
 						told = fmt.Sprintf("%d of %d", len(one.Released), one.Threshold)
 					}
-					rows = append(rows, []string{one.When, one.utc, v.RequestID, one.Principal, orWord(one.KeyName, short(one.Key)), told})
+					rows = append(rows, []string{one.When, one.utc, v.RequestID, one.Principal, inBranch(orWord(one.KeyName, short(one.Key)), one.Branch), told})
 				}
 				views = append(views, v)
 			}

@@ -82,7 +82,7 @@ could have opened what it encrypted itself.`,
 	}
 	f := c.Flags()
 	f.StringVar(&key, "key", "", "the key's name, or its id")
-	f.StringVar(&action, "action", policy.Unwrap, "what could have been asked for: unwrap, or of a symmetric key encrypt")
+	f.StringVar(&action, "action", policy.Unwrap, "what could have been asked for: unwrap, or of a symmetric key encrypt or unwrapBranch")
 	f.StringVar(&at, "at", "", "when, by ledger time: 2026-03-14, 2026-03-14T02:00:00+09:00, or 24h ago as 24h")
 	addZoneFlag(c, &zoneName)
 	export.flags(f)

@@ -34,6 +34,11 @@ func (a *app) countReleases(dir string, f *exportFlags, key api.KeyID) (*certifi
 		return nil, err
 	}
 	n := certificate.Count{Cluster: h.Genesis.Cluster, Key: key, Opened: uint64(len(found)), Time: now().UnixMilli()}
+	for _, released := range found {
+		if released.Branch > 0 {
+			n.Branches++
+		}
+	}
 	for _, of := range report.Nodes {
 		if of.Absent != "" {
 			n.Lacking = append(n.Lacking, of.Node)

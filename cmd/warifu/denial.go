@@ -32,6 +32,9 @@ func viewDenial(c *authority.Change, g *authority.Genesis) (*denialView, error) 
 		return nil, err
 	}
 	v := &denialView{Kind: sub.Kind, Name: sub.Name, Means: denialMeans[sub.Kind]}
+	if hasBranchBound(sub.Kind) {
+		v.Warnings = append(v.Warnings, longestBranch().String())
+	}
 	if g != nil {
 		if sub.Kind == authority.SubjectNode && g.NodeByID(sub.Name) == nil {
 			v.Warnings = append(v.Warnings, sub.Name+" is not on the roster")

@@ -33,6 +33,7 @@ func addContextFlag(c *cobra.Command, pairs *[]string) {
 
 func (a *app) encryptCommand() *cobra.Command {
 	var k keyFlags
+	var b branchFlags
 	var in, out, reason, grant string
 	var armored, replace bool
 	c := &cobra.Command{
@@ -56,6 +57,10 @@ The file appears when it is complete, or not at all.`,
 			if err != nil {
 				return err
 			}
+			branch, err := b.branch()
+			if err != nil {
+				return err
+			}
 			src, err := a.openInput(in, args)
 			if err != nil {
 				return err
@@ -71,7 +76,7 @@ The file appears when it is complete, or not at all.`,
 				return err
 			}
 			to, err := agefile.NewRecipientBy(pairs, func(pairs api.Context, fileKey secret.Bytes) ([]byte, error) {
-				return a.wrapUnder(c.Context(), key, pairs, fileKey, reason, grant)
+				return a.wrapUnder(c.Context(), key, pairs, fileKey, reason, grant, branch)
 			})
 			if err != nil {
 				return err
@@ -84,6 +89,7 @@ The file appears when it is complete, or not at all.`,
 		},
 	}
 	k.add(c)
+	b.add(c)
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVarP(&armored, "armor", "a", false, "write text, in age's armor")
 	addReasonFlag(c, &reason)

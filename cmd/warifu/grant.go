@@ -138,6 +138,9 @@ func (v *grantView) words(a *app, w io.Writer) {
 		if v.Action == authority.ActionEncrypt {
 			does, done = "makes", "made"
 		}
+		if v.Action == authority.ActionUnwrapBranch {
+			fmt.Fprintln(w, "each use lends the key of one branch, which makes and opens any number of envelopes until its interval is over")
+		}
 		fmt.Fprintf(w, "each use %s one envelope; spread over %d holders of whom %d agree, at most %d are %s, and at most %d if %d of them lie\n", does, b.H, b.T, b.NoLiar, done, b.WithLiar, b.F)
 	}
 	for _, s := range v.Signers {
@@ -252,6 +255,9 @@ encrypt it is about making envelopes of a symmetric key, one with each use.`,
 			if action == authority.ActionEncrypt && !key.Symmetric() {
 				return fail(exitUsage, "--action encrypt is for symmetric keys: whoever has the public half of %s wraps under it, and asks nobody", key.Name())
 			}
+			if action == authority.ActionUnwrapBranch && !key.Symmetric() {
+				return fail(exitUsage, "--action unwrapBranch is for symmetric keys: %s has no branches", key.Name())
+			}
 			e := authority.NewGrant(g)
 			v, err := viewGrant(e, nil, "")
 			if err != nil {
@@ -274,7 +280,7 @@ encrypt it is about making envelopes of a symmetric key, one with each use.`,
 	f.StringVar(&k.name, "key", "", "the key's name")
 	f.StringVar(&k.record, "record", "", "a saved record of the key, in place of asking for it")
 	f.StringVar(&principal, "principal", "", "who may: a SPIFFE ID")
-	f.StringVar(&action, "action", authority.ActionUnwrap, "what it may: unwrap, or of a symmetric key encrypt")
+	f.StringVar(&action, "action", authority.ActionUnwrap, "what it may: unwrap, or of a symmetric key encrypt or unwrapBranch")
 	f.StringVar(&reason, "reason", "", "why; the approvers read it")
 	f.StringVar(&from, "from", "", "from when on, as 2026-11-30T12:00:00Z (default: now)")
 	f.DurationVar(&last, "for", time.Hour, "how long, at most 744h")

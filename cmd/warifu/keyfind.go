@@ -19,6 +19,7 @@ type foundView struct {
 	Version uint32      `json:"version"`
 	Name    string      `json:"name,omitempty"`
 	State   string      `json:"state,omitempty"`
+	Branch  string      `json:"branch,omitempty"` // the interval of the branch that it is of
 	Context api.Context `json:"context,omitempty"`
 	Genuine string      `json:"genuine"` // whether it was made for this key and context, unaltered
 	Opens   string      `json:"opens"`   // whether nodes would open it, policy aside
@@ -73,6 +74,9 @@ with --context.`,
 					}
 					facts(w, "key", orWord(v.Name, "unknown"), "id", v.Key.String(), "version", fmt.Sprint(v.Version), "state", orWord(v.State, "unknown"),
 						"genuine", v.Genuine, "can be opened", v.Opens)
+					if v.Branch != "" {
+						facts(w, "branch", v.Branch+": whoever has its key opens it without asking")
+					}
 					for _, pair := range labelled(v.Context) {
 						facts(w, "  context", pair)
 					}
@@ -90,6 +94,9 @@ with --context.`,
 // find asks the cluster about the key of one envelope.
 func find(ctx context.Context, cluster *client.Client, e enveloped) foundView {
 	v := foundView{Key: e.key, Version: e.version, Context: e.context, Genuine: "not known", Opens: "not known"}
+	if from, seconds, is := client.IntervalOf(e.envelope); is {
+		v.Branch = branchWords(from, seconds)
+	}
 	k, err := cluster.RecordByID(ctx, e.key)
 	if err != nil {
 		v.Opens = "no: no node serves a record of this key"

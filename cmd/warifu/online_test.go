@@ -370,8 +370,9 @@ func (w *world) signed(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // traced REASON KIND COUNT: records of this kind with the caller's words REASON
-// stand in the audit of at least COUNT nodes, all with one request id. It is asked soon
-// after: nodes show their last records, and other scripts' requests are among them.
+// stand in the audit of at least COUNT nodes, all with one request id; $TRACED is one of
+// these nodes. It is asked soon after: nodes show their last records, and other scripts'
+// requests are among them.
 func (w *world) traced(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: traced REASON KIND COUNT")
@@ -387,6 +388,7 @@ func (w *world) traced(ts *testscript.TestScript, neg bool, args []string) {
 			if r.Reason == args[0] && r.Kind == args[1] {
 				requests[r.RequestID] = true
 				found[id] = true
+				ts.Setenv("TRACED", id)
 			}
 		}
 	}

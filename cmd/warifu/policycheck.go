@@ -103,7 +103,8 @@ what must be said to it. One row:
   expect = "allow"                    # or "deny", or "grant": denied for want of one
   rules = ["ward-by-day"]             # optional: what decides it
 
-Also: action ("unwrap" if it is left out, or "encrypt"), context, labels, grants,
+Also: action ("unwrap" if it is left out, "encrypt", or "unwrapBranch" with branch =
+"15m"), context, labels, grants,
 node_region, node_hsm, caller_region. A row that does not hold is exit code 11.`,
 		Example: "  warifu policy test examples/policies/hospital/cases.toml\n  warifu policy test cases.toml -o json",
 		Args:    cobra.MinimumNArgs(1),
@@ -215,6 +216,14 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 			if err := misused("--action", policy.CheckAction(k.Action)); err != nil {
 				return err
 			}
+			if (k.Action == policy.UnwrapBranch) != (k.Branch != "") {
+				return fail(exitUsage, "--branch goes with --action %s, which needs it", policy.UnwrapBranch)
+			}
+			if k.Branch != "" {
+				if _, err := branchLength(k.Branch); err != nil {
+					return err
+				}
+			}
 			if source != "" {
 				if _, err := netip.ParseAddr(source); err != nil {
 					return fail(exitUsage, "--source is an address, not %q", source)
@@ -264,7 +273,8 @@ a node knows by itself (its region, its clock, its HSM) is given here.`,
 	f := c.Flags()
 	f.StringVar(&k.Principal, "principal", "", "who asks: a SPIFFE ID")
 	f.StringVar(&k.Key, "key", "", "the key's name")
-	f.StringVar(&k.Action, "action", policy.Unwrap, "what is asked for: unwrap, or of a symmetric key encrypt")
+	f.StringVar(&k.Action, "action", policy.Unwrap, "what is asked for: unwrap, or of a symmetric key encrypt or unwrapBranch")
+	f.StringVar(&k.Branch, "branch", "", "with --action unwrapBranch: how long the interval is, as 15m")
 	f.StringArrayVar(&context, "context", nil, "a pair KEY=VALUE of the envelope's context; may be repeated")
 	f.StringArrayVar(&labels, "label", nil, "a pair KEY=VALUE of the key's labels; may be repeated (default, with the policy in force: those it has)")
 	f.StringVar(&source, "source", "", "the caller's address")
@@ -418,7 +428,7 @@ func (a *app) sharedKeys(ctx context.Context) ([]policy.Shared, error) {
 		if k.Name == "" {
 			continue // the root key opens no envelopes
 		}
-		s := policy.Shared{Key: k.Name, T: int(k.T), F: int(k.F), Labels: k.Labels}
+		s := policy.Shared{Key: k.Name, ID: k.ID, T: int(k.T), F: int(k.F), Labels: k.Labels}
 		switch k.Purpose {
 		case authority.PurposeUnwrap:
 			s.Actions = []string{policy.Unwrap}

@@ -24,8 +24,9 @@ type revokeView struct {
 	Nodes   []string          `json:"nodes"` // whose receipts count
 	Need    int               `json:"need"`
 	F       int               `json:"tolerate"`
-	Roster  uint64            `json:"roster"`            // version of the roster under which they are counted
-	Missing map[string]string `json:"missing,omitempty"` // the others, and why
+	Roster  uint64            `json:"roster"`                // version of the roster under which they are counted
+	Missing map[string]string `json:"missing,omitempty"`     // the others, and why
+	Branch  *branchBound      `json:"branch_keys,omitempty"` // how long those that were released go on; nil: they do not matter
 }
 
 // askAgain is how long a pending revoke is left alone.
@@ -76,6 +77,13 @@ carries the changes of the roster since.`,
 			v := revokeView{Revoke: id, State: "pending", Index: count.Index, Nodes: count.Nodes, Need: count.Need, F: tolerate, Roster: count.Roster, Missing: missing}
 			if len(list) > 0 {
 				v.Denies = count.Subject.String()
+			}
+			if len(list) == 0 || hasBranchBound(count.Subject.Kind) {
+				bound := longestBranch()
+				if len(list) > 0 && from == "" {
+					bound = a.branchBound(c.Context(), count.Subject)
+				}
+				v.Branch = &bound
 			}
 			if count.Done() {
 				v.State = "done"
@@ -171,6 +179,9 @@ func (v revokeView) words(w io.Writer) {
 	}
 	facts(w, "revoke", v.Revoke.String(), "denies", orWord(v.Denies, "not known"), "state", v.State, "committed", committed,
 		"in force at", fmt.Sprintf("%s (%d of %d needed, %d may lie)", orWord(strings.Join(v.Nodes, ", "), "no node"), len(v.Nodes), v.Need, v.F))
+	if v.Branch != nil {
+		facts(w, "branch keys", v.Branch.String())
+	}
 	for _, node := range sortedKeys(v.Missing) {
 		facts(w, "no receipt of", node+": "+oneLine(v.Missing[node]))
 	}

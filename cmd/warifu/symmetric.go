@@ -12,20 +12,31 @@ import (
 
 // wrapUnder wraps a data key: offline, or, under a symmetric key, by asking its holders
 // for its newest version, by a grant if one is named.
-func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason, grant string) ([]byte, error) {
+func (a *app) wrapUnder(ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason, grant string, in *client.Branch) ([]byte, error) {
 	if !key.Symmetric() {
+		if in != nil {
+			return nil, fail(exitUsage, "--branch is for symmetric keys: %s has no branches", key.Name())
+		}
 		if reason != "" || grant != "" {
 			return nil, fail(exitUsage, "--reason and --grant are for symmetric keys: under %s nobody is asked", key.Name())
 		}
 		return key.Wrap(rand.Reader, pairs, dek)
 	}
 	encrypt := (*client.Client).Encrypt
+	if in != nil {
+		encrypt = func(c *client.Client, ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+			return c.EncryptInBranch(ctx, key, *in, pairs, dek, reason)
+		}
+	}
 	if grant != "" {
 		id, err := api.ParseDigest(grant)
 		if err != nil {
 			return nil, misused("--grant", err)
 		}
 		encrypt = func(c *client.Client, ctx context.Context, key *client.Key, pairs api.Context, dek secret.Bytes, reason string) ([]byte, error) {
+			if in != nil {
+				return c.Granted(id).EncryptInBranch(ctx, key, *in, pairs, dek, reason)
+			}
 			return c.Granted(id).Encrypt(ctx, key, pairs, dek, reason)
 		}
 	}

@@ -282,6 +282,7 @@ func viewOrder(o *authority.Order, g *authority.Genesis) *orderView {
 			say("encrypting asks %d of them, so that %s cannot make what nobody can open", t+f, plural(f, "liar"))
 		}
 		warn("who may encrypt with it can open what it encrypted: where writers must not read, use an asymmetric key")
+		warn("where the policy permits unwrapBranch, the key of a branch is whole at whoever has it, and opens what is made in an interval of up to %s without asking, after a revoke too", api.BranchLength(time.Duration(longestBranch().Seconds)*time.Second))
 		warn("its shares are never made anew: rotate it and encrypt again; an older version is secret as long as fewer than %d of all who ever held it are stolen", t)
 	} else {
 		say("any %d of the %d holders open what is wrapped; %s", t, h, together(t-1))

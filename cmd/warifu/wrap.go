@@ -22,6 +22,7 @@ const (
 
 func (a *app) wrapCommand() *cobra.Command {
 	var k keyFlags
+	var b branchFlags
 	var in, out, reason, grant string
 	var raw, replace bool
 	c := &cobra.Command{
@@ -43,11 +44,15 @@ FILE, nobody is called. Only the holders of a symmetric key are asked, each time
 			if err != nil {
 				return err
 			}
-			b, err := a.readBounded(in, maxDEK)
+			branch, err := b.branch()
 			if err != nil {
 				return err
 			}
-			dek := secret.New(b)
+			plain, err := a.readBounded(in, maxDEK)
+			if err != nil {
+				return err
+			}
+			dek := secret.New(plain)
 			defer dek.Wipe()
 			if dek.Len() == 0 || dek.Len() > maxDEK {
 				return fail(exitInput, "a data key has 1 to %d bytes; larger data is for warifu encrypt", maxDEK)
@@ -56,7 +61,7 @@ FILE, nobody is called. Only the holders of a symmetric key are asked, each time
 			if err != nil {
 				return err
 			}
-			envelope, err := a.wrapUnder(c.Context(), key, pairs, dek, reason, grant)
+			envelope, err := a.wrapUnder(c.Context(), key, pairs, dek, reason, grant, branch)
 			if err != nil {
 				return err
 			}
@@ -71,6 +76,7 @@ FILE, nobody is called. Only the holders of a symmetric key are asked, each time
 		},
 	}
 	k.add(c)
+	b.add(c)
 	addFileFlags(c, &in, &out, &replace)
 	c.Flags().BoolVar(&raw, "raw", false, "write the envelope's bytes, not base64")
 	addReasonFlag(c, &reason)
