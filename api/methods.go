@@ -44,6 +44,7 @@ const (
 	MethodPeerLink    uint16 = 102 // LinkRequest → LinkAnswer
 	MethodPeerClock   uint16 = 110 // nil → ClockAnswer
 	MethodPeerChain   uint16 = 111 // nil → ChainAnswer
+	MethodPeerClaims  uint16 = 112 // ClaimsMessage → ClaimsMessage
 )
 
 // MaxUnwrapItems bounds the items of one request, so that one frame is at most
@@ -363,6 +364,12 @@ type FormerLock struct {
 // first, as a node has them committed.
 type ChainAnswer struct {
 	Entries [][]byte `cbor:"1,keyasint,omitempty"`
+}
+
+// ClaimsMessage is what one member knows of where others are: each claim that is newer
+// than the node's roster line, as an encoded authority.AddressClaim.
+type ClaimsMessage struct {
+	Claims [][]byte `cbor:"1,keyasint,omitempty"`
 }
 
 // HealthAnswer is what one node says of its program, its disk and its machine.

@@ -12,9 +12,10 @@ import (
 
 // NodeStatus is what one node says of itself, or why it says nothing.
 type NodeStatus struct {
-	Node   string
-	Answer *api.StatusAnswer
-	Err    error // a *[NodesError] with one reason
+	Node    string
+	Address string // for clients, by the newest of its claims that is known here
+	Answer  *api.StatusAnswer
+	Err     error // a *[NodesError] with one reason
 }
 
 // Status asks all nodes, in parallel, in the roster's order.
@@ -27,7 +28,7 @@ func (c *Client) Status(ctx context.Context) []NodeStatus {
 	for i, l := range links {
 		all.Go(func() {
 			answer, err := ask[api.StatusAnswer](ctx, l, api.MethodStatus, nil)
-			list[i] = NodeStatus{Node: l.node.ID, Answer: answer}
+			list[i] = NodeStatus{Node: l.node.ID, Address: l.address(), Answer: answer}
 			if err != nil {
 				list[i].Err = &NodesError{Doing: "ask " + l.node.ID + " for its status", Reasons: []NodeReason{reasonOf(l.node.ID, err)}}
 			}

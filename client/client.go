@@ -31,6 +31,9 @@ type Config struct {
 	// Known is how the custodians and the roster have changed since, as far as it is
 	// known here; nil means not at all.
 	Known *authority.Succession
+	// Claims are where nodes were when a client was here last, as [Client.Claims] gave
+	// them; nil means where their roster lines say. What does not verify is left out.
+	Claims [][]byte
 	// Certificate is the application's, from a client CA that the ledger names;
 	// or a custodian's or a node's, self-signed.
 	Certificate tls.Certificate
@@ -68,6 +71,8 @@ type Client struct {
 	conf      Config
 	nodes     atomic.Pointer[nodes]
 	meeting   chan struct{} // holds one while the roster is asked for
+	seeking   chan struct{} // holds one while a node that does not answer is looked for
+	soughtAt  time.Time     // when that was last; owned by whoever holds seeking
 	histories histories
 	hedges    hedges
 	endorsed  endorsed
@@ -103,7 +108,7 @@ func New(conf Config) (*Client, error) {
 		conf.Known = authority.Begin(conf.Genesis)
 	}
 	c := &Client{
-		conf: conf, meeting: make(chan struct{}, 1),
+		conf: conf, meeting: make(chan struct{}, 1), seeking: make(chan struct{}, 1),
 		endorsed: endorsed{seed: maphash.MakeSeed()},
 		names:    map[string]*Key{}, newest: map[api.KeyID]*Key{}, keys: map[keyVersion]*Key{},
 	}
@@ -113,6 +118,9 @@ func New(conf Config) (*Client, error) {
 	}
 	c.nodes.Store(first)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	for _, b := range conf.Claims[:min(len(conf.Claims), authority.MaxNodes)] {
+		_, _ = c.hear(b)
+	}
 	return c, nil
 }
 

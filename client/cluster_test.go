@@ -266,19 +266,26 @@ func (n *fakeNode) partial(it api.UnwrapItem) api.ItemAnswer {
 	return a
 }
 
-func (c *fakeCluster) client(t *testing.T) *client.Client {
+func (c *fakeCluster) client(t *testing.T, claims ...[]byte) *client.Client {
 	t.Helper()
-	return c.clientBy(t, nil)
+	return c.clientWith(t, client.Config{Claims: claims})
 }
 
 // clientBy is a client that opens its sockets so.
 func (c *fakeCluster) clientBy(t *testing.T, dial client.OpenSocket) *client.Client {
 	t.Helper()
+	return c.clientWith(t, client.Config{Dial: dial})
+}
+
+// clientWith is a client of this cluster, otherwise as conf says.
+func (c *fakeCluster) clientWith(t *testing.T, conf client.Config) *client.Client {
+	t.Helper()
 	cert, err := transport.SelfSigned(dealt.NewKey(t), "app", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := client.New(client.Config{Genesis: c.Genesis, Certificate: cert, Dial: dial})
+	conf.Genesis, conf.Certificate = c.Genesis, cert
+	cl, err := client.New(conf)
 	if err != nil {
 		t.Fatal(err)
 	}

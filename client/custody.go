@@ -49,6 +49,7 @@ func (c *Client) custody(ctx context.Context) (*authority.Succession, error) {
 				outcomes <- outcome{link: l, err: err}
 				return
 			}
+			c.hearAll(l, a.Claims)
 			chain, err := authority.Follow(c.Genesis(), a.Succession)
 			if err != nil {
 				err = fmt.Errorf("%w: %w", ErrAnswer, err)

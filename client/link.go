@@ -125,6 +125,17 @@ func (l *link) redial(d *dialling) {
 	defer cancel()
 	began := time.Now()
 	o, err := l.client.open(ctx, addr, l.spki)
+	if err != nil {
+		l.mu.Lock()
+		l.failure, l.failed = err, time.Now() // so that nobody who looks for another node asks this one
+		l.mu.Unlock()
+		if now := l.client.sought(l, addr); now != addr {
+			ctx, cancel := context.WithTimeout(l.client.ctx, dialTimeout)
+			defer cancel()
+			began = time.Now()
+			o, err = l.client.open(ctx, now, l.spki)
+		}
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()

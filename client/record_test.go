@@ -342,6 +342,40 @@ func TestANodeThatMovedIsFound(t *testing.T) {
 	opens(t, cl, envelope)
 }
 
+// A node that is asked for itself, as for its seal, is asked where it is, also by a client
+// that has called nobody yet.
+func TestANodeThatMovedIsAskedWhereItIs(t *testing.T) {
+	c := newFakeCluster(t)
+	c.nodes["n3"].kill()
+	moved := c.move(t, "n3")
+	c.nodes["n4"].with(func() { c.nodes["n4"].claims = encodeClaims(c.Claim("n3", 2, moved)) })
+	seals := c.client(t).Seals(t.Context(), "n3")
+	if len(seals) != 1 || seals[0].Err == nil || strings.Contains(seals[0].Err.Error(), "unreachable") {
+		t.Errorf("n3 alone: %+v", seals)
+	}
+	known := c.client(t)
+	known.Status(t.Context())
+	claims := known.Claims()
+	if len(claims) != 1 {
+		t.Fatalf("%d claims are worth keeping", len(claims))
+	}
+	forged := c.Claim("n1", 9, moved)
+	forged.Node = "n2"
+	kept := c.client(t, append(encodeClaims(forged), claims...)...)
+	for _, s := range kept.Status(t.Context()) {
+		if s.Err != nil || (s.Node == "n3") != (s.Address == moved) {
+			t.Errorf("with what was kept, %s is asked at %s: %v", s.Node, s.Address, s.Err)
+		}
+	}
+	c.nodes["n5"].kill() // and one that is down is not waited for
+	for _, s := range c.client(t).Status(t.Context()) {
+		switch {
+		case s.Node == "n3" && (s.Err != nil || s.Address != moved), s.Node == "n5" && s.Err == nil, s.Node == "n1" && s.Err != nil:
+			t.Errorf("%s is asked at %s: %v", s.Node, s.Address, s.Err)
+		}
+	}
+}
+
 func TestConfigAndClose(t *testing.T) {
 	c := newFakeCluster(t)
 	if _, err := client.New(client.Config{Genesis: c.Genesis}); !errors.Is(err, client.ErrConfig) {

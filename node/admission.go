@@ -313,10 +313,11 @@ func (r *peerRates) allow(peer string, size int, now time.Time) bool {
 // after it was started.
 const freshPerSecond = 4
 
-// asks says whether a member may ask for one more such answer now.
-func (r *peerRates) asks(peer string, now time.Time) bool {
+// asks says whether a member may ask for one more answer of a kind now, of so many a
+// second.
+func (r *peerRates) asks(peer string, now time.Time, most int) bool {
 	of, _ := r.of.LoadOrStore(peer, &rate{})
-	return of.(*rate).allow(now, 1, freshPerSecond)
+	return of.(*rate).allow(now, 1, most)
 }
 
 // allow counts n more, and says whether the second has room for them.

@@ -12,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"warifu.dev/api"
+	"warifu.dev/authority"
 	"warifu.dev/node/ops"
 )
 
@@ -110,6 +111,9 @@ func (c *Config) validate() error {
 	for what, address := range addresses {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, what, err)
+		}
+		if len(address) > authority.MaxAddress {
+			return fmt.Errorf("%w: %s: more than %d bytes", ErrConfig, what, authority.MaxAddress)
 		}
 	}
 	switch c.HSM.Kind {

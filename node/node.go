@@ -61,6 +61,8 @@ type Node struct {
 	lastStop  string // why the last run stopped serving, or empty
 	relayed   peerRates
 	asked     peerRates // how far this node's log reaches
+	claimed   peerRates // where nodes are
+	addresses addresses
 	handed    handed
 	gate      *gate.Gate
 	turns     *turns // of unwraps
@@ -412,6 +414,7 @@ func (n *Node) run(ctx context.Context, clients *transport.Server, watchers net.
 		loops.Go(func() { n.runCompaction(ctx) })
 	}
 	loops.Go(func() { n.runLocks(ctx) })
+	loops.Go(func() { n.runAddress(ctx) })
 	loops.Go(func() { n.runEscrows(ctx) })
 	loops.Go(func() {
 		n.journal.run(ctx, func(err error) {

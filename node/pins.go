@@ -92,13 +92,7 @@ func (n *Node) rosterPins() (lookup func(string) (string, transport.SPKI, bool),
 		if m == nil {
 			return "", transport.SPKI{}, false
 		}
-		address := m.Claim.Peer
-		if n.joined.Load() {
-			if claim := n.consensus.Committed().Claim(id); claim != nil && claim.Counter > m.Claim.Counter {
-				address = claim.Peer
-			}
-		}
-		return address, at.keys[id], true
+		return n.claimOf(m).Peer, at.keys[id], true
 	}
 	identify = func(s transport.SPKI) (string, bool) {
 		id, ok := n.pinned().ids[s]

@@ -312,7 +312,7 @@ type peerServer struct{ n *Node }
 func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method uint16, body []byte) ([]byte, error) {
 	switch method {
 	case api.MethodPeerFresh:
-		if !p.n.asked.asks(caller.PeerID, p.n.now()) {
+		if !p.n.asked.asks(caller.PeerID, p.n.now(), freshPerSecond) {
 			return nil, refusal(api.Retry(api.CodeOverloaded, "a member asks at most %d times a second how far the log reaches", freshPerSecond))
 		}
 		b, err := p.n.answerFresh(body)
@@ -322,6 +322,12 @@ func (p peerServer) Serve(ctx context.Context, caller *transport.Caller, method 
 	case api.MethodPeerChain:
 		s := p.n.consensus.Committed()
 		return wire.Encode(api.ChainAnswer{Entries: s.Succession(s.Changes())}), nil
+	case api.MethodPeerClaims:
+		if !p.n.claimed.asks(caller.PeerID, p.n.now(), claimsPerSecond) { // before anything is verified
+			return nil, refusal(api.Retry(api.CodeOverloaded, "a member tells its claims at most %d times a second", claimsPerSecond))
+		}
+		b, err := decodeThen(body, func(q *api.ClaimsMessage) (*api.ClaimsMessage, error) { return p.n.answerClaims(caller.PeerID, q) })
+		return b, refusal(err)
 	case api.MethodPeerLink:
 		b, err := decodeThen(body, func(q *api.LinkRequest) (*api.LinkAnswer, error) { return p.n.answerLink(ctx, q) })
 		return b, refusal(err)
@@ -370,11 +376,11 @@ func refusal(err error) error {
 func (n *Node) cluster() *api.ClusterAnswer {
 	s := n.consensus.Committed()
 	a := &api.ClusterAnswer{Genesis: n.genesis.Signed().Encode(), Succession: s.Succession(len(s.Successors()))}
+	var members []*authority.Node
 	for _, m := range s.Roster() {
-		if c := s.Claim(m.ID); c != nil && c.Counter > m.Claim.Counter {
-			a.Claims = append(a.Claims, wire.Encode(c))
-		}
+		members = append(members, &m)
 	}
+	a.Claims = n.newerClaims(members)
 	return a
 }
 

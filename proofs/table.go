@@ -1371,6 +1371,7 @@ var promises = []promise{
 				"TestWhatAMemberSubmitsIsLimited", "TestAReplacedCustodianIsServedNoMore", "TestADrillIsRecordedForWhoOpenedTheChallenge", "TestARevokeHandedOverDirectlyActsAtOnce", "TestOnlyWhatDeniesIsTakenOutsideTheLog", "TestAReceiptIsGivenForWhatIsInForceOnly",
 				"TestANodePutsGrantsThatAreApproved", "TestANodePutsSoManyGrants", "TestOneApproverHasTheirPartOfTheGrants", "TestAGrantOnItsWayIsCounted", "TestWhoSeesWhichGrants",
 				"TestClientsLeaveRoomForTheNodesOwnPosts",
+				"TestANodeThatMovedClaimsItsAddresses", "TestANodeThatNobodyLeadsTellsItsClaims", "TestANodeGoesOnFromAClaimThatItHasNotRead", "TestClaimsThatAreNotBelieved", "TestAnAddressOfAnotherTakesNothingFromIt", "TestTheNewestClaimWins", "TestAMemberTellsItsClaimsSoOften",
 			}},
 			{"warifutest", []string{"TestASixthNodeComesAndGoes", "TestARosterChangesAcrossLeadersAndAbsence", "TestANodeIsReplaced", "TestANodeComesByASnapshotThatWhoLeftHasSigned"}},
 			{"client", []string{"TestAClientFollowsTheRoster"}},
@@ -1382,6 +1383,36 @@ var promises = []promise{
 			{"cmd/warifu", []string{"TestEscaped", "TestADiffHidesNothing", "TestADiffKeepsWhatItCan"}},
 		},
 		faults: []fault{
+			{
+				name: "whoever says where a node is is believed",
+				file: "node/address.go", old: "if err := c.Verify(m.Key); err != nil {", new: "if err := c.Verify(m.Key); err != nil && m == nil {",
+				room: "node", test: "TestClaimsThatAreNotBelieved", says: "signed by a member: n3 is called at 192.0.2.66:7701",
+			},
+			{
+				name: "an old claim that is shown again moves a node back",
+				file: "node/address.go", old: "if c.Counter <= have.Counter && !again {", new: "if c.Counter == have.Counter && !again {",
+				room: "node", test: "TestTheNewestClaimWins", says: "is called at",
+			},
+			{
+				name: "the ledger takes an old claim again",
+				file: "consensus/ledger/apply.go", old: "last != nil && c.Counter <= last.Counter {", new: "last != nil && c.Counter < last.Counter {",
+				room: "consensus/ledger", test: "TestHostileEntriesAreNoOpsWithAName", says: "an_address_as_old_as_the_one_there",
+			},
+			{
+				name: "a node that moved says it to nobody",
+				file: "node/address.go", old: "if have.Client != n.cfg.Client || have.Peer != n.cfg.Peer {", new: "if have.Client != n.cfg.Client {",
+				room: "node", test: "TestANodeThatMovedClaimsItsAddresses", says: "the ledger has &{Node:n1 Counter:1",
+			},
+			{
+				name: "a node that nobody leads waits to be led",
+				file: "node/address.go", old: "if !led || !taken {", new: "if led && !taken {",
+				room: "node", test: "TestANodeThatNobodyLeadsTellsItsClaims", says: "it told 0 times",
+			},
+			{
+				name: "a node uses the number of a claim that it has not read",
+				file: "node/address.go", old: "if c.Counter <= have.Counter && !again {\n\t\treturn nil", new: "if c.Counter <= have.Counter || again {\n\t\treturn nil",
+				room: "node", test: "TestANodeGoesOnFromAClaimThatItHasNotRead", says: "and the ledger has",
+			},
 			{
 				name: "a statement signs as many records as it likes",
 				file: "authority/statement.go",

@@ -135,7 +135,8 @@ type member struct {
 	relays map[Channel]*Relay
 
 	mu   sync.Mutex
-	held []net.PacketConn // its ports, until it first runs; guarded by mu
+	held []net.PacketConn // its ports, until it runs there; guarded by mu
+	left []net.PacketConn // those of its roster line, while it is elsewhere; guarded by mu
 	// numbers is where it shows its metrics: the TCP port of a UDP one that is held
 	// as long as it lives.
 	numbers net.PacketConn
@@ -422,6 +423,7 @@ func (c *Cluster) Close() error {
 		err := c.signalAndWait(m, killed)
 		m.mu.Lock()
 		m.letGo()
+		m.leave()
 		m.mu.Unlock()
 		if m.numbers != nil {
 			err = errors.Join(err, m.numbers.Close())

@@ -361,6 +361,32 @@ func (r *trial) starts(kills ...*kill) {
 	r.serving()
 }
 
+// elsewhere starts nodes at other addresses, and they die when they claim them; others
+// find them there all the same, and where they were when they are back.
+func (r *trial) elsewhere(kills ...*kill) {
+	r.Helper()
+	for _, p := range kills {
+		for i, move := range []func(string) error{r.c.Move, r.c.MoveBack} {
+			if err := r.c.Stop(p.node); err != nil {
+				r.Fatal(err)
+			}
+			if err := move(p.node); err != nil {
+				r.Fatal(err)
+			}
+			if i == 0 {
+				r.plan(p)
+			}
+			if err := r.c.Restart(p.node); err != nil {
+				r.Fatal(err)
+			}
+			eventually(r.T, "a death at a claim", func() bool { return r.waiting() == 0 })
+			r.serving()
+			r.agree()
+		}
+	}
+	r.fired("claims of addresses")
+}
+
 // stops asks nodes to stop, and they die on their way.
 func (r *trial) stops(kills ...*kill) {
 	r.Helper()
@@ -972,10 +998,13 @@ func killRunning(t *testing.T, c *cells) {
 		sparse := both(of(whenSparse))
 		r.sparse(sparse...)
 		lap("sparse denials")
+		elsewhere := both(of(whenElsewhere))
+		r.elsewhere(elsewhere...)
+		lap("claims of addresses")
 		stops := both(of(atStop))
 		r.stops(stops...)
 		lap("stops")
-		for _, kills := range [][]*kill{unwraps, granted, asked, late, lost, starts, denied, sparse, stops} {
+		for _, kills := range [][]*kill{unwraps, granted, asked, late, lost, starts, denied, sparse, elsewhere, stops} {
 			c.add(kills)
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	whenAsked                  // when an auditor asks for a checkpoint
 	whenDenied                 // when custodians revoke, and the ledger grows until it is written down whole
 	whenSparse                 // when what is denied is little of what its file holds
+	whenElsewhere              // when a node is started at other addresses
 	atStop                     // at each stop
 	whenSealed                 // when custodians open a seal
 	whenReplaced               // when custodians are replaced, and the seal is locked anew for others
@@ -131,6 +132,7 @@ var kills = []row{
 	{step: "consensus/file-snapshot", hit: 1, stage: whenDenied},
 	{step: "consensus/delete-logs", hit: 1, stage: whenDenied},
 	{step: "consensus/rewrite-denies", hit: 1, stage: whenSparse},
+	{step: "node/claim-address", hit: 1, stage: whenElsewhere},
 	{step: "node/record-stop", hit: 1, stage: atStop},
 }
 

@@ -7,6 +7,7 @@
 //	identity.crt   the application's certificate chain, PEM; may be missing
 //	identity.key   its key, PEM, 0600
 //	custodians     the changes that replaced custodians since; may be missing
+//	addresses      where nodes said that they are, when they were asked last; may be missing
 //	records/ID     key records that were kept, so that wrapping needs no cluster
 //	records/ID.life  what custodians have said of the key's state and labels; may be missing
 //

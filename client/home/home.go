@@ -26,6 +26,7 @@ const (
 	KeyFile         = "identity.key"
 	RecordsDir      = "records"
 	CustodyFile     = "custodians"
+	AddressesFile   = "addresses"
 )
 
 // Errors of a home directory.
@@ -60,6 +61,8 @@ type Home struct {
 	Genesis *authority.VerifiedGenesis
 	// Custody is who holds authority, as far as it is known here.
 	Custody *authority.Succession
+	// Claims are where nodes were when they were asked last, for [client.Config].
+	Claims [][]byte
 }
 
 // Dir is where the home directory is when nobody says otherwise: $WARIFU_HOME,
@@ -106,6 +109,9 @@ func Open(dir string) (*Home, error) {
 	}
 	h := &Home{Dir: dir, Region: s.Region, Source: source, Genesis: g}
 	if h.Custody, err = readCustody(filepath.Join(dir, CustodyFile), g); err != nil {
+		return nil, err
+	}
+	if h.Claims, err = readAddresses(filepath.Join(dir, AddressesFile)); err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -57,7 +57,7 @@ func (h *atHome) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.client, err = client.New(client.Config{Genesis: at.Genesis, Certificate: cert, Region: at.Region, Source: at.Source})
+	h.client, err = client.New(client.Config{Genesis: at.Genesis, Claims: at.Claims, Certificate: cert, Region: at.Region, Source: at.Source})
 	return h.client, err
 }
 

@@ -74,7 +74,7 @@ func (a *app) connectFrom(h *home.Home) (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{
-		Genesis: h.Genesis, Known: h.Custody, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
+		Genesis: h.Genesis, Known: h.Custody, Claims: h.Claims, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
 		Log: a.notes(),
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"warifu.dev/api"
@@ -18,9 +19,14 @@ import (
 )
 
 // learnCustody asks the cluster who the custodians are, and keeps at home what goes
-// further than what is known: never back to those who were replaced.
+// further than what is known: never back to those who were replaced. Where the nodes are
+// is kept with it.
 func (a *app) learnCustody(ctx context.Context, h *home.Home, cluster *client.Client) error {
 	s, err := cluster.Custody(ctx)
+	if claims := cluster.Claims(); err == nil && !slices.EqualFunc(claims, h.Claims, slices.Equal) {
+		err = writeReplacing(filepath.Join(h.Dir, home.AddressesFile), modePublic, home.EncodeAddresses(claims))
+		h.Claims = claims
+	}
 	if err != nil || s.Len() <= h.Custody.Len() {
 		return err
 	}

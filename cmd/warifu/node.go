@@ -307,7 +307,7 @@ changes to a file: a node that joins needs it.`,
 			gone := hasLeft(h.Custody, statuses)
 			for _, s := range statuses {
 				n := h.Custody.Genesis.NodeByID(s.Node)
-				m := memberView{Node: n.ID, Region: n.Region, Client: n.Claim.Client, Fingerprint: authority.FingerprintOf(n.Key).String(), State: "no answer"}
+				m := memberView{Node: n.ID, Region: n.Region, Client: s.Address, Fingerprint: authority.FingerprintOf(n.Key).String(), State: "no answer"}
 				var reasons *client.NodesError
 				if s.Err == nil {
 					m.State = s.Answer.State

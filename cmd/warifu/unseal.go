@@ -96,7 +96,7 @@ func (a *app) newUnsealer(ctx context.Context, nodes []string) (*unsealer, error
 		return nil, err
 	}
 	u.cluster, err = client.New(client.Config{
-		Genesis: h.Genesis, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
+		Genesis: h.Genesis, Claims: h.Claims, Certificate: cert, Region: h.Region, Source: h.Source, Timeout: a.caller.timeout,
 		Log: a.notes(),
 	})
 	if err != nil {
